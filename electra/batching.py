@@ -1,0 +1,172 @@
+"""Spans of documents, or examples of a task, -> length buckets -> batches under a token budget.
+
+Letters: B rows, T tokens. The order of batches is a function of (seed, epoch, length) alone, and the place in it is two
+numbers, so that a run resumes exactly.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from electra.config import CLS, PAD, SEP
+
+
+class Batch(NamedTuple):
+    """What a model reads."""
+
+    input_ids: Tensor               # (B, T) int64
+    token_type_ids: Tensor          # (B, T) int64, 0 or 1
+    attention_mask: Tensor | None   # (B, T) bool, True for real tokens; None where there is no padding
+    labels: Tensor | None = None    # (B,) int64
+
+    def to(self, device: torch.device) -> Batch:
+        return Batch(*(None if t is None else t.to(device, non_blocking=True) for t in self))
+
+
+class Spans(NamedTuple):
+    """Pieces of documents: tokens[start:end], segment A before `split` and B from it; split = end: A alone."""
+
+    start: np.ndarray   # (n,) int64
+    split: np.ndarray   # (n,) int64
+    end: np.ndarray     # (n,) int64
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens of each example with [CLS] and one [SEP] a segment."""
+        return self.end - self.start + 2 + (self.split < self.end)
+
+
+def cut_spans(lines: np.ndarray, starts: np.ndarray, ends: np.ndarray, seq_len: int, rng: np.random.Generator
+              ) -> Spans:
+    """Cut documents tokens[starts:ends] into spans that fit `seq_len` with their special tokens, losing no token.
+
+    A document longer than that is cut at a place that `rng` shifts, 5% of the spans are cut once more at random, 90%
+    are split into two segments at the line boundary nearest the middle (`ExampleBuilder` of google-research/electra,
+    which however throws away what overflows a target length). `lines` (sorted) are the boundaries.
+    """
+    longest = seq_len - 3
+    length = ends - starts
+    first = np.where(length > longest, rng.integers(1, longest + 1, len(starts)), length)
+    count = 1 + -(-(length - first) // longest)                                   # spans of each document
+    document = np.repeat(np.arange(len(starts)), count)
+    number = np.arange(len(document)) - np.repeat(np.cumsum(count) - count, count)
+    start = starts[document] + np.where(number > 0, first[document] + (number - 1) * longest, 0)
+    end = np.minimum(starts[document] + first[document] + number * longest, ends[document])
+
+    again = np.flatnonzero((rng.random(len(start)) < 0.05) & (end - start > 1))   # random target length
+    cut = rng.integers(start[again] + 1, end[again])
+    start, end = np.concatenate([start, cut]), np.concatenate([end, end[again]])
+    end[again] = cut
+
+    middle = (start + end) // 2
+    after = np.searchsorted(lines, middle)
+    above, below = lines[np.minimum(after, len(lines) - 1)], lines[np.maximum(after - 1, 0)]
+    nearest = np.where(np.abs(above - middle) < np.abs(middle - below), above, below)
+    inside = (nearest > start) & (nearest < end) & (rng.random(len(start)) < 0.9)
+    return Spans(start, np.where(inside, nearest, end), end)
+
+
+def plan(lengths: np.ndarray, batch_tokens: int, multiple: int, longest: int, rng: np.random.Generator | None,
+         most_rows: int | None = None) -> list[np.ndarray]:
+    """Group examples by length: a list of index arrays, each a batch with rows x width <= `batch_tokens`.
+
+    Width is the longest row rounded up to `multiple`, at most `longest`. Rows that do not fill a batch of their width
+    go on to the next wider one. Every example is in exactly one batch. `rng` shuffles rows and batches; None keeps
+    them sorted by length. `most_rows` bounds the rows as well. Raises ValueError where one row is over the budget.
+    """
+    order = np.arange(len(lengths)) if rng is None else rng.permutation(len(lengths))
+    width = np.minimum(-(-lengths[order] // multiple) * multiple, longest)
+    if len(width) and width.max() > batch_tokens:
+        raise ValueError(f"an example of {width.max()} tokens does not fit into a batch of {batch_tokens}; raise "
+                         f"--batch-tokens or lower --accumulate")
+    batches: list[np.ndarray] = []
+    rest = order[:0]
+    for w in np.unique(width):
+        rows = batch_tokens // int(w) if most_rows is None else min(batch_tokens // int(w), most_rows)
+        members = np.concatenate([rest, order[width == w]])
+        full = len(members) // rows * rows
+        batches += np.split(members[:full], full // rows) if full else []
+        rest = members[full:]
+    if len(rest):
+        batches.append(rest)
+    if rng is not None:
+        batches = [batches[i] for i in rng.permutation(len(batches))]
+    return batches
+
+
+def _width(longest_row: int, multiple: int, longest: int) -> int:
+    return min(-(-longest_row // multiple) * multiple, longest)
+
+
+def collate_spans(tokens: np.ndarray, spans: Spans, rows: np.ndarray, multiple: int, longest: int) -> Batch:
+    """Build the batch of the given spans: [CLS] A [SEP] or [CLS] A [SEP] B [SEP]."""
+    lengths = spans.lengths[rows] if len(rows) else np.zeros(0, np.int64)
+    ids = np.full((len(rows), _width(int(lengths.max()), multiple, longest)), PAD, np.int64)
+    types = np.zeros_like(ids)
+    for i, (start, split, end) in enumerate(zip(spans.start[rows], spans.split[rows], spans.end[rows])):
+        a = split - start
+        ids[i, 0] = CLS
+        ids[i, 1:1 + a] = tokens[start:split]
+        ids[i, 1 + a] = SEP
+        if split < end:
+            ids[i, 2 + a:2 + a + end - split] = tokens[split:end]
+            ids[i, 2 + end - start] = SEP
+            types[i, 2 + a:3 + end - start] = 1
+    return _to_batch(ids, types, lengths)
+
+
+def _to_batch(ids: np.ndarray, types: np.ndarray, lengths: np.ndarray, labels: np.ndarray | None = None) -> Batch:
+    padded = lengths.min() < ids.shape[1]
+    mask = torch.from_numpy(np.arange(ids.shape[1]) < lengths[:, None]) if padded else None
+    return Batch(torch.from_numpy(ids), torch.from_numpy(types), mask,
+                 None if labels is None else torch.from_numpy(labels))
+
+
+def collate(examples: list[list[int]], types: list[list[int]], labels: list[int] | None, multiple: int, longest: int
+            ) -> Batch:
+    """Pad examples of a task, special tokens included, to a common width."""
+    lengths = np.array([len(example) for example in examples])
+    ids = np.full((len(examples), _width(int(lengths.max()), multiple, longest)), PAD, np.int64)
+    type_ids = np.zeros_like(ids)
+    for i, (example, kinds) in enumerate(zip(examples, types)):
+        ids[i, :len(example)], type_ids[i, :len(example)] = example, kinds
+    return _to_batch(ids, type_ids, lengths, None if labels is None else np.array(labels, np.int64))
+
+
+class SpanBatches:
+    """The endless stream of pre-training batches. `state` and `load` carry its place through a checkpoint."""
+
+    def __init__(self, tokens: np.ndarray, lines: np.ndarray, starts: np.ndarray, ends: np.ndarray, batch_tokens: int,
+                 multiple: int, seed: int) -> None:
+        self.tokens, self.lines, self.starts, self.ends = tokens, lines, starts, ends
+        self.batch_tokens, self.multiple, self.seed = batch_tokens, multiple, seed
+        self.epoch, self.index, self.seq_len = 0, 0, 0
+        self._plan: list[np.ndarray] = []
+
+    def lay_out(self, seq_len: int, epoch: int) -> tuple[Spans, list[np.ndarray]]:
+        """Spans and batches of an epoch: a function of (seed, epoch, seq_len)."""
+        rng = np.random.default_rng([self.seed, epoch, seq_len])
+        spans = cut_spans(self.lines, self.starts, self.ends, seq_len, rng)
+        return spans, plan(spans.lengths, self.batch_tokens, self.multiple, seq_len, rng)
+
+    def next(self, seq_len: int) -> Batch:
+        """The next batch at this length; another length than before begins a new epoch."""
+        if self._plan and (seq_len != self.seq_len or self.index == len(self._plan)):
+            self.epoch, self.index, self._plan = self.epoch + 1, 0, []
+        if not self._plan:
+            self.seq_len = seq_len
+            self._spans, self._plan = self.lay_out(seq_len, self.epoch)
+        rows = self._plan[self.index]
+        self.index += 1
+        return collate_spans(self.tokens, self._spans, rows, self.multiple, seq_len)
+
+    def state(self) -> dict[str, int]:
+        return {"epoch": self.epoch, "index": self.index, "seq_len": self.seq_len}
+
+    def load(self, state: dict[str, int]) -> None:
+        self.epoch, self.index, self.seq_len = state["epoch"], state["index"], state["seq_len"]
+        self._spans, self._plan = self.lay_out(self.seq_len, self.epoch)

@@ -1,0 +1,323 @@
+"""Settings: frozen dataclasses, the size presets, and the command line made from the fields.
+
+One source of truth: a field's name is its flag, its default is its default, its metadata is its help. Loading a
+dictionary is strict: an unknown or missing key raises, so a setting is never dropped in silence.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import re
+import sys
+import typing
+from dataclasses import dataclass, field, fields, replace
+
+# id, position in the table: fixed for every tokenizer that this project trains.
+SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+PAD, UNK, CLS, SEP, MASK = range(5)
+
+OBJECTIVES = ("electra", "mlm")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Shape of an encoder and, for ELECTRA, of its generator (paper, section 3.1 and table 6).
+
+    `generator_*` are read only where `objective` is "electra". Embeddings (words, positions, types and their
+    LayerNorm) have `embedding_size` and are shared by both networks.
+    """
+
+    objective: str
+    vocab_size: int
+    embedding_size: int
+    hidden_size: int
+    num_layers: int
+    num_heads: int
+    intermediate_size: int
+    generator_hidden_size: int
+    generator_num_layers: int
+    generator_num_heads: int
+    generator_intermediate_size: int
+    max_positions: int = 512
+    type_vocab_size: int = 2
+    dropout: float = 0.1
+    attention_dropout: float = 0.1
+    layer_norm_eps: float = 1e-12
+    initializer_range: float = 0.02
+    attention_init: str = "usual"
+    pooling: str = "cls"
+
+    def __post_init__(self) -> None:
+        if self.objective not in OBJECTIVES:
+            raise ValueError(f"objective {self.objective!r} is not one of {', '.join(OBJECTIVES)}")
+        for hidden, heads in ((self.hidden_size, self.num_heads),
+                              (self.generator_hidden_size, self.generator_num_heads)):
+            if hidden % heads:
+                raise ValueError(f"hidden size {hidden} does not divide by {heads} heads")
+        if self.pooling not in ("cls", "mean"):
+            raise ValueError(f"pooling {self.pooling!r} is not one of cls, mean")
+
+    def generator(self) -> ModelConfig:
+        """The generator's shape as a configuration of its own, over the same embeddings."""
+        return replace(self, hidden_size=self.generator_hidden_size, num_layers=self.generator_num_layers,
+                       num_heads=self.generator_num_heads, intermediate_size=self.generator_intermediate_size)
+
+
+@dataclass(frozen=True)
+class Size:
+    """A preset: the shape, and what training at that shape wants where the user says nothing."""
+
+    model: dict[str, object]
+    vocab_size: int
+    mask_prob: float
+    dropout: float            # in pre-training
+    attention_init: str
+    batch_tokens: int
+    steps: int
+    warmup_steps: int
+    lr: float                 # pre-training, ELECTRA
+    mlm_lr: float             # pre-training, BERT
+    continue_lr: float        # pre-training that goes on from a checkpoint
+    finetune_lr: float
+    layer_decay: float
+
+
+def _shape(embedding: int, hidden: int, layers: int, heads: int, generator: tuple[int, int, int],
+           pooling: str = "cls") -> dict[str, object]:
+    generator_hidden, generator_layers, generator_heads = generator
+    return dict(embedding_size=embedding, hidden_size=hidden, num_layers=layers, num_heads=heads,
+                intermediate_size=4 * hidden, generator_hidden_size=generator_hidden,
+                generator_num_layers=generator_layers, generator_num_heads=generator_heads,
+                generator_intermediate_size=4 * generator_hidden, pooling=pooling)
+
+
+# small, base, large: paper table 6 and google-research/electra `configure_pretraining.py`.
+# tiny: this project's own, for CPUs; its training settings come from the curves in docs/small-budgets.md.
+SIZES = {
+    "tiny": Size(_shape(192, 192, 3, 6, (64, 3, 4), "mean"), vocab_size=6_000, mask_prob=0.15, dropout=0.0,
+                 attention_init="neighbours", batch_tokens=4_096, steps=20_000, warmup_steps=500,
+                 lr=7e-4, mlm_lr=1.5e-3, continue_lr=1e-4, finetune_lr=4e-4, layer_decay=1.0),
+    "small": Size(_shape(128, 256, 12, 4, (64, 12, 1)), vocab_size=30_522, mask_prob=0.15, dropout=0.1,
+                  attention_init="usual", batch_tokens=128 * 128, steps=1_000_000, warmup_steps=10_000,
+                  lr=5e-4, mlm_lr=5e-4, continue_lr=1e-4, finetune_lr=3e-4, layer_decay=0.8),
+    "base": Size(_shape(768, 768, 12, 12, (256, 12, 4)), vocab_size=30_522, mask_prob=0.15, dropout=0.1,
+                 attention_init="usual", batch_tokens=256 * 512, steps=766_000, warmup_steps=10_000,
+                 lr=2e-4, mlm_lr=2e-4, continue_lr=5e-5, finetune_lr=1e-4, layer_decay=0.8),
+    "large": Size(_shape(1024, 1024, 24, 16, (256, 24, 4)), vocab_size=30_522, mask_prob=0.25, dropout=0.1,
+                  attention_init="usual", batch_tokens=2048 * 512, steps=400_000, warmup_steps=10_000,
+                  lr=2e-4, mlm_lr=2e-4, continue_lr=2e-5, finetune_lr=5e-5, layer_decay=0.9),
+}
+
+
+def model_config(size: str, objective: str, vocab_size: int, dropout: float | None = None,
+                 attention_init: str | None = None) -> ModelConfig:
+    """The configuration of a preset. `dropout` is for hidden states and attention weights alike."""
+    preset = SIZES[size]
+    rate = preset.dropout if dropout is None else dropout
+    return ModelConfig(objective=objective, vocab_size=vocab_size, dropout=rate, attention_dropout=rate,
+                       attention_init=attention_init or preset.attention_init, **preset.model)
+
+
+def nearest_size(config: ModelConfig) -> str:
+    """The preset closest to a model in hidden size, for the settings of training."""
+    return min(SIZES, key=lambda name: abs(SIZES[name].model["hidden_size"] - config.hidden_size))
+
+
+def option(default: object, group: str, text: str, choices: tuple[str, ...] | None = None) -> typing.Any:
+    """A dataclass field that is also a command-line flag."""
+    return field(default=default, metadata={"group": group, "help": text, "choices": choices})
+
+
+AMP_CHOICES = ("auto", "bf16", "fp16", "off")
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """Settings of train.py. `None` means: from the preset of `--size` (`resolve_pretrain`)."""
+
+    corpus: tuple[str, ...] = option(("data/sample/wiki.raw",), "text", "files, folders or globs to train on")
+    valid: tuple[str, ...] = option((), "text", "held-out text (default: 0.5%% of the corpus's documents)")
+    errors: str = option("strict", "text", "bytes that are not UTF-8: stop, or replace them",
+                         ("strict", "replace"))
+    cache: str = option("data/cache", "text", "folder of tokenised corpora, shared by runs")
+
+    tokenizer: str | None = option(None, "tokenizer", "an existing SentencePiece model (default: train one)")
+    vocab_size: int | None = option(None, "tokenizer", "tokens of a new vocabulary, fewer where the corpus is "
+                                    "too small (default: 30,522; tiny: 6,000)")
+    cased: bool = option(False, "tokenizer", "keep upper case in a new vocabulary")
+
+    size: str = option("small", "model", "shape of the model", tuple(SIZES))
+    objective: str = option("electra", "model", "electra, or mlm: a BERT of the same blocks", OBJECTIVES)
+    dropout: float | None = option(None, "model", "dropout in pre-training (default: 0.1; tiny: 0)")
+    attention_init: str | None = option(None, "model", "first values of the attention heads (default: usual; "
+                                        "tiny: neighbours)", ("usual", "neighbours"))
+    init: str | None = option(None, "model", "checkpoint whose weights, sizes and tokenizer to start from")
+
+    seq_len: int = option(128, "batches", "tokens of an example, [CLS] and [SEP] included")
+    phases: str | None = option(None, "batches", "lengths by share of the run, e.g. 128:0.9,512:0.1; "
+                                "replaces --seq-len")
+    batch_tokens: int | None = option(None, "batches", "tokens of one step, padding included (default: by size)")
+    accumulate: int = option(1, "batches", "split each step into this many micro-batches")
+
+    steps: int | None = option(None, "training", "optimizer steps (default: by size)")
+    minutes: float | None = option(None, "training", "stop after this time; the schedule follows the clock")
+    epochs: float | None = option(None, "training", "passes over the corpus; fractions are taken")
+    lr: float | None = option(None, "training", "peak learning rate (default: by size, lower with --init)")
+    warmup_steps: int | None = option(None, "training", "steps of linear warm-up (default: by size, at most a "
+                                      "tenth of the run)")
+    seed: int = option(0, "training", "seed of weights, order, masks and dropout")
+
+    device: str = option("auto", "machine", "auto, cpu, cuda, cuda:1, mps")
+    amp: str = option("auto", "machine", "mixed precision; auto: bf16 where the device has it", AMP_CHOICES)
+    compile: bool = option(False, "machine", "torch.compile the networks")
+
+    out: str | None = option(None, "run", "run folder (default: runs/<corpus>-<size>-<objective>)")
+    resume: bool = option(False, "run", "go on with the run in --out, exactly as if it had never stopped")
+    save_every: int = option(1_000, "run", "steps between checkpoints")
+    keep: int = option(2, "run", "numbered checkpoints kept beside ckpt.pt")
+    eval_every: int = option(1_000, "run", "steps between evaluations on the held-out text")
+    log_every: int = option(100, "run", "steps between lines of the log")
+
+
+@dataclass(frozen=True)
+class FinetuneConfig:
+    """Settings of finetune.py. `None` means: from the task's row or the preset of the checkpoint's size."""
+
+    task: str = option("sst2", "task", "what to learn", ("sst2", "imdb", "csv"))
+    data: str | None = option(None, "task", "folder or file of the task (default: data/SST-2, data/aclImdb)")
+    text_columns: tuple[str, ...] = option(("text",), "task", "csv: one or two columns of text")
+    label_column: str = option("label", "task", "csv: the column of labels")
+    train_examples: int | None = option(None, "task", "learn from this many examples only, drawn by the seed")
+
+    init: str = option("none", "model", "pre-trained checkpoint, or none: random weights, the control")
+    size: str = option("tiny", "model", "shape, with --init none", tuple(SIZES))
+    tokenizer: str | None = option(None, "model", "SentencePiece model or checkpoint, with --init none")
+    pooling: str | None = option(None, "model", "what the head reads (default: by size: tiny mean, others cls)",
+                                 ("cls", "mean"))
+    attention_init: str | None = option(None, "model", "with --init none: first values of the attention heads",
+                                        ("usual", "neighbours"))
+    dropout: float = option(0.1, "model", "dropout of the encoder and the head")
+
+    epochs: float | None = option(None, "training", "passes over the training set (default: 3)")
+    freeze_epochs: float = option(0.0, "training", "passes before those, with the head alone")
+    batch_tokens: int = option(2_048, "training", "tokens of one step, padding included; a step also has at most "
+                               "32 examples")
+    lr: float | None = option(None, "training", "peak learning rate (default: by size)")
+    layer_decay: float | None = option(None, "training", "factor on the learning rate per layer downwards "
+                                       "(default: by size)")
+    warmup: float = option(0.1, "training", "share of the steps that warm up")
+    weight_decay: float = option(0.0, "training", "decoupled weight decay")
+    max_len: int | None = option(None, "training", "longest example in tokens (default: 128; imdb: 512)")
+    truncate: str = option("head", "training", "what stays of a longer text", ("head", "tail", "head+tail"))
+    seeds: tuple[int, ...] = option((1,), "training", "one run a seed, e.g. 1,2,3")
+
+    device: str = option("auto", "machine", "auto, cpu, cuda, cuda:1, mps")
+    amp: str = option("auto", "machine", "mixed precision; auto: bf16 where the device has it", AMP_CHOICES)
+    out: str | None = option(None, "run", "run folder (default: runs/<task>-<checkpoint>)")
+    force: bool = option(False, "run", "replace what an earlier run left in --out")
+
+
+def _flag_type(annotation: str) -> tuple[type, bool]:
+    """("int | None") -> (int, False); ("tuple[str, ...]") -> (str, True)."""
+    scalar = {"int": int, "float": float, "str": str, "bool": bool}
+    many = annotation.startswith("tuple[")
+    name = re.findall(r"int|float|str|bool", annotation)[0]
+    return scalar[name], many
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> typing.NoReturn:
+        print(f"{self.prog}: error: {message} (see {self.prog} --help)", file=sys.stderr)
+        raise SystemExit(2)
+
+
+class _SplitCommas(argparse.Action):
+    """`--seeds 1,2,3` and `--seeds 1 2 3` are the same."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        assert callable(self.metavar_type)
+        try:
+            setattr(namespace, self.dest, tuple(self.metavar_type(v) for v in ",".join(values).split(",") if v))
+        except ValueError:
+            parser.error(f"argument {option_string}: {' '.join(values)!r} is not a list of "
+                         f"{self.metavar_type.__name__}")
+
+
+def parse(config_class: type, prog: str, description: str, argv: list[str] | None = None,
+          defaults: dict[str, object] | None = None) -> tuple[typing.Any, set[str]]:
+    """Make a command line from a dataclass, parse it, and return (config, names of the flags that were typed)."""
+    parser = _Parser(prog=prog, description=description, allow_abbrev=False,
+                     formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=28, width=100))
+    groups: dict[str, typing.Any] = {}
+    for item in fields(config_class):
+        meta = item.metadata
+        group = groups.setdefault(meta["group"], parser.add_argument_group(meta["group"]))
+        kind, many = _flag_type(str(item.type))
+        flag = "--" + item.name.replace("_", "-")
+        default = (defaults or {}).get(item.name, item.default)
+        text = meta["help"]
+        if "default" not in text and default not in (None, (), False):
+            shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
+            text += f" (default: {shown})"
+        if kind is bool:
+            group.add_argument(flag, action="store_true", default=argparse.SUPPRESS, help=text)
+        elif many:
+            action = group.add_argument(flag, nargs="+", action=_SplitCommas if kind is int else "store",
+                                        default=argparse.SUPPRESS, help=text, metavar=item.name.upper())
+            action.metavar_type = kind
+        else:
+            group.add_argument(flag, type=kind, default=argparse.SUPPRESS, help=text, choices=meta["choices"],
+                               metavar=None if meta["choices"] else item.name.upper())
+    given = vars(parser.parse_args(argv))
+    given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+    return config_class(**{**(defaults or {}), **given}), set(given)
+
+
+def to_dict(config: object) -> dict[str, object]:
+    """A dataclass as plain JSON-able values."""
+    return {name: list(value) if isinstance(value, tuple) else value
+            for name, value in dataclasses.asdict(config).items()}
+
+
+def from_dict(config_class: type, values: dict[str, object]) -> typing.Any:
+    """The inverse of `to_dict`. Raises ValueError naming unknown and missing keys."""
+    known = {item.name for item in fields(config_class)}
+    required = {item.name for item in fields(config_class) if item.default is dataclasses.MISSING}
+    unknown, missing = sorted(set(values) - known), sorted(required - set(values))
+    if unknown or missing:
+        raise ValueError(f"{config_class.__name__}: unknown keys {unknown}, missing keys {missing}")
+    return config_class(**{name: tuple(value) if isinstance(value, list) else value
+                           for name, value in values.items()})
+
+
+class Phase(typing.NamedTuple):
+    """A stretch of pre-training at one length. `end` is the share of the run at which it ends, in (0, 1]."""
+
+    seq_len: int
+    end: float
+
+
+def parse_phases(seq_len: int, phases: str | None, max_positions: int) -> tuple[Phase, ...]:
+    """`"128:0.9,512:0.1"` -> (Phase(128, 0.9), Phase(512, 1.0)). Raises ValueError for what cannot be trained."""
+    if phases is None:
+        parsed = [(seq_len, 1.0)]
+    else:
+        try:
+            parsed = [(int(length), float(share)) for length, share in
+                      (part.split(":") for part in phases.split(","))]
+        except ValueError:
+            raise ValueError(f"--phases {phases!r} does not read like 128:0.9,512:0.1") from None
+    total = sum(share for _, share in parsed)
+    if any(share <= 0 for _, share in parsed) or abs(total - 1) > 1e-6:
+        raise ValueError(f"--phases {phases!r}: the shares must be positive and add up to 1, not {total:g}")
+    for length, _ in parsed:
+        if not 8 <= length <= max_positions:
+            raise ValueError(f"a sequence length of {length} is outside 8 to {max_positions}, the positions that "
+                             f"the model has; choose another --seq-len or --phases")
+    ends, done = [], 0.0
+    for length, share in parsed:
+        done += share / total
+        ends.append(Phase(length, done))
+    ends[-1] = ends[-1]._replace(end=1.0)
+    return tuple(ends)

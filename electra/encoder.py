@@ -1,0 +1,197 @@
+"""The Transformer encoder of BERT and ELECTRA: embeddings, self-attention, feed-forward, layers.
+
+Letters: B rows, T tokens, E embedding size, C hidden size, H heads, D = C / H.
+Post-LayerNorm, exact GELU, as in Devlin et al. 2019. Attention through `scaled_dot_product_attention`.
+
+How the weights start (`attention_init`):
+
+    usual        every matrix truncated normal(0, 0.02), biases 0, LayerNorm 1 and 0
+    neighbours   the same, and on top of it heads that look at their neighbours from the first step: positions are
+                 sinusoids, queries and keys copy them, see `look_at_neighbours`. Only first values change: what is
+                 trained and saved is the plain architecture.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from electra.config import ModelConfig
+
+
+def init_weights(module: nn.Module, std: float) -> None:
+    """Truncated normal (at two standard deviations) matrices, zero biases."""
+    if isinstance(module, (nn.Linear, nn.Embedding)):
+        nn.init.trunc_normal_(module.weight, std=std, a=-2 * std, b=2 * std)
+    if isinstance(module, nn.Linear) and module.bias is not None:
+        nn.init.zeros_(module.bias)
+
+
+class Embeddings(nn.Module):
+    """Word + position + type, LayerNorm, dropout. One such module serves generator and discriminator."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.word = nn.Embedding(config.vocab_size, config.embedding_size)
+        self.position = nn.Embedding(config.max_positions, config.embedding_size)
+        self.token_type = nn.Embedding(config.type_vocab_size, config.embedding_size)
+        self.norm = nn.LayerNorm(config.embedding_size, eps=config.layer_norm_eps)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, input_ids: Tensor, token_type_ids: Tensor) -> Tensor:
+        """(B, T) int64, (B, T) int64 -> (B, T, E). Raises ValueError beyond the last position."""
+        length = input_ids.shape[1]
+        if length > self.position.num_embeddings:
+            raise ValueError(f"{length} tokens are more than the model's {self.position.num_embeddings} positions")
+        x = self.word(input_ids) + self.position.weight[:length] + self.token_type(token_type_ids)   # (B, T, E)
+        return self.dropout(self.norm(x))
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention. Queries, keys and values come out of one product."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.num_heads = config.num_heads
+        self.dropout = config.attention_dropout
+        self.qkv = nn.Linear(config.hidden_size, 3 * config.hidden_size)
+        self.out = nn.Linear(config.hidden_size, config.hidden_size)
+
+    def split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, T, C) -> queries, keys, values, each (B, H, T, D)."""
+        B, T, _ = x.shape
+        q, k, v = self.qkv(x).view(B, T, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
+        return q, k, v
+
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """x (B, T, C); mask (B, 1, 1, T) bool, True where a token may be looked at, None for all."""
+        q, k, v = self.split(x)
+        x = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=self.dropout if self.training else 0.0)
+        return self.out(x.transpose(1, 2).flatten(2))                                           # (B, T, C)
+
+
+class Layer(nn.Module):
+    """Attention and feed-forward, each with dropout, residual and LayerNorm after it."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.attention = SelfAttention(config)
+        self.attention_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.up = nn.Linear(config.hidden_size, config.intermediate_size)
+        self.down = nn.Linear(config.intermediate_size, config.hidden_size)
+        self.output_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        x = self.attention_norm(x + self.dropout(self.attention(x, mask)))
+        return self.output_norm(x + self.dropout(self.down(F.gelu(self.up(x)))))
+
+
+class Encoder(nn.Module):
+    """Projection from the embeddings (none where the sizes are equal) and the layers. The embeddings are passed in:
+    whoever owns them decides who shares them."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        E, C = config.embedding_size, config.hidden_size
+        self.projection = nn.Linear(E, C) if E != C else nn.Identity()
+        self.layers = nn.ModuleList(Layer(config) for _ in range(config.num_layers))
+
+    def forward(self, embedded: Tensor, attention_mask: Tensor | None) -> Tensor:
+        """embedded (B, T, E), attention_mask (B, T) bool or None (no padding) -> (B, T, C)."""
+        mask = None if attention_mask is None else attention_mask[:, None, None, :]
+        x = self.projection(embedded)
+        for layer in self.layers:
+            x = layer(x, mask)
+        return x
+
+
+# --- first values: heads that look at their neighbours ---
+
+HIGHEST, LOWEST = 2.8, 0.02   # radians a token: from nearly alternating to one turn in 314 tokens
+
+
+def _spread(n: int) -> list[int]:
+    """The numbers 0 … n-1 in such an order that every beginning of it is spread over the whole range
+    (van der Corput's sequence), because a narrow network sees only the leading dimensions."""
+    bits = max(1, (n - 1).bit_length())
+    return [i for i in (int(f"{j:0{bits}b}"[::-1], 2) for j in range(2 ** bits)) if i < n]
+
+
+def frequencies(size: int) -> Tensor:
+    """Radians a token of the (sin, cos) pairs in dimensions (0, 1), (2, 3), …: (size // 2,) float64."""
+    pairs = size // 2
+    exponent = torch.tensor(_spread(pairs), dtype=torch.float64) / max(1, pairs - 1)
+    return HIGHEST * (LOWEST / HIGHEST) ** exponent
+
+
+def sinusoidal_positions(num_positions: int, size: int, std: float) -> Tensor:
+    """(num_positions, size) sinusoids of standard deviation `std`."""
+    angle = torch.arange(num_positions, dtype=torch.float64)[:, None] * frequencies(size)        # (T, pairs)
+    table = torch.zeros(num_positions, size, dtype=torch.float64)
+    pairs = size // 2
+    table[:, 0:2 * pairs:2], table[:, 1:2 * pairs:2] = angle.sin(), angle.cos()
+    return (table * std * math.sqrt(2)).float()
+
+
+def head_offset(head: int) -> int:
+    """-1, +1, -2, +2, -3, +3, and again from -1."""
+    return (-1, 1, -2, 2, -3, 3)[head % 6]
+
+
+@torch.no_grad()
+def look_at_neighbours(encoder: Encoder, embeddings: Embeddings, config: ModelConfig,
+                       generator: torch.Generator) -> None:
+    """Start every head of every layer with about half of its attention on the token at its `head_offset`.
+
+    A key copies (sin, cos) pairs of the position, a query copies the same pairs turned by frequency x offset, so that
+    their product is largest where the positions differ by the offset; both on top of the usual noise. The scale is
+    found by bisection on the attention that the layer really pays to random tokens: too flat or too peaked, and
+    training falls back on the plateau that this is meant to end. The projection starts as identity on the leading
+    dimensions. `embeddings` must have sinusoidal positions.
+    """
+    E, C, D = config.embedding_size, config.hidden_size, config.hidden_size // config.num_heads
+    if E != C:
+        lead = min(E, C)
+        encoder.projection.weight[:lead, :lead] += torch.eye(lead)
+    pairs_there = min(E, C) // 2
+    pairs = torch.linspace(0, pairs_there - 1, min(D // 2, pairs_there)).round().long()
+    omega = frequencies(E)[pairs].float()                                                        # (P,)
+    rows = torch.arange(len(pairs)) * 2
+
+    training = encoder.training
+    encoder.eval(), embeddings.eval()
+    length = min(128, config.max_positions)
+    ids = torch.randint(5, config.vocab_size, (2, length), generator=generator)
+    x = encoder.projection(embeddings(ids, torch.zeros_like(ids)))                               # (2, T, C)
+    for layer in encoder.layers:
+        weight = layer.attention.qkv.weight.view(3, config.num_heads, D, C)
+        for head in range(config.num_heads):
+            offset = head_offset(head)
+            query, key = torch.zeros(D, C), torch.zeros(D, C)
+            cos, sin = (omega * offset).cos(), (omega * offset).sin()
+            key[rows, 2 * pairs], key[rows + 1, 2 * pairs + 1] = 1.0, 1.0
+            # sin(w(p + o)) = sin wp cos wo + cos wp sin wo;  cos(w(p + o)) = cos wp cos wo - sin wp sin wo
+            query[rows, 2 * pairs], query[rows, 2 * pairs + 1] = cos, sin
+            query[rows + 1, 2 * pairs], query[rows + 1, 2 * pairs + 1] = -sin, cos
+            scores = (x @ query.T) @ (x @ key.T).transpose(1, 2) / math.sqrt(D)                  # (2, T, T)
+            gain = _gain_for_half(scores, offset)
+            weight[0, head] += query * math.sqrt(gain)
+            weight[1, head] += key * math.sqrt(gain)
+        x = layer(x, None)
+    encoder.train(training), embeddings.train(training)
+
+
+def _gain_for_half(scores: Tensor, offset: int) -> float:
+    """The factor on `scores` (B, T, T) that puts a mean share of one half on the diagonal `offset`."""
+    low, high = 0.0, 1.0
+    share = lambda gain: torch.softmax(gain * scores, -1).diagonal(offset, 1, 2).mean().item()
+    while share(high) < 0.5 and high < 1e4:
+        high *= 2
+    for _ in range(30):
+        middle = (low + high) / 2
+        low, high = (middle, high) if share(middle) < 0.5 else (low, middle)
+    return high

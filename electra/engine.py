@@ -1,0 +1,241 @@
+"""One `train_step` and one `evaluate` for ELECTRA, BERT and fine-tuning; devices, precision, and the log."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from electra import masking, metrics
+from electra.batching import Batch
+from electra.models import Detection, Electra, Step, detection_sums
+from electra.optim import Adam
+
+NON_FINITE_LIMIT = 20   # steps in a row
+EVALUATION_SEED = 1234  # masks of the held-out text: the same in every run
+UNIGRAM_SHARE = 0.10
+
+
+def choose_device(name: str) -> torch.device:
+    """"auto" -> the first GPU, or the CPU. Raises ValueError for a device that is not there."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise ValueError(f"--device {name} is not on this machine") from None
+    if device.type == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = True
+    return device
+
+
+class Precision(NamedTuple):
+    """What matrix products are computed in; None: float32 throughout."""
+
+    dtype: torch.dtype | None
+    device_type: str
+
+    @property
+    def name(self) -> str:
+        return {None: "off", torch.bfloat16: "bf16", torch.float16: "fp16"}[self.dtype]
+
+    def autocast(self) -> contextlib.AbstractContextManager:
+        if self.dtype is None:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device_type, self.dtype)
+
+
+def choose_precision(amp: str, device: torch.device) -> Precision:
+    """"auto": bf16 on GPUs and on CPUs with instructions for it, else float32. Raises ValueError for fp16 on a CPU."""
+    if amp == "auto":
+        there = {"cuda": lambda: torch.cuda.is_bf16_supported(), "cpu": _cpu_has_bf16}.get(device.type, lambda: False)()
+        amp = "bf16" if there else "off"
+    if amp == "fp16" and device.type == "cpu":
+        raise ValueError("--amp fp16 needs a GPU; on a CPU take bf16 or off")
+    return Precision({"bf16": torch.bfloat16, "fp16": torch.float16, "off": None}[amp], device.type)
+
+
+def _cpu_has_bf16() -> bool:
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def mix(*numbers: int) -> int:
+    """One seed of 63 bits from several numbers, such that neighbours have nothing in common."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+class LossScale:
+    """Dynamic loss scaling for fp16, kept on the device: halved by a step that is not finite, doubled after 2,000 that
+    are. Elsewhere it stays at 1."""
+
+    def __init__(self, precision: Precision, device: torch.device) -> None:
+        self.dynamic = precision.dtype == torch.float16
+        self.scale = torch.tensor(65_536.0 if self.dynamic else 1.0, device=device)
+        self.good = torch.zeros((), device=device)
+        self.bad_in_row = torch.zeros((), device=device)
+        self.skipped = torch.zeros((), device=device)
+
+    def update(self, finite: Tensor) -> None:
+        """Count a step; `finite` is 0-d bool."""
+        self.bad_in_row = torch.where(finite, 0.0, self.bad_in_row + 1)
+        self.skipped = self.skipped + ~finite
+        if self.dynamic:
+            good = torch.where(finite, self.good + 1, 0.0)
+            grown = torch.where(good >= 2000, self.scale * 2, self.scale)
+            self.scale = torch.where(finite, grown, (self.scale / 2).clamp(min=1.0))
+            self.good = torch.where(good >= 2000, 0.0, good)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {name: getattr(self, name) for name in ("scale", "good", "bad_in_row", "skipped")}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value.to(self.scale.device))
+
+
+class StepResult(NamedTuple):
+    """Of one optimizer step; tensors stay on the device until the log is written."""
+
+    sums: dict[str, Tensor]
+    detection: Detection | None   # of the last micro-batch
+    grad_norm: Tensor
+
+
+def train_step(model: nn.Module, batches: list[Batch], optimizer: Adam, lr: float, scale: LossScale,
+               precision: Precision, seed: int) -> StepResult:
+    """One optimizer step over micro-batches.
+
+    Each term of the loss is a sum over all micro-batches divided once by its count over all of them: a mean of means
+    would weigh tokens by how full their micro-batch happened to be. All randomness comes from `seed`.
+    """
+    model.train()
+    device = batches[0].input_ids.device
+    counts = torch.stack([model.counts(batch) for batch in batches]).sum(0)                       # (n,)
+    factors = torch.tensor(model.weights, device=device) / counts.clamp(min=1)
+    optimizer.zero_grad()
+    sums: dict[str, Tensor] = {}
+    for number, batch in enumerate(batches):
+        torch.manual_seed(mix(seed, number, 0))                                                   # dropout
+        generator = torch.Generator(device).manual_seed(mix(seed, number, 1))                     # masks and samples
+        with precision.autocast():
+            step: Step = model(batch, generator)
+        ((step.losses * factors).sum() * scale.scale).backward()
+        add_up(sums, step.sums)
+    norm, finite = optimizer.step(lr, scale.scale)
+    scale.update(finite)
+    return StepResult(sums, step.detection, norm)
+
+
+def add_up(total: dict[str, Tensor], more: dict[str, Tensor]) -> None:
+    """Add sums in place, in float64 where a long log would lose counts."""
+    for name, value in more.items():
+        total[name] = total[name] + value if name in total else value.double()
+
+
+# figure: (sum, count)
+RATIOS = {
+    "loss": ("loss", "examples"), "accuracy": ("correct", "examples"),
+    "mlm_loss": ("mlm_loss", "masked"), "mlm_acc": ("mlm_correct", "masked"),
+    "sampled_acc": ("sampled_correct", "masked"),
+    "rtd_loss": ("rtd_loss", "tokens"), "rtd_acc": ("rtd_correct", "tokens"),
+    "rtd_precision": ("said_and_replaced", "said_replaced"), "rtd_recall": ("said_and_replaced", "replaced"),
+    "replaced_frac": ("replaced", "tokens"),
+}
+
+
+def figures(sums: dict[str, Tensor]) -> dict[str, float]:
+    """Sums and counts -> the figures of the log. Reads from the device. Nothing said to be replaced: precision 0."""
+    values = {name: float(value) for name, value in sums.items()}
+    return {name: values[top] / max(values[bottom], 1.0) for name, (top, bottom) in RATIOS.items() if top in values}
+
+
+def detection_auc(detections: Iterable[Detection]) -> float:
+    """Area under the ROC curve over the real tokens of some batches."""
+    logits, replaced = [], []
+    for detection in detections:
+        logits.append(detection.logits[detection.real].cpu().numpy())
+        replaced.append(detection.replaced[detection.real].cpu().numpy())
+    return metrics.roc_auc(np.concatenate(replaced), np.concatenate(logits))
+
+
+@torch.no_grad()
+def evaluate(model: nn.Module, batches: list[Batch], precision: Precision, device: torch.device,
+             unigram: Tensor | None = None) -> dict[str, float]:
+    """Figures on held-out batches, with masks that are the same every time. ELECTRA also gets `rtd_auc` against its own
+    generator, and `rtd_auc_unigram` against draws from the unigram counts `unigram` (V,), by which runs compare."""
+    model.eval()
+    sums: dict[str, Tensor] = {}
+    own, fixed = [], []
+    for number, batch in enumerate(batches):
+        batch = batch.to(device)
+        generator = torch.Generator(device).manual_seed(mix(EVALUATION_SEED, number))
+        with precision.autocast():
+            step: Step = model(batch, generator)
+            add_up(sums, step.sums)
+            if isinstance(model, Electra) and unigram is not None:
+                own.append(step.detection)
+                corrupted, replaced = masking.corrupt_unigram(batch.input_ids, unigram, UNIGRAM_SHARE, generator)
+                fixed.append(Detection(model.detect(corrupted, batch), replaced, step.detection.real, corrupted))
+    result = figures(sums)
+    if own:
+        result["rtd_auc"], result["rtd_auc_unigram"] = detection_auc(own), detection_auc(fixed)
+    return result
+
+
+def entropy(share: float) -> float:
+    """Of a yes-or-no question whose answer is yes in `share` of the cases, in nats."""
+    return -sum(p * math.log(p) for p in (share, 1 - share) if p > 0)
+
+
+def is_plateau(result: dict[str, float]) -> bool:
+    """Whether a discriminator knows no more than how many tokens are replaced."""
+    prior = entropy(result["replaced_frac"])
+    return abs(result["rtd_loss"] - prior) <= 0.01 * prior and result["rtd_auc"] < 0.55
+
+
+class MetricsLog:
+    """`metrics.jsonl`: one object a line, with `step`, `split` and figures; TensorBoard events too, where the package
+    is installed."""
+
+    def __init__(self, folder: Path, step: int = 0) -> None:
+        """Go on after `step`: lines of later steps, which a killed run wrote after its last checkpoint, go away."""
+        self.path = folder / "metrics.jsonl"
+        if self.path.exists():
+            lines = [line for line in self.path.read_text().splitlines() if _step_of(line) <= step]
+            temporary = self.path.with_name(f".metrics.{os.getpid()}")
+            temporary.write_text("".join(line + "\n" for line in lines))
+            os.replace(temporary, self.path)
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+            self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
+        except ImportError:
+            self.board = None
+
+    def write(self, step: int, split: str, values: dict[str, Any]) -> None:
+        record = {"step": step, "split": split, **{name: _rounded(value) for name, value in values.items()}}
+        with open(self.path, "a") as file:
+            file.write(json.dumps(record) + "\n")
+        if self.board is not None:
+            for name, value in values.items():
+                self.board.add_scalar(f"{split}/{name}", value, step)
+            self.board.flush()
+
+
+def _rounded(value: Any) -> Any:
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
+def _step_of(line: str) -> float:
+    try:
+        return json.loads(line)["step"]
+    except (ValueError, KeyError):   # a line that a kill cut off
+        return math.inf

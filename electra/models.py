@@ -1,0 +1,214 @@
+"""`Electra`, `BertMLM` and `Classifier`, made of the same blocks and driven by the same `train_step`.
+
+Each has two methods that the engine knows:
+
+    counts(batch)              (n,) float32: what each loss term is divided by, known before the forward pass
+    forward(batch, generator)  `Step`: the loss terms as *sums*, so that micro-batches and ranks can be added up and
+                               divided once; and sums to log
+
+Letters: B rows, T tokens, K masked positions a row, N = B * K, C hidden size, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from electra import masking
+from electra.batching import Batch
+from electra.config import CLS, MASK, PAD, SEP, ModelConfig
+from electra.encoder import Embeddings, Encoder, init_weights, look_at_neighbours, sinusoidal_positions
+from electra.heads import ClassificationHead, MaskedLMHead, ReplacedTokenHead
+
+RTD_WEIGHT = 50.0   # paper, section 2 and appendix A
+
+
+class Detection(NamedTuple):
+    """What the discriminator said of a corrupted batch."""
+
+    logits: Tensor      # (B, T) float32: that the token was replaced
+    replaced: Tensor    # (B, T) float32
+    real: Tensor        # (B, T) bool: not padding
+    corrupted: Tensor   # (B, T) int64
+
+
+class Step(NamedTuple):
+    """What a forward pass returns."""
+
+    losses: Tensor                   # (n,) float32, sums; carries the gradient
+    sums: dict[str, Tensor]          # figures to log, sums and counts, detached
+    detection: Detection | None = None
+
+
+def _real(batch: Batch) -> Tensor:
+    return torch.ones_like(batch.input_ids, dtype=torch.bool) if batch.attention_mask is None else batch.attention_mask
+
+
+def _masked_count(batch: Batch, mask_prob: float) -> Tensor:
+    """How many positions `masking.choose_positions` will choose in all, without drawing them."""
+    ids = batch.input_ids
+    candidates = ((ids != PAD) & (ids != CLS) & (ids != SEP) & (ids != MASK)).sum(1)
+    return (candidates * mask_prob).round().clamp(min=1).minimum(candidates).sum().float()
+
+
+def _start(model: nn.Module, config: ModelConfig, networks: list[tuple[Encoder, ModelConfig]]) -> None:
+    """First values: see the table in encoder.py."""
+    model.apply(lambda module: init_weights(module, config.initializer_range))
+    if config.attention_init == "neighbours":
+        embeddings = model.embeddings
+        with torch.no_grad():
+            embeddings.position.weight.copy_(sinusoidal_positions(config.max_positions, config.embedding_size,
+                                                                  config.initializer_range))
+        generator = torch.Generator().manual_seed(0)
+        for encoder, shape in networks:
+            look_at_neighbours(encoder, embeddings, shape, generator)
+
+
+class MaskedLM(nn.Module):
+    """An encoder with a masked-LM head over embeddings that are passed in: BERT, and ELECTRA's generator."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.encoder = Encoder(config)
+        self.head = MaskedLMHead(config)
+
+    def forward(self, embeddings: Embeddings, batch: Batch, masked: masking.Masked) -> Tensor:
+        """Logits at the masked positions only: (N, V)."""
+        hidden = self.encoder(embeddings(masked.input_ids, batch.token_type_ids), batch.attention_mask)  # (B, T, C)
+        index = masked.positions[:, :, None].expand(-1, -1, hidden.shape[-1])
+        return self.head(hidden.gather(1, index).flatten(0, 1), embeddings.word.weight)                  # (N, V)
+
+
+def _mlm_loss(logits: Tensor, masked: masking.Masked) -> tuple[Tensor, Tensor]:
+    """(N, V) -> sum of cross-entropies over the chosen positions, number of right guesses there."""
+    targets, weights = masked.targets.flatten(), masked.weights.flatten()
+    loss = (F.cross_entropy(logits.float(), targets, reduction="none") * weights).sum()
+    correct = ((logits.detach().argmax(-1) == targets) * weights).sum()
+    return loss, correct
+
+
+class BertMLM(nn.Module):
+    """BERT's masked language model, without next-sentence prediction: the control."""
+
+    kind = "mlm"
+    terms = ("mlm",)
+    weights = (1.0,)
+
+    def __init__(self, config: ModelConfig, mask_prob: float = 0.15) -> None:
+        super().__init__()
+        self.config, self.mask_prob = config, mask_prob
+        self.embeddings = Embeddings(config)
+        self.mlm = MaskedLM(config)
+        _start(self, config, [(self.mlm.encoder, config)])
+
+    def counts(self, batch: Batch) -> Tensor:
+        return _masked_count(batch, self.mask_prob)[None]
+
+    def forward(self, batch: Batch, generator: torch.Generator) -> Step:
+        masked = masking.mask(batch.input_ids, self.mask_prob, "mlm", self.config.vocab_size, generator)
+        loss, correct = _mlm_loss(self.mlm(self.embeddings, batch, masked), masked)
+        sums = {"mlm_loss": loss.detach(), "mlm_correct": correct, "masked": masked.weights.sum(),
+                "tokens": _real(batch).sum()}
+        return Step(loss[None], sums)
+
+    def encoder_state(self) -> tuple[Embeddings, Encoder]:
+        """The parts that fine-tuning goes on with."""
+        return self.embeddings, self.mlm.encoder
+
+
+class Electra(nn.Module):
+    """Generator and discriminator over one embedding module (paper, section 2)."""
+
+    kind = "electra"
+    terms = ("mlm", "rtd")
+    weights = (1.0, RTD_WEIGHT)
+
+    def __init__(self, config: ModelConfig, mask_prob: float = 0.15) -> None:
+        super().__init__()
+        self.config, self.mask_prob = config, mask_prob
+        self.embeddings = Embeddings(config)
+        self.generator = MaskedLM(config.generator())
+        self.discriminator = Encoder(config)
+        self.rtd_head = ReplacedTokenHead(config)
+        _start(self, config, [(self.generator.encoder, config.generator()), (self.discriminator, config)])
+
+    def counts(self, batch: Batch) -> Tensor:
+        return torch.stack([_masked_count(batch, self.mask_prob), _real(batch).sum().float()])
+
+    def detect(self, input_ids: Tensor, batch: Batch) -> Tensor:
+        """Logits that each token was replaced: input_ids (B, T) -> (B, T) float32."""
+        hidden = self.discriminator(self.embeddings(input_ids, batch.token_type_ids), batch.attention_mask)
+        return self.rtd_head(hidden).float()
+
+    def forward(self, batch: Batch, generator: torch.Generator) -> Step:
+        masked = masking.mask(batch.input_ids, self.mask_prob, "electra", self.config.vocab_size, generator)
+        logits = self.generator(self.embeddings, batch, masked)                                    # (N, V)
+        mlm_loss, mlm_correct = _mlm_loss(logits, masked)
+        sampled = masking.sample(logits.detach(), generator).view_as(masked.positions)             # (B, K)
+        corrupted, replaced = masking.corrupt(batch.input_ids, masked, sampled)
+        real = _real(batch)
+        detected = self.detect(corrupted, batch)                                                   # (B, T)
+        rtd = F.binary_cross_entropy_with_logits(detected, replaced, reduction="none")
+        rtd_loss = (rtd * real).sum()
+
+        detection = Detection(detected.detach(), replaced, real, corrupted)
+        sums = {"mlm_loss": mlm_loss.detach(), "mlm_correct": mlm_correct, "masked": masked.weights.sum(),
+                "sampled_correct": ((sampled == masked.targets) * masked.weights).sum(),
+                "rtd_loss": rtd_loss.detach(), **detection_sums(detection)}
+        return Step(torch.stack([mlm_loss, rtd_loss]), sums, detection)
+
+    def encoder_state(self) -> tuple[Embeddings, Encoder]:
+        """The parts that fine-tuning goes on with: the discriminator; the generator is thrown away."""
+        return self.embeddings, self.discriminator
+
+
+def detection_sums(detection: Detection) -> dict[str, Tensor]:
+    """Counts behind accuracy, precision and recall of replaced-token detection."""
+    said = (detection.logits > 0) & detection.real
+    replaced = detection.replaced.bool()
+    return {"tokens": detection.real.sum(), "replaced": replaced.sum(), "said_replaced": said.sum(),
+            "said_and_replaced": (said & replaced).sum(),
+            "rtd_correct": ((said == replaced) & detection.real).sum()}
+
+
+class Classifier(nn.Module):
+    """An encoder with a classification head, for fine-tuning and prediction."""
+
+    kind = "classifier"
+    terms = ("classification",)
+    weights = (1.0,)
+
+    def __init__(self, config: ModelConfig, num_labels: int) -> None:
+        super().__init__()
+        self.config = config
+        self.embeddings = Embeddings(config)
+        self.encoder = Encoder(config)
+        self.head = ClassificationHead(config, num_labels)
+        _start(self, config, [(self.encoder, config)])
+
+    def counts(self, batch: Batch) -> Tensor:
+        return torch.full((1,), float(len(batch.input_ids)), device=batch.input_ids.device)
+
+    def logits(self, batch: Batch) -> Tensor:
+        """(B, num_labels) float32."""
+        hidden = self.encoder(self.embeddings(batch.input_ids, batch.token_type_ids), batch.attention_mask)
+        return self.head(hidden, batch.attention_mask).float()
+
+    def forward(self, batch: Batch, generator: torch.Generator) -> Step:
+        assert batch.labels is not None
+        logits = self.logits(batch)
+        loss = F.cross_entropy(logits, batch.labels, reduction="sum")
+        sums = {"loss": loss.detach(), "correct": (logits.detach().argmax(-1) == batch.labels).sum(),
+                "examples": torch.ones_like(batch.labels).sum()}
+        return Step(loss[None], sums)
+
+    def encoder_state(self) -> tuple[Embeddings, Encoder]:
+        return self.embeddings, self.encoder
+
+
+def build(config: ModelConfig, mask_prob: float) -> Electra | BertMLM:
+    """The pre-training model of a configuration."""
+    return Electra(config, mask_prob) if config.objective == "electra" else BertMLM(config, mask_prob)

@@ -1,0 +1,116 @@
+"""Parameter groups, layer-wise decay, Adam without bias correction, and the learning rate as a function."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-6   # `model/optimization.py` of google-research/electra
+CLIP = 1.0
+
+
+class Group(NamedTuple):
+    """Parameters that share a weight decay and a factor on the learning rate."""
+
+    parameters: list[nn.Parameter]
+    weight_decay: float
+    lr_factor: float
+
+
+def _depth(name: str, num_layers: int) -> int:
+    """Distance from the head: head 0, top layer 1, …, embeddings (and their projection) num_layers + 1."""
+    parts = name.split(".")
+    if "layers" in parts:
+        return num_layers - int(parts[parts.index("layers") + 1])
+    if parts[0] == "embeddings" or "projection" in parts:
+        return num_layers + 1
+    return 0
+
+
+def parameter_groups(model: nn.Module, weight_decay: float, layer_decay: float = 1.0, num_layers: int = 0
+                     ) -> list[Group]:
+    """All parameters, each once: no weight decay on vectors (biases, LayerNorm), `layer_decay` ** depth on the rate.
+
+    The official `_get_layer_lrs` gives the top layer decay²; here it has decay¹, as its author meant.
+    """
+    groups: dict[tuple[float, int], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        decay = weight_decay if parameter.ndim > 1 else 0.0
+        depth = _depth(name, num_layers) if layer_decay != 1.0 else 0
+        groups.setdefault((decay, depth), []).append(parameter)
+    return [Group(parameters, decay, layer_decay ** depth) for (decay, depth), parameters in groups.items()]
+
+
+def lr_at(step: int, warmup_steps: int, progress: float) -> float:
+    """The factor on the peak learning rate at `step` (0 is the first), `progress` in [0, 1) through the run: linear
+    warm-up *times* linear decay to 0 from step 0, as in the official code."""
+    warm = min(1.0, (step + 1) / warmup_steps) if warmup_steps > 0 else 1.0
+    return warm * max(0.0, 1.0 - progress)
+
+
+class Adam:
+    """Adam without bias correction, epsilon outside the root, decoupled weight decay, global clipping.
+
+    A step whose gradient is not finite changes nothing: neither weights nor moments. That is decided on the device,
+    without a look at it from the host: the factors of the update become 1 and 0.
+    """
+
+    def __init__(self, groups: list[Group]) -> None:
+        self.groups = groups
+        self.parameters = [parameter for group in groups for parameter in group.parameters]
+        self.exp_avg = [torch.zeros_like(parameter) for parameter in self.parameters]
+        self.exp_avg_sq = [torch.zeros_like(parameter) for parameter in self.parameters]
+
+    def zero_grad(self) -> None:
+        for parameter in self.parameters:
+            parameter.grad = None
+
+    @torch.no_grad()
+    def step(self, lr: float, scale: Tensor) -> tuple[Tensor, Tensor]:
+        """Update from the gradients, which are `scale` (0-d) times too large. A parameter without gradient (a frozen
+        one, or the generator in a pure discriminator step) stays as it is.
+
+        Returns the gradient's norm before clipping and whether it was finite, both 0-d tensors.
+        """
+        grads = [p.grad for p in self.parameters if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(grads) / scale
+        finite = torch.isfinite(norm)
+        factor = torch.where(finite, torch.clamp(CLIP / (norm + 1e-6), max=1.0) / scale, 0.0)
+        beta1, beta2 = torch.where(finite, BETA1, 1.0), torch.where(finite, BETA2, 1.0)
+
+        position = 0
+        for group in self.groups:
+            there = [i for i, p in enumerate(group.parameters, position) if p.grad is not None]
+            position += len(group.parameters)
+            if not there:
+                continue
+            parameters = [self.parameters[i] for i in there]
+            first, second = [self.exp_avg[i] for i in there], [self.exp_avg_sq[i] for i in there]
+            # where, not only the factor: 0 x inf is nan
+            grad = [torch.where(finite, p.grad, 0.0) for p in parameters]
+            torch._foreach_mul_(grad, factor)
+            torch._foreach_mul_(first, beta1)
+            torch._foreach_add_(first, grad, alpha=1 - BETA1)
+            torch._foreach_mul_(second, beta2)
+            torch._foreach_addcmul_(second, grad, grad, value=1 - BETA2)
+            update = torch._foreach_sqrt(second)
+            torch._foreach_add_(update, EPSILON)
+            update = torch._foreach_div(first, update)
+            rate = finite * (lr * group.lr_factor)
+            if group.weight_decay:
+                torch._foreach_mul_(parameters, 1 - rate * group.weight_decay)
+            torch._foreach_mul_(update, rate)
+            torch._foreach_sub_(parameters, update)
+        return norm, finite
+
+    def state_dict(self) -> dict[str, list[Tensor]]:
+        return {"exp_avg": self.exp_avg, "exp_avg_sq": self.exp_avg_sq}
+
+    def load_state_dict(self, state: dict[str, list[Tensor]]) -> None:
+        for mine, theirs in ((self.exp_avg, state["exp_avg"]), (self.exp_avg_sq, state["exp_avg_sq"])):
+            if [t.shape for t in mine] != [t.shape for t in theirs]:
+                raise ValueError("the optimizer state does not fit the model")
+            for a, b in zip(mine, theirs):
+                a.copy_(b)

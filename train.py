@@ -1,0 +1,385 @@
+#!/usr/bin/env python3
+"""Pre-train ELECTRA, or BERT as the control, on raw text.
+
+    python train.py                                     the sample, two minutes on two cores
+    python train.py --corpus wiki.raw                   ELECTRA-small on a corpus
+    python train.py --corpus reviews/ --size tiny --minutes 60
+    python train.py --out runs/wiki-small-electra --resume
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from electra import checkpoint, corpus
+from electra.batching import Batch, SpanBatches
+from electra.checkpoint import RunFolder
+from electra.config import (SIZES, ModelConfig, Phase, PretrainConfig, from_dict, model_config, nearest_size, parse,
+                            parse_phases, to_dict)
+from electra.engine import (NON_FINITE_LIMIT, LossScale, MetricsLog, Precision, add_up, choose_device,
+                            choose_precision, detection_auc, entropy, evaluate, figures, is_plateau, mix, train_step)
+from electra.models import build
+from electra.optim import Adam, lr_at, parameter_groups
+from electra.tokenizer import SentencePieceTokenizer
+
+# `python train.py` with nothing else: small enough to watch.
+SAMPLE = dict(size="tiny", out="runs/sample", steps=500, warmup_steps=50, batch_tokens=2048, eval_every=100,
+              log_every=50, save_every=250, lr=1e-3, vocab_size=3000)
+# What --resume may change: none of it touches weights, metrics or the order of the data.
+FREE_ON_RESUME = {"out", "resume", "device", "compile", "save_every", "keep", "eval_every", "log_every", "cache"}
+EVALUATION_TOKENS = 50_000
+WEIGHT_DECAY = 0.01
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run with a command line; returns the exit code: 0, or 2 after one line that names a mistake."""
+    try:
+        config, given = parse(PretrainConfig, "train.py", __doc__.split("\n")[0], argv)
+        if not given & {"corpus", "init", "resume"}:
+            config = replace(config, **{name: value for name, value in SAMPLE.items() if name not in given})
+        run(config, given)
+    except (ValueError, OSError) as problem:
+        print(f"train.py: error: {problem}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def run(config: PretrainConfig, given: set[str]) -> None:
+    """Build everything, or read it back, then train."""
+    content = None
+    if config.resume:
+        content, config = read_run(config, given)
+    elif config.init:
+        content = checkpoint.load(config.init, checkpoint.PRETRAINED)
+    device = choose_device(config.device)
+    precision = choose_precision(config.amp, device)
+
+    tokenizer, shape = choose_model(config, given, content)
+    config = resolve(config, shape)
+    phases = parse_phases(config.seq_len, config.phases, shape.max_positions)
+    store = corpus.open_store(config.corpus, tokenizer, config.errors, config.cache)
+    train_text, valid_text = split(store, config, tokenizer)
+    stream = SpanBatches(*train_text, config.batch_tokens // config.accumulate, width_multiple(device), config.seed)
+    if train_text.num_tokens < config.batch_tokens:
+        raise ValueError(f"the corpus has {train_text.num_tokens:,} tokens to train on, less than one batch of "
+                         f"{config.batch_tokens:,}; give more text or a smaller --batch-tokens")
+    if config.steps is None and config.minutes is None:
+        config = replace(config, steps=steps_of_epochs(config, stream, phases))
+    if config.warmup_steps is None:
+        wanted = SIZES[config.size].warmup_steps
+        config = replace(config, warmup_steps=min(wanted, config.steps // 10) if config.steps else wanted)
+
+    folder = RunFolder(config.out, config.resume)
+    torch.manual_seed(mix(config.seed, 0xE1EC))
+    model = build(shape, SIZES[config.size].mask_prob).to(device)
+    optimizer = Adam(parameter_groups(model, WEIGHT_DECAY))
+    scale = LossScale(precision, device)
+    start = Progress()
+    if content is not None:
+        model.load_state_dict(content["model"])
+    if config.resume:
+        start = restore(content["training"], optimizer, scale, stream, store)
+    else:
+        folder.write_json("config.json", {**to_dict(config), "model": to_dict(shape), "amp_used": precision.name})
+        (folder.path / "tokenizer.model").write_bytes(tokenizer.to_bytes())
+    if config.compile:
+        for part in model.children():
+            part.compile()
+
+    say_start(config, model, shape, train_text, valid_text, precision, device, start)
+    loop = Loop(config, phases, model, optimizer, scale, precision, device, stream, tokenizer, folder, store,
+                held_out_batches(valid_text, config, phases, device), start)
+    loop.train()
+    folder.close()
+
+
+class Progress:
+    """How far a run has come. All of it is in the checkpoint."""
+
+    def __init__(self, step: int = 0, seconds: float = 0.0) -> None:
+        self.step = step          # optimizer steps done
+        self.seconds = seconds    # spent in the loop, over all parts of a resumed run
+
+
+def read_run(config: PretrainConfig, given: set[str]) -> tuple[dict[str, Any], PretrainConfig]:
+    """The checkpoint and the settings of the run in --out. Raises ValueError where a flag contradicts them."""
+    if config.out is None:
+        raise ValueError("--resume needs --out, the folder of the run to go on with")
+    content = checkpoint.load(Path(config.out) / "ckpt.pt", checkpoint.PRETRAINED)
+    old = from_dict(PretrainConfig, content["settings"])
+    changed = sorted(name for name in given - FREE_ON_RESUME if getattr(config, name) != getattr(old, name))
+    if changed:
+        name = changed[0]
+        raise ValueError(f"--{name.replace('_', '-')} {getattr(config, name)} differs from the run's "
+                         f"{getattr(old, name)}; leave it out, or begin another run with --init")
+    free = {name: getattr(config, name) for name in (FREE_ON_RESUME & given) | {"out"}}
+    return content, replace(old, **free, resume=True)
+
+
+def choose_model(config: PretrainConfig, given: set[str], content: dict[str, Any] | None
+                 ) -> tuple[SentencePieceTokenizer, ModelConfig]:
+    """Tokenizer and shape: of the checkpoint where there is one, else of the settings and the corpus."""
+    if content is not None:
+        clash = given & {"tokenizer", "vocab_size", "cased", "size", "attention_init"}
+        if clash and not config.resume:
+            raise ValueError(f"--{sorted(clash)[0].replace('_', '-')} cannot be chosen with --init: it comes with the "
+                             f"checkpoint")
+        shape = checkpoint.config_of(content)
+        if "objective" in given and config.objective != shape.objective:
+            raise ValueError(f"{config.init} is a checkpoint of objective {shape.objective}; its weights do not make "
+                             f"a model of objective {config.objective}")
+        if config.dropout is not None:
+            shape = replace(shape, dropout=config.dropout, attention_dropout=config.dropout)
+        return checkpoint.tokenizer_of(content), shape
+    if config.tokenizer:
+        tokenizer = SentencePieceTokenizer.load(config.tokenizer)
+    else:
+        vocab_size = config.vocab_size or SIZES[config.size].vocab_size
+        tokenizer = corpus.corpus_tokenizer(config.corpus, vocab_size, config.cased, config.errors, config.cache)
+    return tokenizer, model_config(config.size, config.objective, tokenizer.vocab_size, config.dropout,
+                                   config.attention_init)
+
+
+def resolve(config: PretrainConfig, shape: ModelConfig) -> PretrainConfig:
+    """Fill in what the user left to the presets. Raises ValueError for numbers that make no run."""
+    if config.init:
+        config = replace(config, size=nearest_size(shape), objective=shape.objective)
+    preset = SIZES[config.size]
+    if sum(limit is not None for limit in (config.steps, config.minutes, config.epochs)) > 1 and not config.resume:
+        raise ValueError("of --steps, --minutes and --epochs give one")
+    if config.lr is None:
+        scratch = preset.lr if config.objective == "electra" else preset.mlm_lr
+        config = replace(config, lr=preset.continue_lr if config.init else scratch)
+    if config.steps is None and config.minutes is None and config.epochs is None:
+        config = replace(config, steps=preset.steps)
+    name = Path(config.corpus[0].rstrip("/")).name.split(".")[0].strip("*") or "corpus"
+    config = replace(config, batch_tokens=config.batch_tokens or preset.batch_tokens, dropout=shape.dropout,
+                     attention_init=shape.attention_init, vocab_size=shape.vocab_size,
+                     out=config.out or f"runs/{name}-{config.size}-{config.objective}")
+    for setting in ("steps", "minutes", "epochs", "lr", "batch_tokens", "accumulate", "save_every", "eval_every",
+                    "log_every"):
+        value = getattr(config, setting)
+        if value is not None and value <= 0:
+            raise ValueError(f"--{setting.replace('_', '-')} must be above 0, not {value}")
+    if not 0 <= config.dropout < 1:
+        raise ValueError(f"--dropout must be from 0 to below 1, not {config.dropout}")
+    return config
+
+
+def split(store: corpus.TokenStore, config: PretrainConfig, tokenizer: SentencePieceTokenizer
+          ) -> tuple[corpus.Text, corpus.Text]:
+    """(text to train on, held-out text)."""
+    if not config.valid:
+        return corpus.hold_out(store)
+    valid = corpus.open_store(config.valid, tokenizer, config.errors, config.cache)
+    return corpus.whole(store), corpus.whole(valid)
+
+
+def width_multiple(device: torch.device) -> int:
+    """Batch widths are multiples of this: few shapes on a GPU, little padding on a CPU."""
+    return 64 if device.type == "cuda" else 8
+
+
+def steps_of_epochs(config: PretrainConfig, stream: SpanBatches, phases: tuple[Phase, ...]) -> int:
+    """Steps in --epochs passes. A phase has its share of the steps, and longer examples make other batches."""
+    begin, per_epoch = 0.0, 0.0
+    for phase in phases:
+        batches = len(stream.lay_out(phase.seq_len, 0)[1])
+        per_epoch += (phase.end - begin) * batches / config.accumulate
+        begin = phase.end
+    return max(1, round(config.epochs * per_epoch))
+
+
+def held_out_batches(text: corpus.Text, config: PretrainConfig, phases: tuple[Phase, ...], device: torch.device
+                     ) -> list[Batch]:
+    """Up to EVALUATION_TOKENS of held-out text at the first phase's length, the same in every run on this corpus."""
+    stream = SpanBatches(*text, config.batch_tokens // config.accumulate, width_multiple(device), seed=0)
+    batches: list[Batch] = []
+    total = len(stream.lay_out(phases[0].seq_len, 0)[1])
+    while len(batches) < total and sum(b.input_ids.numel() for b in batches) < EVALUATION_TOKENS:
+        batches.append(stream.next(phases[0].seq_len))
+    return batches
+
+
+def restore(training: dict[str, Any], optimizer: Adam, scale: LossScale, stream: SpanBatches,
+            store: corpus.TokenStore) -> Progress:
+    """Put everything back to where the checkpoint was. Raises ValueError where the corpus is no longer the same."""
+    if training["corpus_tokens"] != len(store.tokens):
+        raise ValueError(f"the corpus has changed since the run began: {len(store.tokens):,} tokens, not "
+                         f"{training['corpus_tokens']:,}; begin another run with --init")
+    optimizer.load_state_dict(training["optimizer"])
+    scale.load_state_dict(training["scale"])
+    stream.load(training["stream"])
+    return Progress(training["step"], training["seconds"])
+
+
+def say_start(config: PretrainConfig, model: torch.nn.Module, shape: ModelConfig, train_text: corpus.Text,
+              valid_text: corpus.Text, precision: Precision, device: torch.device, start: Progress) -> None:
+    count = sum(p.numel() for p in model.parameters())
+    length = f"{config.minutes:g} minutes" if config.minutes else f"{config.steps:,} steps"
+    print(f"{config.objective} {config.size}: {count / 1e6:.1f} M parameters, vocabulary {shape.vocab_size:,}\n"
+          f"text: {train_text.num_tokens:,} tokens of {len(train_text.starts):,} documents, held out "
+          f"{valid_text.num_tokens:,}\n"
+          f"run: {length} of {config.batch_tokens:,} tokens, lr {config.lr:g}, on {device} (amp {precision.name}), "
+          f"into {config.out}" + (f", from step {start.step:,}" if start.step else ""), flush=True)
+
+
+class Loop:
+    """The training loop and what it needs between steps."""
+
+    def __init__(self, config: PretrainConfig, phases: tuple[Phase, ...], model: torch.nn.Module, optimizer: Adam,
+                 scale: LossScale, precision: Precision, device: torch.device, stream: SpanBatches,
+                 tokenizer: SentencePieceTokenizer, folder: RunFolder, store: corpus.TokenStore,
+                 held_out: list[Batch], progress: Progress) -> None:
+        self.config, self.phases, self.model, self.optimizer, self.scale = config, phases, model, optimizer, scale
+        self.precision, self.device, self.stream, self.tokenizer = precision, device, stream, tokenizer
+        self.folder, self.store, self.held_out, self.progress = folder, store, held_out, progress
+        self.log = MetricsLog(folder.path, progress.step)
+        self.unigram = torch.from_numpy(np.array(store.unigram, dtype=np.float64)).to(device)
+        self.stop_signal: int | None = None
+        self.began = time.monotonic() - progress.seconds
+
+    def done(self) -> float:
+        """The share of the run that lies behind, in [0, 1]."""
+        if self.config.minutes:
+            return min(1.0, (time.monotonic() - self.began) / (60 * self.config.minutes))
+        return self.progress.step / self.config.steps
+
+    def train(self) -> None:
+        """Step until the end or a signal; then save."""
+        config, progress = self.config, self.progress
+        old_handlers = {s: signal.signal(s, self._on_signal) for s in (signal.SIGINT, signal.SIGTERM)}
+        self._new_window()
+        bar = tqdm(total=config.steps, initial=progress.step, unit="step", disable=None, smoothing=0.05)
+        try:
+            while (share := self.done()) < 1.0 and self.stop_signal is None:
+                seq_len = next(phase.seq_len for phase in self.phases if share < phase.end)
+                batches = [self.stream.next(seq_len).to(self.device) for _ in range(config.accumulate)]
+                lr = config.lr * lr_at(progress.step, config.warmup_steps, share)
+                result = train_step(self.model, batches, self.optimizer, lr, self.scale, self.precision,
+                                    mix(config.seed, progress.step))
+                progress.step += 1
+                bar.update()
+                add_up(self.window, result.sums)
+                self.places += sum(batch.input_ids.numel() for batch in batches)
+                if self.device.type == "cpu" or progress.step % NON_FINITE_LIMIT == 0:
+                    self._stop_if_broken()
+                if progress.step % config.log_every == 0:
+                    self._write_log(result, lr, bar)
+                if progress.step % config.eval_every == 0:
+                    self._evaluate()
+                if progress.step % config.save_every == 0:
+                    self._save()
+        finally:
+            bar.close()
+            for number, handler in old_handlers.items():
+                signal.signal(number, handler)
+        if self.stop_signal is not None:
+            self._save()
+            print(f"stopped at step {progress.step:,}, saved. Go on with:\n"
+                  f"  python train.py --out {self.folder.path} --resume", flush=True)
+        else:
+            self._finish()
+
+    def _on_signal(self, number: int, frame: object) -> None:
+        if self.stop_signal is not None:   # a second one: at once
+            raise KeyboardInterrupt
+        self.stop_signal = number
+        tqdm.write("finishing the step and saving …")
+
+    def _new_window(self) -> None:
+        self.window: dict[str, torch.Tensor] = {}
+        self.places, self.window_began = 0, time.monotonic()
+
+    def _stop_if_broken(self) -> None:
+        if self.scale.bad_in_row >= NON_FINITE_LIMIT:
+            raise ValueError(f"the loss or its gradient was not finite {NON_FINITE_LIMIT} steps in a row, until step "
+                             f"{self.progress.step:,}; lower --lr, or try --amp off. {self.folder.checkpoint} is of "
+                             f"before, if the run had saved one")
+
+    def _write_log(self, result: Any, lr: float, bar: tqdm) -> None:
+        real = float(self.window["tokens"])
+        seconds = time.monotonic() - self.window_began
+        values = figures(self.window)
+        if result.detection is not None:
+            values["rtd_auc"] = detection_auc([result.detection])
+        values |= {"lr": lr, "grad_norm": float(result.grad_norm), "tokens_per_s": real / seconds,
+                   "padding_frac": 1 - real / self.places, "skipped_steps": int(self.scale.skipped),
+                   "seconds": time.monotonic() - self.began}
+        self.log.write(self.progress.step, "train", values)
+        bar.set_postfix_str(f"{_losses(values)}, {values['tokens_per_s']:,.0f} tok/s")
+        if bar.disable:
+            left = "" if self.config.minutes is None else f" {self.done():.0%}"
+            print(f"step {self.progress.step:,}{left}: {_losses(values)}, {values['tokens_per_s']:,.0f} tokens/s",
+                  flush=True)
+        self._new_window()
+
+    def _evaluate(self) -> dict[str, float]:
+        began = time.monotonic()
+        values = evaluate(self.model, self.held_out, self.precision, self.device, self.unigram)
+        values["seconds"] = time.monotonic() - self.began
+        self.log.write(self.progress.step, "valid", values)
+        fixed = f", against unigram draws {values['rtd_auc_unigram']:.3f}" if "rtd_auc_unigram" in values else ""
+        tqdm.write(f"step {self.progress.step:,} held out: {_losses(values)}{fixed}")
+        if "rtd_auc" in values and self.progress.step > self.config.warmup_steps and is_plateau(values):
+            tqdm.write(f"  the discriminator has not left the plateau: its loss {values['rtd_loss']:.4f} is the entropy "
+                       f"of the replaced share, {entropy(values['replaced_frac']):.4f}. It needs more steps, "
+                       f"--attention-init neighbours, or a lower --lr; do not fine-tune from it yet.")
+        self.window_began += time.monotonic() - began   # not the training's time
+        return values
+
+    def _save(self) -> None:
+        self.progress.seconds = time.monotonic() - self.began
+        training = {"step": self.progress.step, "seconds": self.progress.seconds,
+                    "corpus_tokens": len(self.store.tokens), "optimizer": self.optimizer.state_dict(),
+                    "scale": self.scale.state_dict(), "stream": self.stream.state()}
+        content = checkpoint.pack(self.model, self.tokenizer, replace(self.config, resume=False), training)
+        self.folder.save(content, self.progress.step, self.config.keep)
+
+    def _finish(self) -> None:
+        """Evaluate and save once more, and say what came out."""
+        if self.progress.step % self.config.eval_every or not self.progress.step:
+            self._evaluate()
+        self._save()
+        history = [json.loads(line) for line in self.log.path.read_text().splitlines()]
+        valid = [record for record in history if record["split"] == "valid"]
+        print_summary(valid, self.folder, self.config)
+
+
+def _losses(values: dict[str, float]) -> str:
+    text = f"mlm loss {values['mlm_loss']:.3f}, acc {values['mlm_acc']:.3f}"
+    if "rtd_loss" in values:
+        text += f"; rtd loss {values['rtd_loss']:.4f}, auc {values['rtd_auc']:.3f}, recall {values['rtd_recall']:.3f}"
+    return text
+
+
+def print_summary(valid: list[dict[str, Any]], folder: RunFolder, config: PretrainConfig) -> None:
+    """What the run learned, and what to type next."""
+    first, last = valid[0], valid[-1]
+    print(f"\ndone: {last['step']:,} steps in {last['seconds'] / 60:.1f} minutes. On held-out text:")
+    print(f"  masked words guessed: {last['mlm_acc']:.1%} (loss {first['mlm_loss']:.2f} at step {first['step']:,}, "
+          f"{last['mlm_loss']:.2f} now)")
+    if "rtd_auc" in last:
+        print(f"  replaced words told from originals: AUC {last['rtd_auc']:.3f} against its own generator, "
+              f"{last['rtd_auc_unigram']:.3f} against random words (0.5 is chance)")
+    print(f"checkpoint: {folder.checkpoint}\nnext:")
+    sample = str(folder.path) == SAMPLE["out"]
+    data = "data/sample/sst2" if sample else "data/SST-2"
+    print(f"  python finetune.py --task sst2 --init {folder.checkpoint} --data {data}")
+    if sample:
+        print("  python train.py --corpus YOUR_TEXT --size tiny --minutes 60")
+    print(f"  python scripts/predict.py --ckpt {folder.checkpoint} \"a sentence in which one word is banana wrong\"")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
