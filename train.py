@@ -27,7 +27,7 @@ from electra.checkpoint import RunFolder
 from electra.config import (SIZES, ModelConfig, Phase, PretrainConfig, from_dict, model_config, nearest_size, parse,
                             parse_phases, to_dict)
 from electra.engine import (NON_FINITE_LIMIT, LossScale, MetricsLog, Precision, add_up, choose_device,
-                            choose_precision, detection_auc, entropy, evaluate, figures, is_plateau, mix, train_step)
+                            choose_precision, detection_auc, evaluate, figures, is_plateau, mix, replaced_entropy, train_step)
 from electra.models import build
 from electra.optim import Adam, lr_at, parameter_groups
 from electra.tokenizer import SentencePieceTokenizer
@@ -333,7 +333,7 @@ class Loop:
         tqdm.write(f"step {self.progress.step:,} held out: {_losses(values)}{fixed}")
         if "rtd_auc" in values and self.progress.step > self.config.warmup_steps and is_plateau(values):
             tqdm.write(f"  the discriminator has not left the plateau: its loss {values['rtd_loss']:.4f} is the entropy "
-                       f"of the replaced share, {entropy(values['replaced_frac']):.4f}. It needs more steps, "
+                       f"of the replaced share, {replaced_entropy(values):.4f}. It needs more steps, "
                        f"--attention-init neighbours, or a lower --lr; do not fine-tune from it yet.")
         self.window_began += time.monotonic() - began   # not the training's time
         return values

@@ -170,3 +170,51 @@ class SpanBatches:
     def load(self, state: dict[str, int]) -> None:
         self.epoch, self.index, self.seq_len = state["epoch"], state["index"], state["seq_len"]
         self._spans, self._plan = self.lay_out(self.seq_len, self.epoch)
+
+
+class Encoded(NamedTuple):
+    """Examples of a task in ids, special tokens included."""
+
+    ids: list[list[int]]
+    types: list[list[int]]
+    labels: list[int]
+
+    @property
+    def lengths(self) -> np.ndarray:
+        return np.array([len(ids) for ids in self.ids], np.int64)
+
+    def batch(self, rows: np.ndarray, multiple: int, longest: int) -> Batch:
+        return collate([self.ids[i] for i in rows], [self.types[i] for i in rows], [self.labels[i] for i in rows],
+                       multiple, longest)
+
+
+def shorten(ids: list[int], room: int, how: str) -> list[int]:
+    """What stays of a text that is longer than `room`: its "head", its "tail", or a quarter of the room from its head
+    and the rest from its tail (Sun et al. 2019, section 5.3.1, take 128 and 382 of 510)."""
+    if len(ids) <= room:
+        return ids
+    front = {"head": room, "tail": 0, "head+tail": room // 4}[how]
+    return ids[:front] + ids[len(ids) - (room - front):]
+
+
+def example_ids(a: list[int], b: list[int] | None, max_len: int, how: str) -> tuple[list[int], list[int]]:
+    """[CLS] a [SEP] or [CLS] a [SEP] b [SEP] of at most `max_len` tokens, and the segment of each. Of a pair the longer
+    segment is shortened first."""
+    if b is None:
+        a = shorten(a, max_len - 2, how)
+        return [CLS, *a, SEP], [0] * (len(a) + 2)
+    room = max_len - 3
+    if len(a) + len(b) > room:
+        half = room // 2
+        keep_b = min(len(b), max(half, room - len(a)))
+        a, b = shorten(a, room - keep_b, how), shorten(b, keep_b, how)
+    return [CLS, *a, SEP, *b, SEP], [0] * (len(a) + 2) + [1] * (len(b) + 1)
+
+
+def encode_examples(tokenizer: object, texts_a: list[str], texts_b: list[str | None], labels: list[int], max_len: int,
+                    how: str) -> Encoded:
+    """Tokenise examples. `texts_b` holds None for a single text."""
+    ids_a = tokenizer.encode_batch(texts_a)
+    ids_b = iter(tokenizer.encode_batch([text for text in texts_b if text is not None]))
+    pairs = [example_ids(a, None if text is None else next(ids_b), max_len, how) for a, text in zip(ids_a, texts_b)]
+    return Encoded([ids for ids, _ in pairs], [types for _, types in pairs], labels)

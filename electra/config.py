@@ -95,7 +95,7 @@ def _shape(embedding: int, hidden: int, layers: int, heads: int, generator: tupl
 # small, base, large: paper table 6 and google-research/electra `configure_pretraining.py`.
 # tiny: this project's own, for CPUs; its training settings come from the curves in docs/small-budgets.md.
 SIZES = {
-    "tiny": Size(_shape(192, 192, 3, 6, (64, 3, 4), "mean"), vocab_size=6_000, mask_prob=0.15, dropout=0.0,
+    "tiny": Size(_shape(192, 192, 3, 6, (64, 3, 2), "mean"), vocab_size=6_000, mask_prob=0.15, dropout=0.0,
                  attention_init="neighbours", batch_tokens=4_096, steps=20_000, warmup_steps=500,
                  lr=7e-4, mlm_lr=1.5e-3, continue_lr=1e-4, finetune_lr=4e-4, layer_decay=1.0),
     "small": Size(_shape(128, 256, 12, 4, (64, 12, 1)), vocab_size=30_522, mask_prob=0.15, dropout=0.1,
@@ -201,7 +201,7 @@ class FinetuneConfig:
 
     epochs: float | None = option(None, "training", "passes over the training set (default: 3)")
     freeze_epochs: float = option(0.0, "training", "passes before those, with the head alone")
-    batch_tokens: int = option(2_048, "training", "tokens of one step, padding included; a step also has at most "
+    batch_tokens: int = option(8_192, "training", "tokens of one step, padding included; a step also has at most "
                                "32 examples")
     lr: float | None = option(None, "training", "peak learning rate (default: by size)")
     layer_decay: float | None = option(None, "training", "factor on the learning rate per layer downwards "

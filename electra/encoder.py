@@ -50,6 +50,24 @@ class Embeddings(nn.Module):
         return self.dropout(self.norm(x))
 
 
+SHORT = 256   # tokens; above it the T x T weights cost more than they save
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: float) -> Tensor:
+    """softmax(q kᵀ / √D) v: queries, keys, values and result (B, H, T, D); mask (B, 1, 1, T) bool or None.
+
+    Through `scaled_dot_product_attention`, but for training on a CPU at short lengths, where plain products are three
+    times as fast as its fused backward pass.
+    """
+    if q.device.type != "cpu" or q.shape[2] > SHORT or not torch.is_grad_enabled():
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
+    with torch.autocast("cpu", enabled=False):   # softmax sums in float32 for bf16 input, too
+        scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)                                 # (B, H, T, T)
+        if mask is not None:
+            scores = scores.masked_fill(~mask, -math.inf)
+        return F.dropout(torch.softmax(scores, -1), dropout, dropout > 0) @ v
+
+
 class SelfAttention(nn.Module):
     """Multi-head self-attention. Queries, keys and values come out of one product."""
 
@@ -69,7 +87,7 @@ class SelfAttention(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """x (B, T, C); mask (B, 1, 1, T) bool, True where a token may be looked at, None for all."""
         q, k, v = self.split(x)
-        x = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=self.dropout if self.training else 0.0)
+        x = attend(q, k, v, mask, self.dropout if self.training else 0.0)
         return self.out(x.transpose(1, 2).flatten(2))                                           # (B, T, C)
 
 
@@ -112,20 +130,16 @@ class Encoder(nn.Module):
 # --- first values: heads that look at their neighbours ---
 
 HIGHEST, LOWEST = 2.8, 0.02   # radians a token: from nearly alternating to one turn in 314 tokens
-
-
-def _spread(n: int) -> list[int]:
-    """The numbers 0 … n-1 in such an order that every beginning of it is spread over the whole range
-    (van der Corput's sequence), because a narrow network sees only the leading dimensions."""
-    bits = max(1, (n - 1).bit_length())
-    return [i for i in (int(f"{j:0{bits}b}"[::-1], 2) for j in range(2 ** bits)) if i < n]
+# Heads copy pairs above this: in slower ones a token and its neighbour are alike, and a query, which holds its own word
+# too, would find itself instead of its neighbour.
+SLOWEST_COPIED = 0.6
 
 
 def frequencies(size: int) -> Tensor:
-    """Radians a token of the (sin, cos) pairs in dimensions (0, 1), (2, 3), …: (size // 2,) float64."""
+    """Radians a token of the (sin, cos) pairs in dimensions (0, 1), (2, 3), …: (size // 2,) float64, falling, so that
+    a narrow network, which sees the leading dimensions, has those that tell neighbours apart."""
     pairs = size // 2
-    exponent = torch.tensor(_spread(pairs), dtype=torch.float64) / max(1, pairs - 1)
-    return HIGHEST * (LOWEST / HIGHEST) ** exponent
+    return HIGHEST * (LOWEST / HIGHEST) ** (torch.arange(pairs, dtype=torch.float64) / max(1, pairs - 1))
 
 
 def sinusoidal_positions(num_positions: int, size: int, std: float) -> Tensor:
@@ -137,9 +151,9 @@ def sinusoidal_positions(num_positions: int, size: int, std: float) -> Tensor:
     return (table * std * math.sqrt(2)).float()
 
 
-def head_offset(head: int) -> int:
-    """-1, +1, -2, +2, -3, +3, and again from -1."""
-    return (-1, 1, -2, 2, -3, 3)[head % 6]
+def head_offset(layer: int, head: int, num_heads: int) -> int:
+    """-1, +1, -2, +2, -3, +3 in turn through the heads of all layers."""
+    return (-1, 1, -2, 2, -3, 3)[(layer * num_heads + head) % 6]
 
 
 @torch.no_grad()
@@ -151,14 +165,14 @@ def look_at_neighbours(encoder: Encoder, embeddings: Embeddings, config: ModelCo
     their product is largest where the positions differ by the offset; both on top of the usual noise. The scale is
     found by bisection on the attention that the layer really pays to random tokens: too flat or too peaked, and
     training falls back on the plateau that this is meant to end. The projection starts as identity on the leading
-    dimensions. `embeddings` must have sinusoidal positions.
+    dimensions; what a layer adds to the residual starts smaller the more layers there are, as in GPT-2. `embeddings` must have sinusoidal positions.
     """
     E, C, D = config.embedding_size, config.hidden_size, config.hidden_size // config.num_heads
     if E != C:
         lead = min(E, C)
         encoder.projection.weight[:lead, :lead] += torch.eye(lead)
-    pairs_there = min(E, C) // 2
-    pairs = torch.linspace(0, pairs_there - 1, min(D // 2, pairs_there)).round().long()
+    fast = int((frequencies(E)[:min(E, C) // 2] > SLOWEST_COPIED).sum())
+    pairs = torch.linspace(0, fast - 1, min(D // 2, fast)).round().long()
     omega = frequencies(E)[pairs].float()                                                        # (P,)
     rows = torch.arange(len(pairs)) * 2
 
@@ -167,10 +181,13 @@ def look_at_neighbours(encoder: Encoder, embeddings: Embeddings, config: ModelCo
     length = min(128, config.max_positions)
     ids = torch.randint(5, config.vocab_size, (2, length), generator=generator)
     x = encoder.projection(embeddings(ids, torch.zeros_like(ids)))                               # (2, T, C)
-    for layer in encoder.layers:
+    for number, layer in enumerate(encoder.layers):
+        # Otherwise what twelve layers add hides the positions from the upper ones.
+        layer.attention.out.weight /= math.sqrt(2 * config.num_layers)
+        layer.down.weight /= math.sqrt(2 * config.num_layers)
         weight = layer.attention.qkv.weight.view(3, config.num_heads, D, C)
         for head in range(config.num_heads):
-            offset = head_offset(head)
+            offset = head_offset(number, head, config.num_heads)
             query, key = torch.zeros(D, C), torch.zeros(D, C)
             cos, sin = (omega * offset).cos(), (omega * offset).sin()
             key[rows, 2 * pairs], key[rows + 1, 2 * pairs + 1] = 1.0, 1.0
@@ -186,12 +203,20 @@ def look_at_neighbours(encoder: Encoder, embeddings: Embeddings, config: ModelCo
 
 
 def _gain_for_half(scores: Tensor, offset: int) -> float:
-    """The factor on `scores` (B, T, T) that puts a mean share of one half on the diagonal `offset`."""
-    low, high = 0.0, 1.0
-    share = lambda gain: torch.softmax(gain * scores, -1).diagonal(offset, 1, 2).mean().item()
-    while share(high) < 0.5 and high < 1e4:
+    """The smallest factor on `scores` (B, T, T) that puts a mean share of one half on the diagonal `offset`; where
+    words drown the positions and none does, the factor that comes closest."""
+    def share(gain: float) -> float:
+        return torch.softmax(gain * scores, -1).diagonal(offset, 1, 2).mean().item()
+
+    high = 2.0 ** -6
+    best = (share(high), high)
+    while best[0] < 0.5 and high < 2.0 ** 12:
         high *= 2
-    for _ in range(30):
+        best = max(best, (share(high), high))
+    if best[0] < 0.5:
+        return best[1]
+    low = high / 2
+    for _ in range(20):
         middle = (low + high) / 2
         low, high = (middle, high) if share(middle) < 0.5 else (low, middle)
     return high

@@ -191,14 +191,19 @@ def evaluate(model: nn.Module, batches: list[Batch], precision: Precision, devic
     return result
 
 
-def entropy(share: float) -> float:
-    """Of a yes-or-no question whose answer is yes in `share` of the cases, in nats."""
-    return -sum(p * math.log(p) for p in (share, 1 - share) if p > 0)
+def entropy_of(shares: Iterable[float]) -> float:
+    """Of a distribution, in nats: the loss of always answering with the shares themselves."""
+    return -sum(float(p) * math.log(p) for p in shares if p > 0)
+
+
+def replaced_entropy(result: dict[str, float]) -> float:
+    """The RTD loss of knowing only how many tokens are replaced."""
+    return entropy_of((result["replaced_frac"], 1 - result["replaced_frac"]))
 
 
 def is_plateau(result: dict[str, float]) -> bool:
     """Whether a discriminator knows no more than how many tokens are replaced."""
-    prior = entropy(result["replaced_frac"])
+    prior = replaced_entropy(result)
     return abs(result["rtd_loss"] - prior) <= 0.01 * prior and result["rtd_auc"] < 0.55
 
 
