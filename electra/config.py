@@ -95,9 +95,9 @@ def _shape(embedding: int, hidden: int, layers: int, heads: int, generator: tupl
 # small, base, large: paper table 6 and google-research/electra `configure_pretraining.py`.
 # tiny: this project's own, for CPUs; its training settings come from the curves in docs/small-budgets.md.
 SIZES = {
-    "tiny": Size(_shape(192, 192, 3, 6, (64, 3, 2), "mean"), vocab_size=6_000, mask_prob=0.15, dropout=0.0,
-                 attention_init="neighbours", batch_tokens=4_096, steps=20_000, warmup_steps=500,
-                 lr=7e-4, mlm_lr=1.5e-3, continue_lr=1e-4, finetune_lr=4e-4, layer_decay=1.0),
+    "tiny": Size(_shape(128, 256, 3, 4, (64, 2, 2), "mean"), vocab_size=4_000, mask_prob=0.15, dropout=0.0,
+                 attention_init="neighbours", batch_tokens=4_096, steps=20_000, warmup_steps=200,
+                 lr=7e-4, mlm_lr=1e-3, continue_lr=1e-4, finetune_lr=4e-4, layer_decay=1.0),
     "small": Size(_shape(128, 256, 12, 4, (64, 12, 1)), vocab_size=30_522, mask_prob=0.15, dropout=0.1,
                   attention_init="usual", batch_tokens=128 * 128, steps=1_000_000, warmup_steps=10_000,
                   lr=5e-4, mlm_lr=5e-4, continue_lr=1e-4, finetune_lr=3e-4, layer_decay=0.8),
@@ -144,7 +144,7 @@ class PretrainConfig:
 
     tokenizer: str | None = option(None, "tokenizer", "an existing SentencePiece model (default: train one)")
     vocab_size: int | None = option(None, "tokenizer", "tokens of a new vocabulary, fewer where the corpus is "
-                                    "too small (default: 30,522; tiny: 6,000)")
+                                    "too small (default: 30,522; tiny: 4,000)")
     cased: bool = option(False, "tokenizer", "keep upper case in a new vocabulary")
 
     size: str = option("small", "model", "shape of the model", tuple(SIZES))

@@ -182,9 +182,9 @@ def look_at_neighbours(encoder: Encoder, embeddings: Embeddings, config: ModelCo
     ids = torch.randint(5, config.vocab_size, (2, length), generator=generator)
     x = encoder.projection(embeddings(ids, torch.zeros_like(ids)))                               # (2, T, C)
     for number, layer in enumerate(encoder.layers):
-        # Otherwise what twelve layers add hides the positions from the upper ones.
-        layer.attention.out.weight /= math.sqrt(2 * config.num_layers)
-        layer.down.weight /= math.sqrt(2 * config.num_layers)
+        # Otherwise what many layers add hides the positions from the upper ones.
+        layer.attention.out.weight *= math.sqrt(2 / max(2, config.num_layers))
+        layer.down.weight *= math.sqrt(2 / max(2, config.num_layers))
         weight = layer.attention.qkv.weight.view(3, config.num_heads, D, C)
         for head in range(config.num_heads):
             offset = head_offset(number, head, config.num_heads)

@@ -1,0 +1,53 @@
+"""What several tests share: the sample text, a small tokenizer, a small shape, a batch."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+
+from electra.batching import Batch  # noqa: E402
+from electra.config import CLS, SEP, ModelConfig  # noqa: E402
+from electra.tokenizer import train_tokenizer  # noqa: E402
+
+SHAPE = ModelConfig(objective="electra", vocab_size=200, embedding_size=16, hidden_size=24, num_layers=2, num_heads=2,
+                    intermediate_size=48, generator_hidden_size=12, generator_num_layers=2, generator_num_heads=2,
+                    generator_intermediate_size=24, max_positions=64, dropout=0.0, attention_dropout=0.0)
+
+
+@pytest.fixture(scope="session")
+def sample_path():
+    """A WikiText file of 130 kB."""
+    return ROOT / "data" / "sample" / "wiki.raw"
+
+
+@pytest.fixture(scope="session")
+def tokenizer(sample_path):
+    """1,000 tokens, case-folded."""
+    return train_tokenizer(sample_path.read_text(encoding="utf-8").splitlines(), 1_000)
+
+
+@pytest.fixture
+def shape():
+    """shape(**changes) -> a ModelConfig that is small and has a projection in both networks; no dropout."""
+    return lambda **changes: replace(SHAPE, **changes)
+
+
+@pytest.fixture
+def make_batch():
+    """make_batch(lengths, width) -> rows [CLS] random words [SEP] of these lengths, padded to the width."""
+    def make(lengths, width, seed=0, labels=None, vocab_size=SHAPE.vocab_size):
+        generator = torch.Generator().manual_seed(seed)
+        ids = torch.zeros(len(lengths), width, dtype=torch.int64)
+        for row, length in enumerate(lengths):
+            ids[row, 0], ids[row, length - 1] = CLS, SEP
+            ids[row, 1:length - 1] = torch.randint(5, vocab_size, (length - 2,), generator=generator)
+        mask = torch.arange(width) < torch.tensor(lengths)[:, None]
+        return Batch(ids, torch.zeros_like(ids), None if mask.all() else mask,
+                     None if labels is None else torch.tensor(labels))
+    return make

@@ -1,0 +1,179 @@
+"""Settings: nothing is dropped in silence, and the command line says what the dataclass says."""
+
+import dataclasses
+import re
+from dataclasses import dataclass
+
+import pytest
+
+from electra.config import (SIZES, FinetuneConfig, ModelConfig, Phase, PretrainConfig, from_dict, model_config,
+                            nearest_size, option, parse, parse_phases, to_dict)
+
+COMMANDS = [(PretrainConfig, "train.py"), (FinetuneConfig, "finetune.py")]
+
+
+def read(config_class, *argv, **settings):
+    return parse(config_class, "program", "What it does.", list(argv), **settings)
+
+
+def help_of(config_class, capsys):
+    """Flag -> what --help says of it, in one line."""
+    with pytest.raises(SystemExit) as stopped:
+        read(config_class, "--help")
+    assert stopped.value.code == 0
+    text = " ".join(capsys.readouterr().out.split("[-h]")[-1].split("\n\n", 1)[1].split())
+    pieces = re.split(r"(?<!\S)(--[a-z][a-z-]*)(?= [A-Z_\[{]| [a-z])", text)
+    found = {}
+    for flag, rest in zip(pieces[1::2], pieces[2::2]):
+        found[flag] = found.get(flag, "") + rest
+    return found, text
+
+
+@pytest.mark.parametrize("config", [
+    PretrainConfig(corpus=("a", "b"), seed=3, lr=1e-3), FinetuneConfig(seeds=(1, 2)),
+    model_config("small", "electra", 1_000), model_config("tiny", "mlm", 1_000, dropout=0.3)])
+def test_a_config_survives_the_trip_through_a_dictionary(config):
+    values = to_dict(config)
+    assert from_dict(type(config), values) == config
+    assert not any(isinstance(value, tuple) for value in values.values())   # JSON and weights_only have lists
+
+
+def test_unknown_and_missing_keys_raise_by_name():
+    values = to_dict(model_config("small", "electra", 1_000))
+    with pytest.raises(ValueError, match="hiden_size"):
+        from_dict(ModelConfig, {**values, "hiden_size": 3})
+    del values["num_layers"]
+    with pytest.raises(ValueError, match="num_layers"):
+        from_dict(ModelConfig, values)
+
+
+@pytest.mark.parametrize("change", [{"objective": "gan"}, {"num_heads": 5}, {"generator_num_heads": 5},
+                                    {"pooling": "max"}])
+def test_a_shape_that_makes_no_model_raises(shape, change):
+    with pytest.raises(ValueError, match=str(list(change.values())[0])):
+        shape(**change)
+
+
+def test_the_generator_of_a_shape_shares_everything_but_its_four_sizes(shape):
+    full, generator = shape(), shape().generator()
+    sizes = ("hidden_size", "num_layers", "num_heads", "intermediate_size")
+    assert [getattr(generator, name) for name in sizes] == [getattr(full, "generator_" + name) for name in sizes]
+    assert dataclasses.replace(generator, **{name: getattr(full, name) for name in sizes}) == full
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_preset_is_nearest_to_itself_and_bert_has_the_same_encoder(size):
+    electra, bert = (model_config(size, objective, 1_000) for objective in ("electra", "mlm"))
+    assert nearest_size(electra) == size
+    assert dataclasses.replace(bert, objective="electra") == electra
+
+
+def test_paper_shapes_are_those_of_table_6():
+    def row(name):
+        m = SIZES[name].model
+        return (m["num_layers"], m["hidden_size"], m["intermediate_size"], m["num_heads"], m["embedding_size"],
+                m["generator_hidden_size"] / m["hidden_size"], SIZES[name].mask_prob, SIZES[name].lr)
+    assert row("small") == (12, 256, 1024, 4, 128, 1 / 4, 0.15, 5e-4)
+    assert row("base") == (12, 768, 3072, 12, 768, 1 / 3, 0.15, 2e-4)
+    assert row("large") == (24, 1024, 4096, 16, 1024, 1 / 4, 0.25, 2e-4)
+
+
+def test_phases_end_where_their_shares_add_up():
+    assert parse_phases(128, None, 512) == (Phase(128, 1.0),)
+    assert parse_phases(64, "128:1", 512) == (Phase(128, 1.0),)
+    first, second, third = parse_phases(64, "32:0.5,128:0.4,512:0.1", 512)
+    assert (first.seq_len, second.seq_len, third.seq_len) == (32, 128, 512)
+    assert (first.end, second.end, third.end) == pytest.approx((0.5, 0.9, 1.0))
+    assert third.end == 1.0
+
+
+@pytest.mark.parametrize("phases", ["128", "128:0.9;512:0.1", "128:a", "a:1", "1.5:1", "128:0.9,512", "", "128:0.5",
+                                    "128:0.9,512:0.2", "128:1.5,512:-0.5", "128:0,512:1", "513:1", "7:1",
+                                    "128:0.9,1024:0.1", "128:nan", "128:0.9,512:nan", "128:inf"])
+def test_phases_that_cannot_be_trained_raise(phases):
+    with pytest.raises(ValueError) as caught:
+        parse_phases(128, phases, 512)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("seq_len", [513, 7, 0, -128])
+def test_a_length_beyond_the_positions_raises(seq_len):
+    with pytest.raises(ValueError, match=str(seq_len)):
+        parse_phases(seq_len, None, 512)
+
+
+@pytest.mark.parametrize("config_class, program", COMMANDS)
+def test_no_arguments_give_the_defaults(config_class, program):
+    config, given = read(config_class)
+    assert config == config_class() and given == set()
+
+
+@pytest.mark.parametrize("config_class, program", COMMANDS)
+def test_help_tells_every_field_and_every_default(config_class, program, capsys):
+    found, text = help_of(config_class, capsys)
+    assert set(found) >= {"--" + item.name.replace("_", "-") for item in dataclasses.fields(config_class)}
+    for item in dataclasses.fields(config_class):
+        said = found["--" + item.name.replace("_", "-")]
+        if item.default not in (None, False, ()):
+            shown = ",".join(map(str, item.default)) if isinstance(item.default, tuple) else str(item.default)
+            assert f"(default: {shown})" in said or re.search(r"\(default: \d", said), item.name
+        elif "default" in item.metadata["help"]:   # what None stands for
+            assert re.search(r"\(default: .", said), item.name
+        for choice in item.metadata["choices"] or ():
+            assert choice in said, (item.name, choice)
+    assert "%%" not in text
+
+
+def test_a_field_becomes_a_flag_of_its_type():
+    config, given = read(PretrainConfig, "--corpus", "a", "b", "--steps", "7", "--minutes", "1.5", "--cased", "--seq-len",
+                         "64")
+    assert config == PretrainConfig(corpus=("a", "b"), steps=7, minutes=1.5, cased=True, seq_len=64)
+    assert given == {"corpus", "steps", "minutes", "cased", "seq_len"}
+
+
+def test_a_flag_counts_as_given_even_with_its_default():
+    config, given = read(PretrainConfig, "--seed", "0")
+    assert config == PretrainConfig() and given == {"seed"}
+
+
+@pytest.mark.parametrize("argv, seeds", [(["1"], (1,)), (["1,2,3"], (1, 2, 3)), (["1", "2", "3"], (1, 2, 3)),
+                                         (["1,", "2"], (1, 2))])
+def test_seeds_come_with_commas_or_spaces(argv, seeds):
+    assert read(FinetuneConfig, "--seeds", *argv)[0].seeds == seeds
+
+
+def test_names_with_commas_stay_whole_in_lists_of_text():
+    assert read(PretrainConfig, "--corpus", "a,b.txt")[0].corpus == ("a,b.txt",)
+
+
+def test_given_defaults_take_the_place_of_the_fields():
+    config, given = read(PretrainConfig, "--seed", "4", defaults={"steps": 11, "seed": 3})
+    assert (config.steps, config.seed, given) == (11, 4, {"seed"})
+
+
+@pytest.mark.parametrize("argv", [["--seq", "64"], ["--seq_len", "64"], ["--steps", "many"], ["--steps"],
+                                  ["--size", "huge"], ["stray"]])
+def test_what_is_not_a_flag_exits_with_2_and_one_line(argv, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        read(PretrainConfig, *argv)
+    out, err = capsys.readouterr()
+    assert stopped.value.code == 2 and not out
+    assert err.count("\n") == 1 and err.startswith("program: error: ")
+
+
+def test_a_seed_that_is_no_number_exits_with_2(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        read(FinetuneConfig, "--seeds", "1,x")
+    assert stopped.value.code == 2 and "1,x" in capsys.readouterr().err
+
+
+@dataclass(frozen=True)
+class _Toy:
+    name: str = option("x", "toys", "what it is called")
+    sizes: tuple[int, ...] = option((1, 2), "toys", "how large")
+
+
+def test_a_new_field_is_a_flag_without_more_ado(capsys):
+    assert read(_Toy, "--sizes", "3,4", "--name", "y")[0] == _Toy("y", (3, 4))
+    found, _ = help_of(_Toy, capsys)
+    assert "(default: 1,2)" in found["--sizes"] and "(default: x)" in found["--name"]
