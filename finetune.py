@@ -28,7 +28,7 @@ from electra.config import SIZES, FinetuneConfig, ModelConfig, model_config, nea
 from electra.engine import (LossScale, MetricsLog, Precision, choose_device, choose_precision, entropy_of, mix,
                             train_step)
 from electra.models import Classifier
-from electra.optim import Adam, lr_at, parameter_groups
+from electra.optim import Adam, lr_at, parameter_groups, warmth
 from electra.tasks import Example, TaskData, load_task
 from electra.tokenizer import SentencePieceTokenizer, train_tokenizer
 
@@ -85,6 +85,9 @@ def run(config: FinetuneConfig, given: set[str]) -> None:
     clash = given & {"size", "tokenizer", "attention_init"}
     if content is not None and clash:
         raise ValueError(f"--{sorted(clash)[0].replace('_', '-')} comes with the checkpoint; it is for --init none")
+    clash = given & {"text_columns", "label_column"}
+    if config.task != "csv" and clash:
+        raise ValueError(f"--{sorted(clash)[0].replace('_', '-')} is for --task csv; {config.task} has its own columns")
     device = choose_device(config.device)
     precision = choose_precision(config.amp, device)
     data = read_task(config)
@@ -228,7 +231,7 @@ def train_once(seed: int, config: FinetuneConfig, prepared: Prepared, device: to
             for rows in tqdm(batches, desc=f"seed {seed}, {'head ' if frozen else ''}epoch {epoch + 1}", leave=False,
                              disable=None):
                 batch = prepared.train.batch(rows, MULTIPLE, config.max_len).to(device)
-                lr = config.lr * lr_at(done, round(config.warmup * total), done / total)
+                lr = config.lr * lr_at(warmth(done, round(config.warmup * total)), done / total)
                 result = train_step(model, [batch], optimizer, lr, scale, precision, mix(seed, step))
                 loss, count = loss + result.sums["loss"], count + result.sums["examples"]
                 done, step = done + 1, step + 1

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import json
+import math
 import signal
 import sys
 import time
@@ -29,16 +30,17 @@ from electra.config import (SIZES, ModelConfig, Phase, PretrainConfig, from_dict
 from electra.engine import (NON_FINITE_LIMIT, LossScale, MetricsLog, Precision, add_up, choose_device,
                             choose_precision, detection_auc, evaluate, figures, is_plateau, mix, replaced_entropy, train_step)
 from electra.models import build
-from electra.optim import Adam, lr_at, parameter_groups
+from electra.optim import Adam, lr_at, parameter_groups, warmth
 from electra.tokenizer import SentencePieceTokenizer
 
 # `python train.py` with nothing else: small enough to watch.
-SAMPLE = dict(size="tiny", out="runs/sample", steps=500, warmup_steps=50, batch_tokens=2048, eval_every=100,
-              log_every=50, save_every=250, lr=1e-3, vocab_size=3000)
+SAMPLE = dict(size="tiny", out="runs/sample", steps=600, warmup_steps=50, batch_tokens=2048, seq_len=64,
+              eval_every=100, log_every=50, save_every=200, lr=1e-3, vocab_size=2000)
 # What --resume may change: none of it touches weights, metrics or the order of the data.
 FREE_ON_RESUME = {"out", "resume", "device", "compile", "save_every", "keep", "eval_every", "log_every", "cache"}
 EVALUATION_TOKENS = 50_000
 WEIGHT_DECAY = 0.01
+LATEST_WARMUP = 0.1     # share of --minutes: nobody knows how many steps they hold
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -51,6 +53,9 @@ def main(argv: list[str] | None = None) -> int:
     except (ValueError, OSError) as problem:
         print(f"train.py: error: {problem}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:   # before the first step, or a second time
+        print("\ntrain.py: stopped at once; what was saved before is whole", file=sys.stderr)
+        return 130
     return 0
 
 
@@ -247,6 +252,7 @@ class Loop:
         self.log = MetricsLog(folder.path, progress.step)
         self.unigram = torch.from_numpy(np.array(store.unigram, dtype=np.float64)).to(device)
         self.stop_signal: int | None = None
+        self.warm = 0.0
         self.began = time.monotonic() - progress.seconds
 
     def done(self) -> float:
@@ -258,6 +264,9 @@ class Loop:
     def train(self) -> None:
         """Step until the end or a signal; then save."""
         config, progress = self.config, self.progress
+        if progress.step and self.done() >= 1.0:
+            print("this run is already finished")
+            return self._say_what_it_learned()
         old_handlers = {s: signal.signal(s, self._on_signal) for s in (signal.SIGINT, signal.SIGTERM)}
         self._new_window()
         bar = tqdm(total=config.steps, initial=progress.step, unit="step", disable=None, smoothing=0.05)
@@ -265,7 +274,9 @@ class Loop:
             while (share := self.done()) < 1.0 and self.stop_signal is None:
                 seq_len = next(phase.seq_len for phase in self.phases if share < phase.end)
                 batches = [self.stream.next(seq_len).to(self.device) for _ in range(config.accumulate)]
-                lr = config.lr * lr_at(progress.step, config.warmup_steps, share)
+                self.warm = warmth(progress.step, config.warmup_steps, share,
+                                   LATEST_WARMUP if config.minutes else math.inf)
+                lr = config.lr * lr_at(self.warm, share)
                 result = train_step(self.model, batches, self.optimizer, lr, self.scale, self.precision,
                                     mix(config.seed, progress.step))
                 progress.step += 1
@@ -331,7 +342,7 @@ class Loop:
         self.log.write(self.progress.step, "valid", values)
         fixed = f", against unigram draws {values['rtd_auc_unigram']:.3f}" if "rtd_auc_unigram" in values else ""
         tqdm.write(f"step {self.progress.step:,} held out: {_losses(values)}{fixed}")
-        if "rtd_auc" in values and self.progress.step > self.config.warmup_steps and is_plateau(values):
+        if "rtd_auc" in values and self.warm == 1.0 and is_plateau(values):
             tqdm.write(f"  the discriminator has not left the plateau: its loss {values['rtd_loss']:.4f} is the entropy "
                        f"of the replaced share, {replaced_entropy(values):.4f}. It needs more steps, "
                        f"--attention-init neighbours, or a lower --lr; do not fine-tune from it yet.")
@@ -351,6 +362,9 @@ class Loop:
         if self.progress.step % self.config.eval_every or not self.progress.step:
             self._evaluate()
         self._save()
+        self._say_what_it_learned()
+
+    def _say_what_it_learned(self) -> None:
         history = [json.loads(line) for line in self.log.path.read_text().splitlines()]
         valid = [record for record in history if record["split"] == "valid"]
         print_summary(valid, self.folder, self.config)

@@ -137,7 +137,8 @@ class PretrainConfig:
     """Settings of train.py. `None` means: from the preset of `--size` (`resolve_pretrain`)."""
 
     corpus: tuple[str, ...] = option(("data/sample/wiki.raw",), "text", "files, folders or globs to train on")
-    valid: tuple[str, ...] = option((), "text", "held-out text (default: 0.5%% of the corpus's documents)")
+    valid: tuple[str, ...] = option((), "text", "held-out text (default: 0.5%% of the corpus's documents, "
+                                "or 5 of a small corpus)")
     errors: str = option("strict", "text", "bytes that are not UTF-8: stop, or replace them",
                          ("strict", "replace"))
     cache: str = option("data/cache", "text", "folder of tokenised corpora, shared by runs")
@@ -165,7 +166,7 @@ class PretrainConfig:
     epochs: float | None = option(None, "training", "passes over the corpus; fractions are taken")
     lr: float | None = option(None, "training", "peak learning rate (default: by size, lower with --init)")
     warmup_steps: int | None = option(None, "training", "steps of linear warm-up (default: by size, at most a "
-                                      "tenth of the run)")
+                                      "tenth of the run; with --minutes never more than a tenth)")
     seed: int = option(0, "training", "seed of weights, order, masks and dropout")
 
     device: str = option("auto", "machine", "auto, cpu, cuda, cuda:1, mps")

@@ -405,8 +405,8 @@ def whole(store: TokenStore) -> Text:
 
 
 def hold_out(store: TokenStore, share: float = HELD_OUT) -> tuple[Text, Text]:
-    """(train, held out): `share` of the documents, at least one, the same ones in every run. Of a single document,
-    the last lines are held out."""
+    """(train, held out): `share` of the documents, but a tenth or 5 of them where that is more, the same ones in every
+    run. Of a single document, the last lines are held out."""
     text = whole(store)
     count = len(text.starts)
     if count == 1:
@@ -415,6 +415,6 @@ def hold_out(store: TokenStore, share: float = HELD_OUT) -> tuple[Text, Text]:
         at = np.array([cut])
         return text._replace(ends=at), text._replace(starts=at)
     held = np.zeros(count, dtype=bool)
-    held[np.random.default_rng(0).permutation(count)[:max(1, round(count * share))]] = True
+    held[np.random.default_rng(0).permutation(count)[:max(1, round(count * share), min(5, count // 10))]] = True
     pick = lambda where: text._replace(starts=text.starts[where], ends=text.ends[where])
     return pick(~held), pick(held)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -43,10 +44,15 @@ def parameter_groups(model: nn.Module, weight_decay: float, layer_decay: float =
     return [Group(parameters, decay, layer_decay ** depth) for (decay, depth), parameters in groups.items()]
 
 
-def lr_at(step: int, warmup_steps: int, progress: float) -> float:
-    """The factor on the peak learning rate at `step` (0 is the first), `progress` in [0, 1) through the run: linear
-    warm-up *times* linear decay to 0 from step 0, as in the official code."""
-    warm = min(1.0, (step + 1) / warmup_steps) if warmup_steps > 0 else 1.0
+def warmth(step: int, warmup_steps: int, progress: float = 0.0, latest: float = math.inf) -> float:
+    """How far the warm-up has come at `step` (0 is the first): 0 to 1, linear over `warmup_steps` but over at the
+    `latest` share of the run, of which `progress` lies behind."""
+    return min(1.0, max((step + 1) / max(1, warmup_steps), progress / latest))
+
+
+def lr_at(warm: float, progress: float) -> float:
+    """The factor on the peak learning rate: warm-up *times* linear decay to 0 from step 0, as in the official code.
+    `progress` is the share of the run that lies behind, in steps or in time."""
     return warm * max(0.0, 1.0 - progress)
 
 

@@ -21,12 +21,9 @@ def help_of(config_class, capsys):
     with pytest.raises(SystemExit) as stopped:
         read(config_class, "--help")
     assert stopped.value.code == 0
-    text = " ".join(capsys.readouterr().out.split("[-h]")[-1].split("\n\n", 1)[1].split())
-    pieces = re.split(r"(?<!\S)(--[a-z][a-z-]*)(?= [A-Z_\[{]| [a-z])", text)
-    found = {}
-    for flag, rest in zip(pieces[1::2], pieces[2::2]):
-        found[flag] = found.get(flag, "") + rest
-    return found, text
+    text = capsys.readouterr().out
+    pieces = re.split(r"^  (?:-h, )?(--[a-z-]+)", text, flags=re.MULTILINE)
+    return {flag: " ".join(rest.split()) for flag, rest in zip(pieces[1::2], pieces[2::2])}
 
 
 @pytest.mark.parametrize("config", [
@@ -110,18 +107,18 @@ def test_no_arguments_give_the_defaults(config_class, program):
 
 @pytest.mark.parametrize("config_class, program", COMMANDS)
 def test_help_tells_every_field_and_every_default(config_class, program, capsys):
-    found, text = help_of(config_class, capsys)
-    assert set(found) >= {"--" + item.name.replace("_", "-") for item in dataclasses.fields(config_class)}
+    found = help_of(config_class, capsys)
+    assert set(found) - {"--help"} == {"--" + item.name.replace("_", "-") for item in dataclasses.fields(config_class)}
     for item in dataclasses.fields(config_class):
         said = found["--" + item.name.replace("_", "-")]
         if item.default not in (None, False, ()):
             shown = ",".join(map(str, item.default)) if isinstance(item.default, tuple) else str(item.default)
-            assert f"(default: {shown})" in said or re.search(r"\(default: \d", said), item.name
+            assert f"(default: {shown})" in said, item.name
         elif "default" in item.metadata["help"]:   # what None stands for
             assert re.search(r"\(default: .", said), item.name
         for choice in item.metadata["choices"] or ():
             assert choice in said, (item.name, choice)
-    assert "%%" not in text
+        assert "%%" not in said and len(said.split()) > 2, item.name
 
 
 def test_a_field_becomes_a_flag_of_its_type():
@@ -175,5 +172,5 @@ class _Toy:
 
 def test_a_new_field_is_a_flag_without_more_ado(capsys):
     assert read(_Toy, "--sizes", "3,4", "--name", "y")[0] == _Toy("y", (3, 4))
-    found, _ = help_of(_Toy, capsys)
+    found = help_of(_Toy, capsys)
     assert "(default: 1,2)" in found["--sizes"] and "(default: x)" in found["--name"]
