@@ -35,7 +35,7 @@ from electra.tokenizer import SentencePieceTokenizer
 
 # `python train.py` with nothing else: small enough to watch.
 SAMPLE = dict(size="tiny", out="runs/sample", steps=600, warmup_steps=50, batch_tokens=2048, seq_len=64,
-              eval_every=100, log_every=50, save_every=200, lr=1e-3, vocab_size=2000)
+              eval_every=100, log_every=50, save_every=200, vocab_size=2000)
 # What --resume may change: none of it touches weights, metrics or the order of the data.
 FREE_ON_RESUME = {"out", "resume", "device", "compile", "save_every", "keep", "eval_every", "log_every", "cache"}
 EVALUATION_TOKENS = 50_000
@@ -250,7 +250,7 @@ class Loop:
         self.precision, self.device, self.stream, self.tokenizer = precision, device, stream, tokenizer
         self.folder, self.store, self.held_out, self.progress = folder, store, held_out, progress
         self.log = MetricsLog(folder.path, progress.step)
-        self.unigram = torch.from_numpy(np.array(store.unigram, dtype=np.float64)).to(device)
+        self.unigram = torch.from_numpy(np.array(store.unigram, dtype=np.float32)).to(device)
         self.stop_signal: int | None = None
         self.warm = 0.0
         self.began = time.monotonic() - progress.seconds

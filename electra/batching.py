@@ -169,7 +169,8 @@ class SpanBatches:
 
     def load(self, state: dict[str, int]) -> None:
         self.epoch, self.index, self.seq_len = state["epoch"], state["index"], state["seq_len"]
-        self._spans, self._plan = self.lay_out(self.seq_len, self.epoch)
+        if self.seq_len:   # 0: saved before the first batch
+            self._spans, self._plan = self.lay_out(self.seq_len, self.epoch)
 
 
 class Encoded(NamedTuple):

@@ -200,7 +200,8 @@ class FinetuneConfig:
                                         ("usual", "neighbours"))
     dropout: float = option(0.1, "model", "dropout of the encoder and the head")
 
-    epochs: float | None = option(None, "training", "passes over the training set (default: 3)")
+    epochs: float | None = option(None, "training", "passes over the training set (default: 3; "
+                                   "10 of fewer than 3,000 examples)")
     freeze_epochs: float = option(0.0, "training", "passes before those, with the head alone")
     batch_tokens: int = option(8_192, "training", "tokens of one step, padding included; a step also has at most "
                                "32 examples")

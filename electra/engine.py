@@ -136,9 +136,10 @@ def train_step(model: nn.Module, batches: list[Batch], optimizer: Adam, lr: floa
 
 
 def add_up(total: dict[str, Tensor], more: dict[str, Tensor]) -> None:
-    """Add sums in place, in float64 where a long log would lose counts."""
+    """Add sums in place, in float64 (which Apple's GPUs lack), so that a long window loses no count."""
     for name, value in more.items():
-        total[name] = total[name] + value if name in total else value.double()
+        wide = value.float() if value.device.type == "mps" else value.double()
+        total[name] = total[name] + wide if name in total else wide
 
 
 # figure: (sum, count)

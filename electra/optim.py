@@ -72,7 +72,7 @@ class Adam:
         self.parameters = [parameter for group in groups for parameter in group.parameters]
         self.exp_avg = [torch.zeros_like(parameter) for parameter in self.parameters]
         self.exp_avg_sq = [torch.zeros_like(parameter) for parameter in self.parameters]
-        self.updates = torch.zeros((), dtype=torch.float64, device=self.parameters[0].device)   # skipped steps aside
+        self.updates = torch.zeros((), device=self.parameters[0].device)   # skipped steps aside
 
     def zero_grad(self) -> None:
         for parameter in self.parameters:
@@ -93,7 +93,9 @@ class Adam:
 
         self.updates += finite
         count = self.updates.clamp(min=1)
-        correction1, correction2 = (1 - BETA1 ** count).float(), (1 - BETA2 ** count).sqrt().float()
+        # 1 - beta ** count, without losing digits in float32
+        correction1 = -torch.expm1(count * math.log(BETA1))
+        correction2 = (-torch.expm1(count * math.log(BETA2))).sqrt()
 
         position = 0
         for group in self.groups:

@@ -1,0 +1,307 @@
+"""Checkpoints: bitwise there and back, every damaged byte noticed, no code run; and the run folder's lock."""
+
+import errno
+import hashlib
+import json
+import os
+import pickle
+import struct
+import subprocess
+import sys
+import zipfile
+from dataclasses import replace
+
+import pytest
+import torch
+
+from electra.checkpoint import (FORMAT, PRETRAINED, RunFolder, config_of, link, load, load_encoder, pack, save,
+                                tokenizer_of)
+from electra.config import FinetuneConfig, PretrainConfig, from_dict
+from electra.models import BertMLM, Classifier, Electra
+
+ALL = (*PRETRAINED, "classifier")
+
+
+@pytest.fixture
+def model(shape):
+    torch.manual_seed(0)
+    return Electra(shape())
+
+
+@pytest.fixture
+def content(model, tokenizer):
+    return pack(model, tokenizer, PretrainConfig(seed=7, lr=1e-3),
+                {"step": 3, "optimizer": {"exp_avg": [torch.randn(3), torch.tensor(float("inf"))]}, "seconds": 1.5})
+
+
+@pytest.fixture
+def path(content, tmp_path):
+    save(tmp_path / "ckpt.pt", content)
+    return tmp_path / "ckpt.pt"
+
+
+def sealed(data):
+    """Bytes of a zip archive with a right checksum as their comment, as `save` seals them."""
+    comment = b"sha256:" + hashlib.sha256(data[:-2]).hexdigest().encode()
+    return data[:-2] + struct.pack("<H", len(comment)) + comment
+
+
+def refused(match, path, kinds=ALL):
+    with pytest.raises(ValueError, match=match) as caught:
+        load(path, kinds)
+    assert "\n" not in str(caught.value) and str(path) in str(caught.value)
+
+
+def same(a, b):
+    """Whether nested values are equal, tensors bitwise."""
+    if isinstance(a, torch.Tensor):
+        return a.dtype == b.dtype and a.shape == b.shape and a.numpy().tobytes() == b.numpy().tobytes()
+    if isinstance(a, dict):
+        return list(a) == list(b) and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, list):
+        return len(a) == len(b) and all(map(same, a, b))
+    return type(a) is type(b) and a == b
+
+
+def test_what_is_saved_comes_back_bitwise(content, path):
+    found = load(path, PRETRAINED)
+    found["model"] = dict(found["model"])
+    assert same({**content, "model": dict(content["model"])}, found)
+
+
+def test_a_checkpoint_is_enough_to_rebuild_the_model(model, tokenizer, path):
+    found = load(path, PRETRAINED)
+    assert config_of(found) == model.config
+    assert tokenizer_of(found).fingerprint == tokenizer.fingerprint
+    assert from_dict(PretrainConfig, found["settings"]) == PretrainConfig(seed=7, lr=1e-3)
+    again = Electra(config_of(found))
+    again.load_state_dict(found["model"])
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters()))
+
+
+def test_a_classifier_keeps_its_labels_and_has_no_training_state(shape, tokenizer, tmp_path):
+    save(tmp_path / "c.pt", pack(Classifier(shape(), 2), tokenizer, FinetuneConfig(seeds=(1, 2)), labels=("no", "yes")))
+    found = load(tmp_path / "c.pt", ("classifier",))
+    assert found["labels"] == ["no", "yes"] and "training" not in found
+    assert from_dict(FinetuneConfig, found["settings"]).seeds == (1, 2)
+
+
+def test_any_program_that_reads_checkpoints_of_torch_reads_it(path):
+    found = torch.load(path, weights_only=True)
+    assert found["kind"] == "electra" and found["training"]["step"] == 3
+    assert zipfile.ZipFile(path).testzip() is None
+
+
+def test_saving_twice_gives_the_same_bytes(content, path, tmp_path):
+    (tmp_path / "other").mkdir()
+    save(tmp_path / "other" / "ckpt.pt", content)
+    assert (tmp_path / "other" / "ckpt.pt").read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("share", [i / 20 for i in range(21)])
+def test_one_changed_byte_is_noticed(path, share):
+    data = bytearray(path.read_bytes())
+    at = min(int(share * len(data)), len(data) - 1)
+    data[at] ^= 0x20
+    path.write_bytes(data)
+    refused("checksum|not a checkpoint", path)
+
+
+@pytest.mark.parametrize("from_end", range(1, 100))
+def test_one_changed_byte_at_the_end_is_noticed(path, from_end):
+    data = bytearray(path.read_bytes())
+    data[-from_end] ^= 1
+    path.write_bytes(data)
+    refused("checksum|not a checkpoint", path)
+
+
+@pytest.mark.parametrize("left", [0, 1, 70, 71, 72, 73, 0.5, 0.99, -1, -71, -73])
+def test_a_file_that_was_cut_off_is_refused(path, left):
+    data = path.read_bytes()
+    path.write_bytes(data[:int(left * len(data)) if isinstance(left, float) else left])
+    refused("cut off|checksum", path)
+
+
+def test_a_file_with_more_at_its_end_is_refused(path):
+    path.write_bytes(path.read_bytes() + b"\0")
+    refused("cut off", path)
+
+
+class Hostile:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, target):
+        self.target = target
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.target),)
+
+
+@pytest.mark.parametrize("seal", [False, True])
+def test_code_in_a_file_is_refused_and_not_run(tmp_path, content, seal):
+    path, target = tmp_path / "ckpt.pt", tmp_path / "was-run"
+    torch.save({**content, "labels": Hostile(target)}, path)
+    if seal:
+        path.write_bytes(sealed(path.read_bytes()))
+    refused("not loaded" if seal else "not a checkpoint", path)
+    assert not target.exists()
+    torch.load(path, weights_only=False)   # it would have run
+    assert target.exists()
+
+
+@pytest.mark.parametrize("seal", [False, True])
+def test_a_bare_pickle_is_refused_and_not_run(tmp_path, seal):
+    path, target = tmp_path / "ckpt.pt", tmp_path / "was-run"
+    data = pickle.dumps(Hostile(target), protocol=2) + b"\0\0"
+    path.write_bytes(sealed(data) if seal else data)
+    refused("not loaded" if seal else "not a checkpoint", path)
+    assert not target.exists()
+
+
+def test_what_is_no_checkpoint_is_refused(tmp_path):
+    for name, value in (("list.pt", [1, 2]), ("weights.pt", {"weight": torch.zeros(2)})):
+        torch.save(value, tmp_path / name)
+        refused("not a checkpoint", tmp_path / name)
+        (tmp_path / name).write_bytes(sealed((tmp_path / name).read_bytes()))
+        refused("not a checkpoint", tmp_path / name)
+    (tmp_path / "text.pt").write_text("x" * 500)
+    refused("not a checkpoint", tmp_path / "text.pt")
+    refused("cannot read", tmp_path / "missing.pt")
+    refused("cannot read", tmp_path)
+
+
+def test_another_kind_is_refused_by_name(path):
+    refused("'electra'; classifier is needed", path, ("classifier",))
+
+
+@pytest.mark.parametrize("version", [FORMAT + 1, 0])
+def test_another_format_is_refused_by_number(content, tmp_path, version):
+    save(tmp_path / "c.pt", {**content, "format": version})
+    refused(f"has format {version}.* reads format {FORMAT}", tmp_path / "c.pt")
+
+
+@pytest.mark.parametrize("problem", [OSError(errno.ENOSPC, "No space left on device"),
+                                     RuntimeError("[enforce fail at inline_container.cc] . PytorchStreamWriter\nmore")])
+def test_a_save_that_fails_leaves_the_old_file_and_nothing_else(content, path, monkeypatch, problem):
+    before = path.read_bytes()
+
+    def fail(content, target):
+        target.write_bytes(b"half")
+        raise problem
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(ValueError, match="cannot write the checkpoint") as caught:
+        save(path, content)
+    assert "\n" not in str(caught.value)
+    assert path.read_bytes() == before and list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("make", [Electra, BertMLM])
+def test_fine_tuning_starts_from_every_tensor_of_the_encoder(shape, tokenizer, tmp_path, make):
+    torch.manual_seed(1)
+    pretrained = make(shape(objective=make.kind))
+    save(tmp_path / "c.pt", pack(pretrained, tokenizer, PretrainConfig()))
+    classifier = Classifier(replace(pretrained.config, dropout=0.1), 2)
+    head = [p.clone() for p in classifier.head.parameters()]
+    load_encoder(classifier, load(tmp_path / "c.pt", PRETRAINED))
+    for mine, theirs in zip(classifier.encoder_state(), pretrained.encoder_state()):
+        assert same(dict(mine.state_dict()), dict(theirs.state_dict()))
+    assert all(torch.equal(a, b) for a, b in zip(head, classifier.head.parameters()))
+
+
+def test_an_encoder_with_a_tensor_missing_is_refused(shape, content):
+    del content["model"]["discriminator.layers.1.up.bias"]
+    with pytest.raises(RuntimeError, match="layers.1.up.bias"):
+        load_encoder(Classifier(shape(), 2), content)
+
+
+def test_a_link_is_the_same_file_and_replaces_what_is_there(tmp_path):
+    source, target = tmp_path / "a", tmp_path / "b"
+    source.write_text("new"), target.write_text("old")
+    link(source, target)
+    assert target.read_text() == "new" and target.stat().st_ino == source.stat().st_ino
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "b"]
+
+
+def test_a_file_system_without_links_gets_a_copy(tmp_path, monkeypatch):
+    source = tmp_path / "a"
+    source.write_text("new")
+
+    def fail(*args):
+        raise OSError(errno.EPERM, "Operation not permitted")
+    monkeypatch.setattr(os, "link", fail)
+    link(source, tmp_path / "b")
+    assert (tmp_path / "b").read_text() == "new"
+
+
+# --- the run folder ---
+
+def test_a_folder_in_use_is_refused_and_free_when_closed(tmp_path):
+    first = RunFolder(tmp_path / "run")
+    with pytest.raises(ValueError, match="in use by another process"):
+        RunFolder(tmp_path / "run")
+    first.close()
+    RunFolder(tmp_path / "run").close()
+
+
+def test_the_lock_dies_with_its_process(tmp_path):
+    code = f"import os; from electra.checkpoint import RunFolder; f = RunFolder({str(tmp_path / 'run')!r}); " \
+           f"print('held', flush=True); input()"
+    child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                             cwd=os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    try:
+        assert child.stdout.readline() == "held\n"
+        with pytest.raises(ValueError, match="in use by another process"):
+            RunFolder(tmp_path / "run")
+    finally:
+        child.kill()
+        child.communicate()
+    RunFolder(tmp_path / "run").close()
+
+
+@pytest.mark.parametrize("config, way", [({"corpus": ["a"]}, "--resume"), ({"task": "sst2"}, "--force")])
+def test_an_earlier_run_is_refused_with_the_way_on(tmp_path, config, way):
+    first = RunFolder(tmp_path / "run")
+    first.write_json("config.json", config)
+    first.close()
+    with pytest.raises(ValueError, match=f"already there; .*{way}"):
+        RunFolder(tmp_path / "run")
+    RunFolder(tmp_path / "run", replace=True).close()
+
+
+def test_there_is_nothing_to_resume_without_a_checkpoint(tmp_path, content):
+    with pytest.raises(ValueError, match="nothing to resume"):
+        RunFolder(tmp_path / "run", resume=True)
+    assert not (tmp_path / "run").exists()
+    first = RunFolder(tmp_path / "run")
+    first.write_json("config.json", {"corpus": []})
+    first.save(content, 1, 1)
+    first.close()
+    RunFolder(tmp_path / "run", resume=True).close()
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="cannot write in the run folder"):
+        RunFolder(tmp_path / "file" / "run")
+
+
+@pytest.mark.parametrize("keep, expected", [(0, []), (1, [1000]), (2, [200, 1000]), (3, [30, 200, 1000]),
+                                            (4, [4, 30, 200, 1000]), (9, [4, 30, 200, 1000])])
+def test_the_newest_checkpoints_are_kept(tmp_path, keep, expected):
+    folder = RunFolder(tmp_path / "run")
+    for step in (4, 30, 200, 1000):
+        folder.save({"format": FORMAT, "kind": "mlm", "step": step}, step, keep)
+        assert load(folder.checkpoint, PRETRAINED)["step"] == step
+    assert sorted(int(p.stem.split("-")[1]) for p in folder.path.glob("ckpt-*.pt")) == expected
+    for step in expected:
+        assert load(folder.path / f"ckpt-{step}.pt", PRETRAINED)["step"] == step
+    assert {p.name for p in folder.path.iterdir()} == {".lock", "ckpt.pt", *(f"ckpt-{step}.pt" for step in expected)}
+    folder.close()
+
+
+def test_json_is_written_whole(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    folder.write_json("a.json", {"ä": [1, None]})
+    assert json.loads((folder.path / "a.json").read_text(encoding="utf-8")) == {"ä": [1, None]}
+    assert sorted(p.name for p in folder.path.iterdir()) == [".lock", "a.json"]
+    folder.close()

@@ -1,0 +1,247 @@
+"""Attention against torch's own, padding that cannot be seen, and heads that start on their neighbours."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from electra import encoder as module
+from electra.config import SIZES, model_config
+from electra.encoder import SHORT, Embeddings, Encoder, attend, frequencies, head_offset, sinusoidal_positions
+from electra.models import BertMLM, Electra
+
+
+def heads(T=17, B=3, H=2, D=8, seed=0):
+    """Queries, keys, values with gradients."""
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randn(B, H, T, D, generator=generator, requires_grad=True) for _ in range(3)]
+
+
+def padding(lengths, T):
+    return (torch.arange(T) < torch.tensor(lengths)[:, None])[:, None, None, :]
+
+
+@pytest.mark.parametrize("mask", [None, padding([17, 5, 1], 17)])
+def test_training_on_a_cpu_computes_what_torch_computes(mask):
+    mine, theirs = heads(), heads()
+    a = attend(*mine, mask, 0.0)
+    b = F.scaled_dot_product_attention(*theirs, attn_mask=mask)
+    torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+    weight = torch.randn(a.shape, generator=torch.Generator().manual_seed(1))
+    (a * weight).sum().backward(), (b * weight).sum().backward()
+    for x, y in zip(mine, theirs):
+        torch.testing.assert_close(x.grad, y.grad, rtol=1e-4, atol=1e-6)
+
+
+def test_attention_by_hand():
+    q, k = torch.tensor([[[[2.0, 0, 0, 0]]]]), torch.tensor([[[[1.0, 0, 0, 0], [0, 1, 0, 0], [9, 9, 9, 9]]]])
+    v = torch.tensor([[[[1.0], [0.0], [50.0]]]])
+    mask = torch.tensor([[[[True, True, False]]]])
+    expected = math.e / (math.e + 1)   # scores 2 / sqrt(4) and 0
+    for grad in (True, False):
+        with torch.set_grad_enabled(grad):
+            assert attend(q, k, v, mask, 0.0).item() == pytest.approx(expected)
+
+
+def test_long_and_short_texts_are_attended_to_alike(monkeypatch):
+    q, k, v = heads(T=40)
+    short = attend(q, k, v, None, 0.0)
+    monkeypatch.setattr(module, "SHORT", 39)
+    assert SHORT > 40
+    torch.testing.assert_close(attend(q, k, v, None, 0.0), short, rtol=1e-5, atol=1e-6)
+
+
+def test_attention_dropout_keeps_the_mean_and_drops_its_share():
+    q = k = torch.zeros(1, 1, 200, 4)
+    v = torch.ones(1, 1, 200, 4)
+    torch.manual_seed(0)
+    out = attend(q, k, v, None, 0.25)[..., 0]   # each row: kept / 200 / 0.75
+    kept = out * 0.75 * 200
+    torch.testing.assert_close(kept, kept.round(), atol=1e-2, rtol=0)
+    n = 200 * 200
+    assert abs(kept.sum().item() - 0.75 * n) < 4 * math.sqrt(n * 0.75 * 0.25)
+
+
+@pytest.fixture
+def network(shape):
+    """(embeddings, encoder) in evaluation mode."""
+    torch.manual_seed(0)
+    config = shape()
+    return Embeddings(config).eval(), Encoder(config).eval()
+
+
+@pytest.mark.parametrize("grad", [True, False])
+def test_padding_does_not_change_real_tokens(network, make_batch, grad):
+    embeddings, encoder = network
+    batch = make_batch([12, 7, 3], 12)
+    with torch.set_grad_enabled(grad):
+        together = encoder(embeddings(batch.input_ids, batch.token_type_ids), batch.attention_mask)
+        junk = torch.where(batch.attention_mask, batch.input_ids, 77)
+        changed = encoder(embeddings(junk, batch.token_type_ids), batch.attention_mask)
+        for row, length in enumerate([12, 7, 3]):
+            alone = encoder(embeddings(batch.input_ids[row:row + 1, :length], batch.token_type_ids[:1, :length]), None)
+            torch.testing.assert_close(together[row, :length], alone[0], rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(changed[row, :length], alone[0], rtol=1e-4, atol=1e-5)
+
+
+def test_a_full_mask_is_no_mask(network, make_batch):
+    embeddings, encoder = network
+    batch = make_batch([9, 9], 9)
+    embedded = embeddings(batch.input_ids, batch.token_type_ids)
+    torch.testing.assert_close(encoder(embedded, torch.ones(2, 9, dtype=torch.bool)), encoder(embedded, None),
+                               rtol=1e-5, atol=1e-6)
+
+
+def test_words_positions_and_types_are_all_seen(network):
+    embeddings, _ = network
+    ids, types = torch.tensor([[9, 9]]), torch.tensor([[0, 0]])
+    x = embeddings(ids, types)[0]
+    assert not torch.allclose(x[0], x[1])
+    assert not torch.allclose(embeddings(ids, 1 - types)[0], x)
+    assert not torch.allclose(embeddings(ids + 1, types)[0], x)
+
+
+def test_embeddings_are_a_sum_under_one_norm(network):
+    embeddings, _ = network
+    x = embeddings(torch.tensor([[8, 30]]), torch.tensor([[1, 0]]))[0, 1]
+    total = embeddings.word.weight[30] + embeddings.position.weight[1] + embeddings.token_type.weight[0]
+    expected = (total - total.mean()) / (total.var(unbiased=False) + 1e-12).sqrt()
+    torch.testing.assert_close(x, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_layer_is_post_norm_with_exact_gelu(shape):
+    torch.manual_seed(0)
+    layer = module.Layer(shape()).eval()
+    x = torch.randn(2, 5, 24)
+    B, T, C, H = 2, 5, 24, 2
+    q, k, v = (part.view(B, T, H, C // H).transpose(1, 2) for part in layer.attention.qkv(x).chunk(3, -1))
+    weights = (q @ k.transpose(-1, -2) / math.sqrt(C // H)).softmax(-1)
+    attended = layer.attention.out((weights @ v).transpose(1, 2).reshape(B, T, C))
+    y = F.layer_norm(x + attended, (C,), eps=1e-12)
+    up = layer.up(y)
+    gelu = up * 0.5 * (1 + torch.erf(up / math.sqrt(2)))
+    torch.testing.assert_close(layer(x, None), F.layer_norm(y + layer.down(gelu), (C,), eps=1e-12), rtol=1e-4, atol=1e-5)
+
+
+def test_more_tokens_than_positions_raise(network):
+    with pytest.raises(ValueError, match="65.*64"):
+        network[0](torch.zeros(1, 65, dtype=torch.int64), torch.zeros(1, 65, dtype=torch.int64))
+
+
+def test_equal_sizes_need_no_projection(shape):
+    assert not list(Encoder(shape(embedding_size=24)).projection.parameters())
+    assert sorted(p.shape for p in Encoder(shape()).projection.parameters()) == [(24,), (24, 16)]
+
+
+def test_the_usual_first_values(shape):
+    torch.manual_seed(0)
+    model = BertMLM(shape(vocab_size=2_000, embedding_size=128, hidden_size=128, intermediate_size=512, objective="mlm"))
+    for name, value in model.named_parameters():
+        if value.ndim > 1:
+            assert value.abs().max() <= 0.04 + 1e-6, name
+            if value.numel() > 5_000:   # a normal cut at two deviations has 0.88 of its deviation
+                assert value.std().item() == pytest.approx(0.88 * 0.02, rel=0.05), name
+        else:
+            assert (value == (1.0 if name.endswith("norm.weight") else 0.0)).all(), name
+
+
+# --- first values: heads that look at their neighbours ---
+
+def test_heads_take_turns_through_the_offsets():
+    assert [head_offset(0, head, 4) for head in range(4)] == [-1, 1, -2, 2]
+    assert [head_offset(1, head, 4) for head in range(4)] == [-3, 3, -1, 1]
+    assert [head_offset(layer, 0, 1) for layer in range(7)] == [-1, 1, -2, 2, -3, 3, -1]
+
+
+def test_sinusoids_have_the_given_deviation_and_shift_by_rotation():
+    table = sinusoidal_positions(512, 64, 0.02).double()
+    assert table.pow(2).mean().sqrt().item() == pytest.approx(0.02, rel=1e-6)
+    omega = frequencies(64)
+    assert (omega[1:] < omega[:-1]).all() and omega[0] < math.pi
+    sin, cos = table[:, 0::2], table[:, 1::2]
+    shifted = sin[:-3] * (3 * omega).cos() + cos[:-3] * (3 * omega).sin()
+    torch.testing.assert_close(shifted, sin[3:], rtol=0, atol=1e-7)
+
+
+@torch.no_grad()
+def attention_by_offset(embeddings, encoder, vocab_size, T=64):
+    """Mean attention of each head to each offset, over the positions that have it: (layers, H, 2T - 1)."""
+    ids = torch.randint(5, vocab_size, (4, T), generator=torch.Generator().manual_seed(5))
+    x = encoder.projection(embeddings(ids, torch.zeros_like(ids)))
+    found = []
+    for layer in encoder.layers:
+        q, k, _ = layer.attention.split(x)
+        weights = (q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])).softmax(-1)                  # (B, H, T, T)
+        found.append(torch.stack([weights.diagonal(o, 2, 3).mean((0, 2)) for o in range(1 - T, T)], -1))
+        x = layer(x, None)
+    return torch.stack(found)
+
+
+def near(by_offset, T=64):
+    """Attention within one token of each offset."""
+    padded = F.pad(by_offset, (1, 1))
+    return padded[..., :-2] + padded[..., 1:-1] + padded[..., 2:]
+
+
+@pytest.fixture(scope="module")
+def electra_of():
+    made = {}
+
+    def make(size, attention_init):
+        if (size, attention_init) not in made:
+            torch.manual_seed(0)
+            made[size, attention_init] = Electra(model_config(size, "electra", 3_000, attention_init=attention_init)).eval()
+        return made[size, attention_init]
+    return make
+
+
+@pytest.mark.parametrize("network", ["generator", "discriminator"])
+@pytest.mark.parametrize("size", [name for name in SIZES if SIZES[name].model["hidden_size"] <= 768])
+def test_every_head_starts_on_its_neighbour(electra_of, size, network):
+    model = electra_of(size, "neighbours")
+    encoder = model.generator.encoder if network == "generator" else model.discriminator
+    by_offset = attention_by_offset(model.embeddings, encoder, 3_000)
+    share = near(by_offset)
+    for layer in range(by_offset.shape[0]):
+        for head in range(by_offset.shape[1]):
+            offset = head_offset(layer, head, by_offset.shape[1])
+            mine = share[layer, head, 63 + offset].item()
+            assert mine > 0.45, (layer, head, offset, mine)
+            best = share[layer, head, 63 - 48:63 + 49].argmax().item() - 48   # beyond, few positions have it
+            assert abs(best - offset) <= 1, (layer, head, offset, best)
+
+
+@pytest.mark.parametrize("embedding, hidden, num_heads", [(128, 256, 4), (256, 64, 2), (128, 128, 2), (128, 60, 1)])
+def test_neighbours_are_found_through_any_projection(shape, embedding, hidden, num_heads):
+    torch.manual_seed(0)
+    model = BertMLM(shape(objective="mlm", vocab_size=2_000, embedding_size=embedding, hidden_size=hidden,
+                          num_heads=num_heads, intermediate_size=4 * hidden, attention_init="neighbours",
+                          max_positions=128)).eval()
+    share = near(attention_by_offset(model.embeddings, model.mlm.encoder, 2_000))
+    for layer in range(2):
+        for head in range(num_heads):
+            assert share[layer, head, 63 + head_offset(layer, head, num_heads)] > 0.45
+
+
+def test_the_usual_start_looks_everywhere(electra_of):
+    model = electra_of("small", "usual")
+    by_offset = attention_by_offset(model.embeddings, model.discriminator, 3_000)
+    assert near(by_offset)[:, :, 63 - 3:63 + 4].max() < 0.1
+
+
+def test_only_values_differ_between_the_starts(electra_of):
+    usual, neighbours = electra_of("small", "usual").state_dict(), electra_of("small", "neighbours").state_dict()
+    assert {name: value.shape for name, value in usual.items()} == {n: v.shape for n, v in neighbours.items()}
+    changed = {name for name, value in usual.items() if not torch.equal(value, neighbours[name])}
+    assert "embeddings.position.weight" in changed and "embeddings.word.weight" not in changed
+    assert all(torch.isfinite(value).all() for value in neighbours.values())
+
+
+def test_a_start_is_a_function_of_the_seed(shape):
+    made = []
+    for _ in range(2):
+        torch.manual_seed(3)
+        made.append(Electra(shape(attention_init="neighbours")))
+    assert all(torch.equal(a, b) for a, b in zip(made[0].parameters(), made[1].parameters()))
+    assert made[0].training and made[0].discriminator.training and made[0].embeddings.training

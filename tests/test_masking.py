@@ -1,0 +1,186 @@
+"""Masking and corruption: exact counts, and shares within four standard deviations of what they should be."""
+
+import math
+
+import pytest
+import torch
+
+from electra.config import CLS, MASK, PAD, SEP, SPECIAL_TOKENS
+from electra.masking import Masked, choose_positions, corrupt, corrupt_unigram, mask, sample
+
+VOCAB = 100
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def words(rows, width, seed=0):
+    """(rows, width) ids of ordinary tokens."""
+    return torch.randint(5, VOCAB, (rows, width), generator=generator(seed))
+
+
+def framed(rows, width, seed=0):
+    """[CLS] words [SEP] words [SEP] [PAD] …, a real [MASK] among them."""
+    ids = words(rows, width, seed)
+    ids[:, 0], ids[:, width // 2], ids[:, 3] = CLS, SEP, MASK
+    ids[:, width - 5], ids[:, width - 4:] = SEP, PAD
+    return ids
+
+
+def within(count, n, p):
+    """Whether a binomial count is within four standard deviations of its mean."""
+    return abs(count - n * p) <= 4 * math.sqrt(n * p * (1 - p))
+
+
+def chi_square(counts, expected):
+    return sum((c - e) ** 2 / e for c, e in zip(counts, expected))
+
+
+# Candidates, share -> round(share * candidates), at least 1, at most all; by hand.
+@pytest.mark.parametrize("candidates, share, expected", [
+    (0, 0.15, 0), (1, 0.15, 1), (3, 0.15, 1), (9, 0.15, 1), (11, 0.15, 2), (12, 0.15, 2), (126, 0.15, 19),
+    (125, 0.15, 19), (126, 0.25, 32), (4, 1.0, 4), (20, 0.5, 10)])
+def test_each_row_has_exactly_its_share_of_positions(candidates, share, expected):
+    ids = torch.full((3, 128), PAD)
+    ids[:, 0] = CLS
+    ids[:, 1:1 + candidates] = 50
+    ids[:, 1 + candidates] = SEP
+    positions, weights = choose_positions(ids, share, generator())
+    assert weights.sum(1).tolist() == [expected] * 3
+    assert positions.shape == weights.shape == (3, max(1, math.ceil(128 * share)))
+    chosen = [set(p[w.bool()].tolist()) for p, w in zip(positions, weights)]
+    assert all(len(row) == expected and row <= set(range(1, 1 + candidates)) for row in chosen)
+
+
+@pytest.mark.parametrize("share", [0.15, 0.25, 0.9, 1.0])
+def test_special_tokens_are_never_chosen_and_no_position_is_chosen_twice(share):
+    ids = framed(50, 40)
+    special = (ids < 5) & (ids != 1)
+    for seed in range(20):
+        positions, weights = choose_positions(ids, share, generator(seed))
+        hits = torch.zeros(ids.shape).scatter_add(1, positions, weights)
+        assert hits.max() == 1 and hits[special].sum() == 0
+        assert (weights.sum(1) == round(share * (40 - 8))).all()
+
+
+def test_an_unknown_token_may_be_chosen():
+    positions, weights = choose_positions(torch.tensor([[CLS, 1, SEP]]), 0.15, generator())
+    assert weights.tolist() == [[1.0]] and positions.tolist() == [[1]]
+
+
+def test_positions_are_uniform():
+    ids = torch.full((20_000, 12), 50)
+    ids[:, 0], ids[:, 11] = CLS, SEP
+    positions, weights = choose_positions(ids, 0.15, generator())   # round(1.5) = 2 of 10
+    counts = torch.bincount(positions[weights.bool()], minlength=12).tolist()
+    assert sum(counts) == 40_000 and counts[0] == counts[11] == 0
+    # Without replacement a count varies by (1 - 2 / 10), and the sum of squares with it; 27.9 is the 0.1% point of
+    # chi-square with 9 degrees of freedom.
+    assert chi_square(counts[1:11], [4_000] * 10) < 27.9
+
+
+def test_masking_is_a_function_of_the_generator():
+    ids = words(4, 64)
+    first, again, other = (mask(ids, 0.15, "mlm", VOCAB, generator(seed)) for seed in (1, 1, 2))
+    assert all(torch.equal(a, b) for a, b in zip(first, again))
+    assert not torch.equal(first.positions, other.positions)
+
+
+@pytest.mark.parametrize("objective", ["electra", "mlm"])
+def test_only_chosen_positions_change_and_targets_are_the_originals(objective):
+    ids = framed(200, 40)
+    before = ids.clone()
+    masked = mask(ids, 0.15, objective, VOCAB, generator())
+    assert torch.equal(ids, before)
+    chosen = torch.zeros(ids.shape).scatter_add(1, masked.positions, masked.weights).bool()
+    assert torch.equal(masked.input_ids[~chosen], ids[~chosen])
+    assert torch.equal(masked.targets, ids.gather(1, masked.positions))
+
+
+def shares(objective):
+    """(number chosen, became [MASK], stayed, became another) over 30,000 chosen positions."""
+    ids = words(1_000, 200)
+    masked = mask(ids, 0.15, objective, VOCAB, generator())
+    new = masked.input_ids.gather(1, masked.positions)
+    assert masked.weights.all()
+    masks, stayed = (new == MASK).sum().item(), (new == masked.targets).sum().item()
+    return new.numel(), masks, stayed, new[(new != MASK) & (new != masked.targets)]
+
+
+def test_electra_masks_85_percent_and_leaves_the_rest():
+    n, masks, stayed, others = shares("electra")
+    assert n == 30_000 and within(masks, n, 0.85) and masks + stayed == n and len(others) == 0
+
+
+def test_bert_masks_80_percent_and_replaces_10():
+    n, masks, stayed, others = shares("mlm")
+    same = 1 / (VOCAB - 5)   # of the random tokens happen to be the original
+    assert n == 30_000 and within(masks, n, 0.8)
+    assert within(stayed, n, 0.1 + 0.1 * same) and within(len(others), n, 0.1 * (1 - same))
+
+
+def test_bert_draws_any_ordinary_token_and_never_a_special_one():
+    _, _, _, others = shares("mlm")
+    assert set(others.tolist()) == set(range(len(SPECIAL_TOKENS), VOCAB))
+
+
+def test_samples_follow_the_softmax():
+    logits = torch.tensor([2.0, 0.0, -1.0, 1.0, -math.inf, 0.5])
+    n = 50_000
+    counts = torch.bincount(sample(logits.expand(n, -1), generator()), minlength=6).tolist()
+    weights = [math.exp(x) for x in logits.tolist()]
+    expected = [n * w / sum(weights) for w in weights]
+    assert counts[4] == 0
+    keep = [0, 1, 2, 3, 5]
+    assert chi_square([counts[i] for i in keep], [expected[i] for i in keep]) < 18.5   # 0.1% point at 4 degrees
+
+
+def test_every_row_is_sampled_from_its_own_distribution():
+    logits = torch.full((7, 7), -100.0).fill_diagonal_(100.0)[torch.tensor([3, 0, 6, 1, 2, 5, 4])]
+    assert sample(logits, generator()).tolist() == [3, 0, 6, 1, 2, 5, 4]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_samples_are_tokens_for_large_logits_and_vocabularies_in_any_precision(dtype):
+    logits = (20 * torch.randn(64, 30_522, generator=generator())).to(dtype)
+    logits[:, -1] = logits.max()
+    drawn = sample(logits, generator())
+    assert drawn.dtype == torch.int64 and 0 <= drawn.min() and drawn.max() < 30_522
+    chance = torch.softmax(logits.double(), -1).gather(1, drawn[:, None])
+    assert chance.min() > 1e-9
+
+
+def test_sampling_takes_no_gradient():
+    logits = torch.zeros(3, 5, requires_grad=True)
+    assert not sample(logits, generator()).requires_grad
+
+
+def test_a_sample_that_equals_the_original_counts_as_original():
+    original = torch.tensor([[CLS, 10, 11, 12, 13, SEP], [CLS, 20, 21, SEP, PAD, PAD]])
+    masked = Masked(torch.tensor([[CLS, MASK, 11, MASK, MASK, SEP], [CLS, 20, MASK, SEP, PAD, PAD]]),
+                    positions=torch.tensor([[3, 1, 4], [2, 4, 0]]),
+                    targets=torch.tensor([[12, 10, 13], [21, PAD, CLS]]),
+                    weights=torch.tensor([[1.0, 1.0, 1.0], [1.0, 0.0, 0.0]]))
+    corrupted, replaced = corrupt(original, masked, torch.tensor([[12, 77, 13], [88, 99, 99]]))
+    assert corrupted.tolist() == [[CLS, 77, 11, 12, 13, SEP], [CLS, 20, 88, SEP, PAD, PAD]]
+    assert replaced.tolist() == [[0, 1, 0, 0, 0, 0], [0, 0, 1, 0, 0, 0]] and replaced.dtype == torch.float32
+    assert original.tolist()[0] == [CLS, 10, 11, 12, 13, SEP]
+
+
+def test_the_fixed_corruption_draws_its_share_from_the_unigram_counts():
+    ids = framed(2_000, 48)   # 40 candidates a row: 4 chosen
+    counts = torch.zeros(VOCAB)
+    counts[[10, 11, 12]] = torch.tensor([6.0, 3.0, 1.0])
+    ids[ids >= 5] = ids[ids >= 5].clamp(min=20)
+    corrupted, replaced = corrupt_unigram(ids, counts, 0.10, generator())
+    assert torch.equal(replaced.bool(), corrupted != ids)
+    assert replaced.sum(1).tolist() == [4.0] * 2_000
+    drawn = torch.bincount(corrupted[replaced.bool()], minlength=VOCAB)[[10, 11, 12]].tolist()
+    assert chi_square(drawn, [4_800, 2_400, 800]) < 13.9   # 0.1% point at 2 degrees
+
+
+def test_the_fixed_corruption_is_the_same_for_every_model():
+    ids, counts = framed(8, 40), torch.rand(VOCAB, generator=generator())
+    first, again = (corrupt_unigram(ids, counts, 0.1, generator(7)) for _ in range(2))
+    assert torch.equal(first[0], again[0]) and torch.equal(first[1], again[1])

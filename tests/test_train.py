@@ -1,0 +1,547 @@
+"""train.py as a user runs it: what a run leaves behind, how it stops and goes on, and what it refuses.
+
+Most runs are calls of `main`, which take a second; only what needs a process of its own gets one.
+"""
+
+import gc
+import json
+import os
+import pickle
+import random
+import signal
+import subprocess
+import sys
+import time
+import types
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+import torch
+
+import train as program
+from electra import checkpoint, corpus
+from electra.checkpoint import PRETRAINED, RunFolder
+from electra.config import SIZES, FinetuneConfig, PretrainConfig, model_config
+from electra.models import Classifier
+
+ROOT = Path(__file__).resolve().parent.parent
+WIKI = ROOT / "data" / "sample" / "wiki.raw"
+TIMING = {"seconds", "tokens_per_s"}
+LONG = 40   # steps of the runs that are stopped
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """As OMP_NUM_THREADS=1 for the processes: bitwise equality is promised for one number of threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def flags(cache, tmp_path, monkeypatch):
+    """flags(**changes) -> a small run into tmp_path/run, which is also where the program is started."""
+    monkeypatch.chdir(tmp_path)
+    return lambda **changes: small_run(cache, **{"out": tmp_path / "run", **changes})
+
+
+def small_run(cache, **changes):
+    """The command line of a short run on the sample; None leaves a setting out."""
+    settings = {"corpus": WIKI, "size": "tiny", "steps": 12, "batch_tokens": 512, "vocab_size": 800, "seq_len": 32,
+                "save_every": 4, "eval_every": 6, "log_every": 2, "cache": cache, **changes}
+    return [part for name, value in settings.items() if value is not None
+            for part in ("--" + name.replace("_", "-"), *([] if value is True else [str(value)]))]
+
+
+def train(*arguments):
+    """The exit code."""
+    try:
+        return program.main([str(argument) for argument in arguments])
+    except SystemExit as stop:
+        return stop.code
+    finally:
+        gc.collect()   # locks of run folders end with their objects
+
+
+def long_run(cache, objective, out):
+    return small_run(cache, objective=objective, out=out, steps=LONG, phases="32:0.5,64:0.5", seq_len=None,
+                     eval_every=10, log_every=1)
+
+
+@pytest.fixture(scope="module")
+def whole(cache, tmp_path_factory):
+    """whole(objective) -> folder of a long run that nobody stopped."""
+    done = {}
+
+    def run(objective):
+        if objective not in done:
+            folder = tmp_path_factory.mktemp("whole") / objective
+            assert train(*long_run(cache, objective, folder)) == 0
+            done[objective] = folder
+        return done[objective]
+    return run
+
+
+def start(arguments, folder):
+    """train.py in a process of its own, in `folder`."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen([sys.executable, ROOT / "train.py", *arguments], cwd=folder, env=environment, text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def wait_for_step(process, folder, step):
+    """Return as soon as the log has that step."""
+    log = folder / "metrics.jsonl"
+    until = time.monotonic() + 60
+    while not log.exists() or f'{{"step": {step}, ' not in log.read_text():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < until
+        time.sleep(0.005)
+
+
+def load(folder):
+    return checkpoint.load(folder / "ckpt.pt", PRETRAINED)
+
+
+def metrics_of(folder, split=None):
+    """The log without what depends on the clock."""
+    records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in record.items() if name not in TIMING} for record in records
+            if split in (None, record["split"])]
+
+
+def assert_same_run(first, second):
+    """Weights, optimizer, place in the data and log."""
+    a, b = load(first), load(second)
+    assert a["model"].keys() == b["model"].keys()
+    assert [name for name in a["model"] if not torch.equal(a["model"][name], b["model"][name])] == []
+    for name in ("exp_avg", "exp_avg_sq"):
+        assert all(map(torch.equal, a["training"]["optimizer"][name], b["training"]["optimizer"][name]))
+    for name in ("step", "stream", "corpus_tokens"):
+        assert a["training"][name] == b["training"][name]
+    assert metrics_of(first) == metrics_of(second)
+
+
+def refused(capsys, match, *arguments):
+    """Exit code 2 and one line that says why."""
+    capsys.readouterr()
+    assert train(*arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("train.py: error: ") and error.count("\n") == 1, error
+    assert match in error
+
+
+# ---------------------------------------------------------------- a run
+
+@pytest.mark.parametrize("objective", ("electra", "mlm"))
+def test_a_run_leaves_all_its_files(objective, flags, tmp_path, capsys):
+    assert train(*flags(objective=objective)) == 0
+    run = tmp_path / "run"
+    assert {path.name for path in run.iterdir() if not path.name.startswith(".")} - {"tensorboard"} == {
+        "config.json", "metrics.jsonl", "tokenizer.model", "ckpt.pt", "ckpt-8.pt", "ckpt-12.pt"}
+    config = json.loads((run / "config.json").read_text())
+    assert config["objective"] == config["model"]["objective"] == objective
+    assert all(config[name] is not None for name in ("lr", "warmup_steps", "batch_tokens", "dropout"))
+    assert [record["step"] for record in metrics_of(run, "train")] == [2, 4, 6, 8, 10, 12]
+    assert [record["step"] for record in metrics_of(run, "valid")] == [6, 12]
+    assert ("rtd_auc_unigram" in metrics_of(run, "valid")[0]) == (objective == "electra")
+    content = load(run)
+    assert content["kind"] == objective and content["training"]["step"] == 12
+    assert content["tokenizer"].numpy().tobytes() == (run / "tokenizer.model").read_bytes()
+    said = capsys.readouterr().out
+    assert f"finetune.py --task sst2 --init {run / 'ckpt.pt'}" in said
+
+
+def test_training_learns(flags, tmp_path):
+    assert train(*flags(objective="mlm", steps=60, lr=3e-3, eval_every=10)) == 0
+    losses = [record["mlm_loss"] for record in metrics_of(tmp_path / "run", "valid")]
+    assert losses[-1] < losses[0] - 0.3
+
+
+def test_same_command_same_run_and_another_seed_another(flags, tmp_path):
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        assert train(*flags(out=tmp_path / name, seed=seed, steps=4)) == 0
+    assert_same_run(tmp_path / "a", tmp_path / "b")
+    assert metrics_of(tmp_path / "a") != metrics_of(tmp_path / "c")
+
+
+def test_minutes_end_the_run_and_the_learning_rate(flags, tmp_path):
+    assert train(*flags(steps=None, minutes=0.05, eval_every=1000, save_every=1000)) == 0
+    training = load(tmp_path / "run")["training"]
+    assert 3 <= training["seconds"] < 6 and training["step"] > 5
+    rates = [record["lr"] for record in metrics_of(tmp_path / "run", "train")]
+    assert rates[-1] < 0.2 * max(rates)
+    assert [record["step"] for record in metrics_of(tmp_path / "run", "valid")] == [training["step"]]
+
+
+def test_half_an_epoch_is_half_of_the_corpus(flags, tmp_path, capsys):
+    assert train(*flags(steps=None, epochs=0.5, batch_tokens=4096, eval_every=1000)) == 0
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("text: "))
+    tokens = int(line.split()[1].replace(",", ""))
+    steps = load(tmp_path / "run")["training"]["step"]
+    assert 0.5 * tokens / 4096 <= steps <= 0.65 * tokens / 4096   # special tokens and padding come on top
+
+
+def test_accumulate_takes_that_many_micro_batches_a_step(flags, tmp_path):
+    assert train(*flags(steps=6, accumulate=2)) == 0
+    training = load(tmp_path / "run")["training"]
+    assert (training["step"], training["stream"]["index"]) == (6, 12)
+    assert all(record["skipped_steps"] == 0 for record in metrics_of(tmp_path / "run", "train"))
+
+
+def test_without_tensorboard_nothing_is_missed(flags, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    assert train(*flags(steps=4)) == 0
+    assert not (tmp_path / "run" / "tensorboard").exists() and len(metrics_of(tmp_path / "run")) == 3
+
+
+def test_with_tensorboard_it_gets_every_figure(flags, tmp_path, monkeypatch):
+    written = []
+    writer = types.SimpleNamespace(add_scalar=lambda *scalar: written.append(scalar), flush=lambda: None)
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard",
+                        types.SimpleNamespace(SummaryWriter=lambda *args, **settings: writer))
+    assert train(*flags(steps=4)) == 0
+    assert {(name, step) for name, _, step in written} == {
+        (f"{record['split']}/{name}", record["step"])
+        for record in map(json.loads, (tmp_path / "run" / "metrics.jsonl").read_text().splitlines())
+        for name in record if name not in ("step", "split")}
+
+
+def test_the_sample_is_the_default_and_a_flag_still_counts(cache, tmp_path, monkeypatch):
+    (tmp_path / "data" / "sample").mkdir(parents=True)
+    (tmp_path / "data" / "sample" / "wiki.raw").write_bytes(WIKI.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    assert train("--steps", 2, "--cache", cache, "--batch-tokens", 512) == 0
+    config = json.loads((tmp_path / "runs" / "sample" / "config.json").read_text())
+    assert (config["size"], config["steps"], config["batch_tokens"]) == ("tiny", 2, 512)
+
+
+def test_help_names_every_setting(tmp_path):
+    process = start(["--help"], tmp_path)
+    said, error = process.communicate()
+    assert process.returncode == 0 and error == ""
+    assert [item.name for item in fields(PretrainConfig) if f"--{item.name.replace('_', '-')} " not in said] == []
+
+
+# ---------------------------------------------------------------- stop and go on
+
+@pytest.mark.parametrize("objective", ("electra", "mlm"))
+def test_killed_and_resumed_is_bitwise_the_run_that_was_never_stopped(objective, cache, whole, tmp_path):
+    step = random.randrange(5, 31)
+    print(f"killed at step {step}")
+    process = start(long_run(cache, objective, tmp_path / "run"), tmp_path)
+    try:
+        wait_for_step(process, tmp_path / "run", step)
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert load(tmp_path / "run")["training"]["step"] < LONG
+    assert train("--out", tmp_path / "run", "--resume") == 0
+    assert_same_run(tmp_path / "run", whole(objective))
+
+
+@pytest.mark.parametrize("number, objective", ((signal.SIGTERM, "electra"), (signal.SIGINT, "mlm")))
+def test_a_signal_saves_and_says_how_to_go_on(number, objective, cache, whole, tmp_path):
+    process = start(long_run(cache, objective, tmp_path / "run"), tmp_path)
+    try:
+        wait_for_step(process, tmp_path / "run", random.randrange(2, 25))
+        process.send_signal(number)
+        said, error = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert (process.returncode, error) == (0, "")
+    assert said.splitlines()[-1] == f"  python train.py --out {tmp_path / 'run'} --resume"
+    assert load(tmp_path / "run")["training"]["step"] < LONG
+    assert train("--out", tmp_path / "run", "--resume") == 0
+    assert_same_run(tmp_path / "run", whole(objective))
+
+
+def stop_in_step(monkeypatch, step, act):
+    """Have `act` done in that step of the next run."""
+    real, calls = program.train_step, []
+
+    def train_step(*arguments):
+        calls.append(1)
+        if len(calls) == step:
+            act()
+        return real(*arguments)
+    monkeypatch.setattr(program, "train_step", train_step)
+
+
+def test_a_stop_between_two_lines_of_the_log_changes_no_line(flags, tmp_path, monkeypatch):
+    assert train(*flags(out=tmp_path / "whole", steps=8, log_every=4)) == 0
+    with monkeypatch.context() as patch:
+        stop_in_step(patch, 3, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        assert train(*flags(steps=8, log_every=4)) == 0
+    assert load(tmp_path / "run")["training"]["step"] == 3
+    assert train("--out", tmp_path / "run", "--resume") == 0
+    assert_same_run(tmp_path / "run", tmp_path / "whole")
+
+
+def test_a_stop_in_the_last_step_still_ends_with_an_evaluation(flags, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        stop_in_step(patch, 4, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        assert train(*flags(steps=4, eval_every=1000)) == 0
+    assert train("--out", tmp_path / "run", "--resume") == 0
+    assert [record["step"] for record in metrics_of(tmp_path / "run", "valid")] == [4]
+
+
+def test_killed_before_the_last_evaluation_it_is_made_up_for(flags, tmp_path, monkeypatch):
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+    with monkeypatch.context() as patch:
+        patch.setattr(program, "evaluate", interrupt)
+        assert train(*flags(steps=4, eval_every=1000)) == 130
+    assert train("--out", tmp_path / "run", "--resume") == 0
+    assert [record["step"] for record in metrics_of(tmp_path / "run", "valid")] == [4]
+
+
+def test_a_second_signal_stops_at_once(flags, tmp_path, monkeypatch, capsys):
+    def twice():
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+    stop_in_step(monkeypatch, 6, twice)
+    assert train(*flags()) == 130
+    assert load(tmp_path / "run")["training"]["step"] == 4
+    assert "stopped at once" in capsys.readouterr().err
+
+
+def test_handlers_of_signals_are_put_back(flags):
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    assert train(*flags(steps=1)) == 0
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+@pytest.mark.parametrize("eval_every", (6, 5))
+def test_resuming_a_finished_run_changes_nothing(eval_every, flags, tmp_path, capsys):
+    assert train(*flags(eval_every=eval_every, keep=1)) == 0
+    weights, log = load(tmp_path / "run")["model"], (tmp_path / "run" / "metrics.jsonl").read_text()
+    for _ in range(2):
+        assert train("--out", tmp_path / "run", "--resume") == 0
+    assert all(torch.equal(value, weights[name]) for name, value in load(tmp_path / "run")["model"].items())
+    assert (tmp_path / "run" / "metrics.jsonl").read_text() == log
+
+
+def test_a_line_that_a_kill_cut_off_goes_away(flags, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        stop_in_step(patch, 8, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        assert train(*flags()) == 0
+    with open(tmp_path / "run" / "metrics.jsonl", "a") as file:
+        file.write('{"step": 8, "spl')
+    assert train("--out", tmp_path / "run", "--resume") == 0
+    assert [record["step"] for record in metrics_of(tmp_path / "run", "train")] == [2, 4, 6, 8, 10, 12]
+
+
+def test_resume_takes_no_flag_that_contradicts_the_run(flags, tmp_path, capsys):
+    assert train(*flags(steps=4)) == 0
+    for contradiction in (("--lr", "1"), ("--objective", "mlm"), ("--steps", "5"), ("--batch-tokens", "1024"),
+                          ("--seed", "3"), ("--minutes", "1"), ("--seq-len", "64")):
+        refused(capsys, f"{contradiction[0]} {contradiction[1]} differs", "--out", tmp_path / "run", "--resume",
+                *contradiction)
+    assert train("--out", tmp_path / "run", "--resume", "--log-every", "1", "--steps", "4", "--keep", "1") == 0
+
+
+def test_resume_needs_something_to_resume(flags, tmp_path, capsys):
+    refused(capsys, "--resume needs --out", "--resume")
+    refused(capsys, "nowhere", "--out", tmp_path / "nowhere", "--resume")
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_resume_notices_another_corpus(flags, tmp_path, capsys):
+    text = tmp_path / "text.raw"
+    text.write_bytes(WIKI.read_bytes())
+    assert train(*flags(corpus=text, steps=4)) == 0
+    text.write_bytes(WIKI.read_bytes() + b"\nOne more line at the end.\n")
+    refused(capsys, "the corpus has changed", "--out", tmp_path / "run", "--resume")
+
+
+def test_a_folder_with_a_run_is_not_written_over(flags, tmp_path, capsys):
+    assert train(*flags(steps=4)) == 0
+    before = (tmp_path / "run" / "ckpt.pt").read_bytes()
+    refused(capsys, "already there; go on with --resume or choose another --out", *flags(steps=2))
+    assert (tmp_path / "run" / "ckpt.pt").read_bytes() == before
+
+
+def test_a_folder_in_use_is_refused(flags, tmp_path, capsys):
+    assert train(*flags(steps=4)) == 0
+    holder = RunFolder(tmp_path / "run", resume=True)
+    refused(capsys, "in use by another process", "--out", tmp_path / "run", "--resume")
+    holder.close()
+    assert train("--out", tmp_path / "run", "--resume") == 0
+
+
+def test_a_full_disk_leaves_the_last_checkpoint_whole(flags, tmp_path, monkeypatch, capsys):
+    real, calls = torch.save, []
+
+    def save(content, path):
+        calls.append(1)
+        if len(calls) == 2:
+            Path(path).write_bytes(b"half of a checkpoint")
+            raise OSError(28, "No space left on device")
+        real(content, path)
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", save)
+        refused(capsys, "No space left on device", *flags())
+    assert load(tmp_path / "run")["training"]["step"] == 4
+    assert [path for path in (tmp_path / "run").iterdir() if path.name.startswith(".ckpt")] == []
+    assert train("--out", tmp_path / "run", "--resume") == 0
+    assert train(*flags(out=tmp_path / "whole")) == 0
+    assert_same_run(tmp_path / "run", tmp_path / "whole")
+
+
+def test_a_loss_that_stays_not_finite_stops_the_run(flags, tmp_path, capsys):
+    refused(capsys, "not finite 20 steps in a row", *flags(steps=100, lr=1e30, save_every=1000))
+    logged = metrics_of(tmp_path / "run", "train")
+    assert 20 <= logged[-1]["step"] <= 25 and logged[-1]["skipped_steps"] >= 18
+
+
+# ---------------------------------------------------------------- from a checkpoint
+
+@pytest.fixture(scope="module")
+def trained(cache, tmp_path_factory):
+    """A finished run: ELECTRA, 12 steps."""
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    assert train(*small_run(cache, out=folder)) == 0
+    return folder
+
+
+def test_init_goes_on_from_weights_and_tokenizer(trained, flags, tmp_path):
+    arguments = flags(init=trained / "ckpt.pt", size=None, vocab_size=None, steps=1, eval_every=1, lr=1e-12)
+    assert train(*arguments) == 0
+    before, now = metrics_of(trained, "valid")[-1], metrics_of(tmp_path / "run", "valid")[-1]
+    for name in ("mlm_loss", "rtd_loss", "rtd_auc", "rtd_auc_unigram"):
+        assert now[name] == pytest.approx(before[name], rel=1e-3)
+    assert (tmp_path / "run" / "tokenizer.model").read_bytes() == (trained / "tokenizer.model").read_bytes()
+
+
+def test_init_takes_a_gentler_learning_rate_by_itself(trained, flags, tmp_path):
+    assert train(*flags(init=trained / "ckpt.pt", size=None, vocab_size=None, steps=1)) == 0
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["size"] == "tiny" and config["lr"] == SIZES["tiny"].continue_lr < SIZES["tiny"].lr
+
+
+def test_init_refuses_what_comes_with_the_checkpoint(trained, flags, tmp_path, capsys):
+    plain = dict(init=trained / "ckpt.pt", size=None, vocab_size=None)
+    refused(capsys, "objective electra", *flags(**plain, objective="mlm"))
+    refused(capsys, "--size cannot be chosen", *flags(**plain | {"size": "small"}))
+    refused(capsys, "--vocab-size cannot be chosen", *flags(**plain | {"vocab_size": 900}))
+    refused(capsys, "--tokenizer cannot be chosen", *flags(**plain, tokenizer=trained / "tokenizer.model"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_tokenizer_of_another_run_is_taken(trained, flags, tmp_path):
+    assert train(*flags(tokenizer=trained / "tokenizer.model", vocab_size=None, steps=1)) == 0
+    assert (tmp_path / "run" / "tokenizer.model").read_bytes() == (trained / "tokenizer.model").read_bytes()
+
+
+class Evil:
+    """Unpickled, it makes a folder."""
+
+    def __init__(self, folder):
+        self.folder = str(folder)
+
+    def __reduce__(self):
+        return os.mkdir, (self.folder,)
+
+
+def test_bad_checkpoints_are_refused_in_one_line(trained, flags, tmp_path, capsys):
+    good = (trained / "ckpt.pt").read_bytes()
+    bad = tmp_path / "bad.pt"
+    continued = lambda: flags(init=bad, size=None, vocab_size=None)
+    refused(capsys, "No such file", *continued())
+    for content, match in ((b"", "not a checkpoint"), (good[:-100], "cut off"), (good[:1000], "cut off"),
+                           (b"PK" + bytes(5000), "not a checkpoint")):
+        bad.write_bytes(content)
+        refused(capsys, match, *continued())
+    for place in (10, len(good) // 2, len(good) - 3):
+        bad.write_bytes(good[:place] + bytes([good[place] ^ 1]) + good[place + 1:])
+        refused(capsys, "bad.pt is damaged", *continued())
+    refused(capsys, str(tmp_path), *flags(init=tmp_path, size=None, vocab_size=None))   # a folder
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_checkpoint_runs_no_code(flags, tmp_path, capsys):
+    bad, marker = tmp_path / "bad.pt", tmp_path / "was here"
+    checkpoint.save(bad, {"format": checkpoint.FORMAT, "kind": "electra", "model": Evil(marker)})
+    refused(capsys, "was not loaded", *flags(init=bad, size=None, vocab_size=None))
+    bad.write_bytes(pickle.dumps(Evil(marker)))
+    refused(capsys, "not a checkpoint", *flags(init=bad, size=None, vocab_size=None))
+    assert not marker.exists() and not (tmp_path / "run").exists()
+
+
+def test_a_classifier_is_no_pre_trained_checkpoint(trained, flags, tmp_path, capsys):
+    tokenizer = checkpoint.tokenizer_of(load(trained))
+    model = Classifier(model_config("tiny", "electra", tokenizer.vocab_size), 2)
+    checkpoint.save(tmp_path / "classifier.pt",
+                    checkpoint.pack(model, tokenizer, FinetuneConfig(), labels=("no", "yes")))
+    refused(capsys, "kind 'classifier'", *flags(init=tmp_path / "classifier.pt", size=None, vocab_size=None))
+    assert not (tmp_path / "run").exists()
+
+
+# ---------------------------------------------------------------- mistakes
+
+def test_bad_corpora_are_refused_in_one_line(flags, tmp_path, capsys, monkeypatch):
+    lines = "".join(f"A line of plain text, number {i}.\n" for i in range(2000)).encode()
+    json_lines = b'{"text": "A line of plain text."}\n' * 500
+    (tmp_path / "empty folder").mkdir()
+    (tmp_path / "cache as a file").write_text("")
+    cases = {
+        "empty.txt": (b"", "has no text"), "blank.txt": (b"\n \n\t\n", "has no text"),
+        "latin.txt": (b"caf\xe9\n" + lines, "the byte at offset 3 is not UTF-8"),
+        "late.txt": (lines + b"caf\xe9\n", f"the byte at offset {len(lines) + 3} is not UTF-8"),
+        "short.txt": (b"Only a few words.\nAnd a few more.\n", "less than one batch of 512"),
+        "bad.jsonl": (b"{text: no}\n", "line 1 is not JSON"),
+        "late.jsonl": (json_lines + b"{\n", "line 501 is not JSON"),
+        "none.jsonl": (b'{"words": "x"}\n', 'line 1 has no "text"'),
+        "number.jsonl": (json_lines + b'{"text": 5}\n', 'line 501 has no "text"'),
+        "bad.txt.gz": (b"no archive", "cannot read")}
+    for name, (content, match) in cases.items():
+        (tmp_path / name).write_bytes(content)
+        refused(capsys, match, *flags(corpus=tmp_path / name))
+    refused(capsys, "no such corpus", *flags(corpus=tmp_path / "nowhere.txt"))
+    refused(capsys, "no such corpus", *flags(corpus=tmp_path / "*.nothing"))
+    refused(capsys, "has no .txt file", *flags(corpus=tmp_path / "empty folder"))
+    refused(capsys, "no such corpus", *flags(valid=tmp_path / "nowhere.txt"))
+    refused(capsys, "has no text", *flags(valid=tmp_path / "empty.txt"))
+    monkeypatch.setattr(corpus, "LONGEST_LINE", 1000)
+    for name, content in (("long.txt", b"x" * 2000 + b"\n"), ("later.txt", lines + b"x" * 2000)):
+        (tmp_path / name).write_bytes(content)
+        refused(capsys, "is longer than 1,000 bytes", *flags(corpus=tmp_path / name))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("changes, match", (
+    (dict(vocab_size=600_000), "--vocab-size 600000 is outside"), (dict(vocab_size=10), "--vocab-size 10 is outside"),
+    (dict(seq_len=1024), "sequence length of 1024 is outside 8 to 512"), (dict(seq_len=4), "outside 8 to 512"),
+    (dict(phases="32:0.5"), "add up to 1"), (dict(phases="32"), "does not read like"),
+    (dict(phases="32:0.5,1024:0.5"), "1024"),
+    (dict(steps=0), "--steps must be above 0"), (dict(steps=None, minutes=-1), "--minutes must be above 0"),
+    (dict(minutes=1), "give one"), (dict(lr=0), "--lr must be above 0"), (dict(accumulate=0), "--accumulate"),
+    (dict(save_every=0), "--save-every"), (dict(log_every=0), "--log-every"), (dict(dropout=1), "--dropout"),
+    (dict(amp="fp16", device="cpu"), "--amp fp16 needs a GPU"), (dict(device="cuda:99"), "not on this machine"),
+    (dict(device="toaster"), "not on this machine"), (dict(size="huge"), "huge"), (dict(objective="gpt"), "gpt"),
+    (dict(tokenizer="nowhere.model", vocab_size=None), "cannot read the tokenizer"),
+    (dict(batch_tokens=60, seq_len=64), "64 tokens"), (dict(batch_tokens=64, seq_len=64, accumulate=2), "64 tokens"),
+    (dict(batch_tokens=64, phases="32:0.9,128:0.1"), "128 tokens"), (dict(seed=-1), "--seed"),
+    (dict(no_such_flag=1), "--no-such-flag"), (dict(cache=WIKI), "wiki.raw")), ids=lambda value: str(value)[:40])
+def test_bad_settings_are_refused_in_one_line(changes, match, flags, tmp_path, capsys):
+    refused(capsys, match, *flags(**changes))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_tokenizer_that_is_none_is_refused(flags, tmp_path, capsys):
+    (tmp_path / "bad.model").write_bytes(b"\x00\x01 not a model")
+    refused(capsys, "is not a SentencePiece model", *flags(tokenizer=tmp_path / "bad.model", vocab_size=None))
+
+
+def test_a_run_folder_that_cannot_be_made_is_refused(flags, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    refused(capsys, "cannot write in the run folder", *flags(out=tmp_path / "file" / "run"))
