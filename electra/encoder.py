@@ -104,6 +104,7 @@ class Layer(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """x (B, T, C) -> (B, T, C); mask as in `SelfAttention`."""
         x = self.attention_norm(x + self.dropout(self.attention(x, mask)))
         return self.output_norm(x + self.dropout(self.down(F.gelu(self.up(x)))))
 
@@ -165,7 +166,8 @@ def look_at_neighbours(encoder: Encoder, embeddings: Embeddings, config: ModelCo
     their product is largest where the positions differ by the offset; both on top of the usual noise. The scale is
     found by bisection on the attention that the layer really pays to random tokens: too flat or too peaked, and
     training falls back on the plateau that this is meant to end. The projection starts as identity on the leading
-    dimensions; what a layer adds to the residual starts smaller the more layers there are, as in GPT-2. `embeddings` must have sinusoidal positions.
+    dimensions; what a layer adds to the residual starts smaller the more layers there are, as in GPT-2. `embeddings`
+    must have sinusoidal positions.
     """
     E, C, D = config.embedding_size, config.hidden_size, config.hidden_size // config.num_heads
     if E != C:

@@ -122,8 +122,8 @@ def test_help_tells_every_field_and_every_default(config_class, program, capsys)
 
 
 def test_a_field_becomes_a_flag_of_its_type():
-    config, given = read(PretrainConfig, "--corpus", "a", "b", "--steps", "7", "--minutes", "1.5", "--cased", "--seq-len",
-                         "64")
+    config, given = read(PretrainConfig, "--corpus", "a", "b", "--steps", "7", "--minutes", "1.5", "--cased",
+                         "--seq-len", "64")
     assert config == PretrainConfig(corpus=("a", "b"), steps=7, minutes=1.5, cased=True, seq_len=64)
     assert given == {"corpus", "steps", "minutes", "cased", "seq_len"}
 

@@ -55,7 +55,8 @@ def refused(match, *patterns, errors="strict"):
 
 # --- layouts ---
 
-WIKITEXT = """ = Valkyria = \n \n First line . \n \n Second line . \n = = History = = \n \n Third . \n = = = Deep = = = \n \n
+WIKITEXT = """ = Valkyria = \n \n First line . \n \n Second line . \n = = History = = \n \n Third . \n = = = Deep = = = \n
+
  Fourth = x . \n = A = \n Fifth . \n = Two words = \n Sixth . \n"""
 
 
@@ -361,7 +362,8 @@ def test_at_least_one_document_is_held_out_and_one_stays(count):
     assert len(valid.starts) == 1 and len(train.starts) == count - 1
 
 
-@pytest.mark.parametrize("lines, cut", [([10] * 1_000, 9_950), ([10] * 4, 30), ([10] * 3, 20), ([7, 3], 7), ([200], 190)])
+@pytest.mark.parametrize("lines, cut", [([10] * 1_000, 9_950), ([10] * 4, 30), ([10] * 3, 20), ([7, 3], 7),
+                                        ([200], 190)])
 def test_of_a_single_document_the_last_lines_are_held_out(lines, cut):
     train, valid = hold_out(toy_store([lines]))
     assert spans(train) == [(0, cut)] and spans(valid) == [(cut, sum(lines))]

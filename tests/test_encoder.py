@@ -121,7 +121,8 @@ def test_a_layer_is_post_norm_with_exact_gelu(shape):
     y = F.layer_norm(x + attended, (C,), eps=1e-12)
     up = layer.up(y)
     gelu = up * 0.5 * (1 + torch.erf(up / math.sqrt(2)))
-    torch.testing.assert_close(layer(x, None), F.layer_norm(y + layer.down(gelu), (C,), eps=1e-12), rtol=1e-4, atol=1e-5)
+    expected = F.layer_norm(y + layer.down(gelu), (C,), eps=1e-12)
+    torch.testing.assert_close(layer(x, None), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_more_tokens_than_positions_raise(network):
@@ -136,7 +137,8 @@ def test_equal_sizes_need_no_projection(shape):
 
 def test_the_usual_first_values(shape):
     torch.manual_seed(0)
-    model = BertMLM(shape(vocab_size=2_000, embedding_size=128, hidden_size=128, intermediate_size=512, objective="mlm"))
+    model = BertMLM(shape(objective="mlm", vocab_size=2_000, embedding_size=128, hidden_size=128,
+                          intermediate_size=512))
     for name, value in model.named_parameters():
         if value.ndim > 1:
             assert value.abs().max() <= 0.04 + 1e-6, name
@@ -191,7 +193,8 @@ def electra_of():
     def make(size, attention_init):
         if (size, attention_init) not in made:
             torch.manual_seed(0)
-            made[size, attention_init] = Electra(model_config(size, "electra", 3_000, attention_init=attention_init)).eval()
+            config = model_config(size, "electra", 3_000, attention_init=attention_init)
+            made[size, attention_init] = Electra(config).eval()
         return made[size, attention_init]
     return make
 

@@ -123,6 +123,10 @@ def test_bert_masks_80_percent_and_replaces_10():
 def test_bert_draws_any_ordinary_token_and_never_a_special_one():
     _, _, _, others = shares("mlm")
     assert set(others.tolist()) == set(range(len(SPECIAL_TOKENS), VOCAB))
+    # Of a vocabulary with one ordinary token, a random one is that token.
+    masked = mask(torch.full((1_000, 200), 5), 0.15, "mlm", 6, generator())
+    assert within((masked.input_ids == MASK).sum().item(), 30_000, 0.8)
+    assert set(masked.input_ids.unique().tolist()) == {MASK, 5}
 
 
 def test_samples_follow_the_softmax():

@@ -56,7 +56,8 @@ def test_small_has_the_paper_s_14_million_parameters():
 def test_generator_and_discriminator_have_one_embedding_module(shape):
     model = Electra(shape())
     assert not own(model, "generator.embeddings") and not own(model, "discriminator.embeddings")
-    assert [name for name, p in model.named_parameters() if p.shape[0] == 200 and p.ndim == 2] == ["embeddings.word.weight"]
+    tables = [name for name, p in model.named_parameters() if p.ndim == 2 and p.shape[0] == 200]
+    assert tables == ["embeddings.word.weight"]
     calls = []
     model.embeddings.register_forward_hook(lambda module, inputs, output: calls.append(module))
     ids = torch.tensor([[CLS, 9, 8, 7, SEP]])
@@ -191,7 +192,8 @@ def test_electra_s_loss_is_divided_once_by_the_counts_of_all_micro_batches(shape
 
     steps = [model(batch, generator(mix(4, number, 1))) for number, batch in enumerate(batches)]
     masked = sum(step.sums["masked"].item() for step in steps)
-    loss = sum(step.losses[0] for step in steps) / masked + 50 * sum(step.losses[1] for step in steps) / (40 + 35 + 6 + 9)
+    mlm, rtd = sum(step.losses[0] for step in steps), sum(step.losses[1] for step in steps)
+    loss = mlm / masked + 50 * rtd / (40 + 35 + 6 + 9)
     for name, grad in grads_of(model, loss).items():
         torch.testing.assert_close(mine[name], grad, rtol=1e-4, atol=1e-6, msg=name)
 

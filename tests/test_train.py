@@ -5,6 +5,7 @@ Most runs are calls of `main`, which take a second; only what needs a process of
 
 import gc
 import json
+import math
 import os
 import pickle
 import random
@@ -28,7 +29,7 @@ from electra.models import Classifier
 ROOT = Path(__file__).resolve().parent.parent
 WIKI = ROOT / "data" / "sample" / "wiki.raw"
 TIMING = {"seconds", "tokens_per_s"}
-LONG = 40   # steps of the runs that are stopped
+LONG = 24   # steps of the runs that are stopped
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -52,7 +53,7 @@ def flags(cache, tmp_path, monkeypatch):
     return lambda **changes: small_run(cache, **{"out": tmp_path / "run", **changes})
 
 
-def small_run(cache, **changes):
+def small_run(cache, /, **changes):
     """The command line of a short run on the sample; None leaves a setting out."""
     settings = {"corpus": WIKI, "size": "tiny", "steps": 12, "batch_tokens": 512, "vocab_size": 800, "seq_len": 32,
                 "save_every": 4, "eval_every": 6, "log_every": 2, "cache": cache, **changes}
@@ -72,7 +73,7 @@ def train(*arguments):
 
 def long_run(cache, objective, out):
     return small_run(cache, objective=objective, out=out, steps=LONG, phases="32:0.5,64:0.5", seq_len=None,
-                     eval_every=10, log_every=1)
+                     eval_every=8, log_every=1)
 
 
 @pytest.fixture(scope="module")
@@ -160,9 +161,8 @@ def test_a_run_leaves_all_its_files(objective, flags, tmp_path, capsys):
 
 
 def test_training_learns(flags, tmp_path):
-    assert train(*flags(objective="mlm", steps=60, lr=3e-3, eval_every=10)) == 0
-    losses = [record["mlm_loss"] for record in metrics_of(tmp_path / "run", "valid")]
-    assert losses[-1] < losses[0] - 0.3
+    assert train(*flags(objective="mlm", steps=40, lr=3e-3, eval_every=40)) == 0
+    assert metrics_of(tmp_path / "run", "valid")[0]["mlm_loss"] < math.log(800) - 0.8   # untrained: log(800)
 
 
 def test_same_command_same_run_and_another_seed_another(flags, tmp_path):
@@ -186,7 +186,7 @@ def test_half_an_epoch_is_half_of_the_corpus(flags, tmp_path, capsys):
     line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("text: "))
     tokens = int(line.split()[1].replace(",", ""))
     steps = load(tmp_path / "run")["training"]["step"]
-    assert 0.5 * tokens / 4096 <= steps <= 0.65 * tokens / 4096   # special tokens and padding come on top
+    assert 0.5 * tokens / 4096 <= steps <= 0.7 * tokens / 4096   # special tokens and padding come on top
 
 
 def test_accumulate_takes_that_many_micro_batches_a_step(flags, tmp_path):
@@ -234,7 +234,7 @@ def test_help_names_every_setting(tmp_path):
 
 @pytest.mark.parametrize("objective", ("electra", "mlm"))
 def test_killed_and_resumed_is_bitwise_the_run_that_was_never_stopped(objective, cache, whole, tmp_path):
-    step = random.randrange(5, 31)
+    step = random.randrange(5, 17)
     print(f"killed at step {step}")
     process = start(long_run(cache, objective, tmp_path / "run"), tmp_path)
     try:
@@ -252,7 +252,7 @@ def test_killed_and_resumed_is_bitwise_the_run_that_was_never_stopped(objective,
 def test_a_signal_saves_and_says_how_to_go_on(number, objective, cache, whole, tmp_path):
     process = start(long_run(cache, objective, tmp_path / "run"), tmp_path)
     try:
-        wait_for_step(process, tmp_path / "run", random.randrange(2, 25))
+        wait_for_step(process, tmp_path / "run", random.randrange(2, 17))
         process.send_signal(number)
         said, error = process.communicate(timeout=60)
     finally:
@@ -342,8 +342,8 @@ def test_a_line_that_a_kill_cut_off_goes_away(flags, tmp_path, monkeypatch):
 
 def test_resume_takes_no_flag_that_contradicts_the_run(flags, tmp_path, capsys):
     assert train(*flags(steps=4)) == 0
-    for contradiction in (("--lr", "1"), ("--objective", "mlm"), ("--steps", "5"), ("--batch-tokens", "1024"),
-                          ("--seed", "3"), ("--minutes", "1"), ("--seq-len", "64")):
+    for contradiction in (("--lr", "0.5"), ("--objective", "mlm"), ("--steps", "5"), ("--batch-tokens", "1024"),
+                          ("--seed", "3"), ("--minutes", "0.5"), ("--seq-len", "64")):
         refused(capsys, f"{contradiction[0]} {contradiction[1]} differs", "--out", tmp_path / "run", "--resume",
                 *contradiction)
     assert train("--out", tmp_path / "run", "--resume", "--log-every", "1", "--steps", "4", "--keep", "1") == 0

@@ -1,0 +1,314 @@
+"""finetune.py as a user runs it: results, predictions, seeds, collapse, and what it refuses."""
+
+import csv
+import gc
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+import finetune as program
+import train
+from electra import checkpoint
+from electra.checkpoint import PRETRAINED
+
+ROOT = Path(__file__).resolve().parent.parent
+SAMPLE = ROOT / "data" / "sample"
+COLOURS = ("red", "green", "blue")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory):
+    """pretrained(objective) -> run folder of ten steps."""
+    root, done = tmp_path_factory.mktemp("pretrained"), {}
+
+    def run(objective="electra"):
+        if objective not in done:
+            done[objective] = root / objective
+            flags = ["--corpus", SAMPLE / "wiki.raw", "--size", "tiny", "--steps", 10, "--batch-tokens", 512,
+                     "--seq-len", 32, "--vocab-size", 800, "--cache", root / "cache", "--objective", objective,
+                     "--out", done[objective]]
+            assert train.main([str(flag) for flag in flags]) == 0
+        return done[objective]
+    return run
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def flags(pretrained, tmp_path):
+    """flags(**changes) -> the sample's sst2, a few steps, into tmp_path/out; None leaves a setting out."""
+    def make(**changes):
+        settings = {"task": "sst2", "data": SAMPLE / "sst2", "init": pretrained() / "ckpt.pt", "epochs": 0.2,
+                    "max_len": 16, "out": tmp_path / "out", **changes}
+        return [part for name, value in settings.items() if value is not None
+                for part in ("--" + name.replace("_", "-"), *([] if value is True else [str(value)]))]
+    return make
+
+
+def finetune(*arguments):
+    """The exit code."""
+    try:
+        return program.main([str(argument) for argument in arguments])
+    except SystemExit as stop:
+        return stop.code
+    finally:
+        gc.collect()   # locks of run folders end with their objects
+
+
+def refused(capsys, match, *arguments):
+    """Exit code 2 and one line that says why."""
+    capsys.readouterr()
+    assert finetune(*arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("finetune.py: error: ") and error.count("\n") == 1, error
+    assert match in error
+
+
+def result_of(folder):
+    return json.loads((folder / "result.json").read_text())
+
+
+def predictions_of(folder):
+    """Rows of predictions.tsv as dictionaries."""
+    header, *lines = (folder / "predictions.tsv").read_text(encoding="utf-8").splitlines()
+    return [dict(zip(header.split("\t"), line.split("\t"), strict=True)) for line in lines]
+
+
+def accuracy(rows, split):
+    mine = [row for row in rows if row["split"] == split]
+    return sum(row["gold"] == row["prediction"] for row in mine) / len(mine)
+
+
+def colour_table(path, count=120, label=lambda i: COLOURS[i % 3]):
+    """Two columns of text that give the label away, and the label."""
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(("title", "body", "colour"))
+        for i in range(count):
+            writer.writerow((f"{COLOURS[i % 3]} {COLOURS[i % 3]}", f"number {i}, {COLOURS[i % 3]}", label(i)))
+    return path
+
+
+# ---------------------------------------------------------------- results
+
+@pytest.mark.parametrize("objective", PRETRAINED)
+def test_sst2_leaves_all_its_files(objective, pretrained, flags, tmp_path):
+    assert finetune(*flags(init=pretrained(objective) / "ckpt.pt")) == 0
+    out = tmp_path / "out"
+    result, rows = result_of(out), predictions_of(out)
+    assert {"task", "metric", "seeds", "dev_mean", "dev_sd", "test_mean", "test_sd", "seconds"} <= set(result)
+    assert (result["task"], result["metric"], result["labels"]) == ("sst2", "accuracy", ["negative", "positive"])
+    assert (result["test_mean"], result["test_sd"]) == (None, None)   # GLUE's test set has no labels
+    assert [seed["seed"] for seed in result["seeds"]] == [1] and result["seconds"] > 0
+    assert result["dev_mean"] == result["seeds"][0]["dev"] == pytest.approx(accuracy(rows, "dev"))
+    assert [row["split"] for row in rows] == ["dev"] * 140 + ["test"] * 94
+    assert {row["gold"] for row in rows if row["split"] == "test"} == {""}
+    for row in rows:
+        p = {label: float(row[f"p({label})"]) for label in result["labels"]}
+        assert sum(p.values()) == pytest.approx(1, abs=2e-4) and p[row["prediction"]] >= 0.5 - 1e-4
+    assert all(value is not None for name, value in json.loads((out / "config.json").read_text()).items()
+               if name in ("lr", "epochs", "max_len", "pooling", "layer_decay"))
+
+
+def test_the_checkpoint_is_a_classifier_that_stands_alone(pretrained, flags, tmp_path):
+    assert finetune(*flags()) == 0
+    content = checkpoint.load(tmp_path / "out" / "ckpt.pt", ("classifier",))
+    assert content["labels"] == ["negative", "positive"] and "training" not in content
+    assert checkpoint.tokenizer_of(content).to_bytes() == (pretrained() / "tokenizer.model").read_bytes()
+
+
+def test_same_seed_same_scores_and_another_seed_others(flags, tmp_path):
+    for name, seeds in (("a", "1"), ("b", "1"), ("c", "2"), ("both", "1,2")):
+        assert finetune(*flags(seeds=seeds, out=tmp_path / name)) == 0
+    table = lambda name: (tmp_path / name / "predictions.tsv").read_bytes()
+    assert table("a") == table("b") != table("c")
+    both, singles = result_of(tmp_path / "both"), [result_of(tmp_path / name)["seeds"][0] for name in ("a", "c")]
+    assert both["seeds"] == singles
+    first, second = singles[0]["dev"], singles[1]["dev"]
+    assert both["dev_mean"] == pytest.approx((first + second) / 2)
+    assert both["dev_sd"] == pytest.approx(abs(first - second) / 2 ** 0.5)
+    assert table("both") == table("a" if first >= second else "c")   # the best seed's
+
+
+def test_fine_tuning_starts_from_the_checkpoint_and_changes_it(pretrained, flags, tmp_path):
+    assert finetune(*flags()) == 0
+    before, after = encoders(pretrained() / "ckpt.pt", tmp_path / "out" / "ckpt.pt")
+    weights = [name for name in before if name.endswith("weight") and "norm" not in name]
+    for name in weights:
+        assert not torch.equal(before[name], after[name])
+        assert torch.dist(before[name], after[name]) < 0.5 * torch.linalg.vector_norm(before[name])
+
+
+def test_frozen_epochs_leave_the_encoder_alone(pretrained, flags, tmp_path, monkeypatch):
+    fill_in = program.fill_in
+    monkeypatch.setattr(program, "fill_in", lambda *args: program.replace(fill_in(*args), epochs=0.0))
+    assert finetune(*flags(freeze_epochs=0.2)) == 0
+    before, after = encoders(pretrained() / "ckpt.pt", tmp_path / "out" / "ckpt.pt")
+    assert [name for name in before if not torch.equal(before[name], after[name])] == []
+
+
+def test_frozen_epochs_come_before_the_others(flags, tmp_path):
+    assert finetune(*flags(freeze_epochs=0.1, epochs=0.1, data=learnable(tmp_path), task="csv", label_column="colour",
+                           text_columns="title,body")) == 0
+    lines = [json.loads(line) for line in (tmp_path / "out" / "metrics.jsonl").read_text().splitlines()]
+    assert [line["frozen"] for line in lines[:2]] == [True, False]
+
+
+def learnable(folder):
+    return colour_table(folder / "colours.csv")
+
+
+def encoders(pretrained, classifier):
+    """Embeddings and encoder of both, under the classifier's names."""
+    old = checkpoint.load(pretrained, PRETRAINED)["model"]
+    new = checkpoint.load(classifier, ("classifier",))["model"]
+    old = {name.replace("discriminator.", "encoder."): value for name, value in old.items()}
+    names = [name for name in new if not name.startswith("head.")]
+    assert set(names) <= set(old)
+    return {name: old[name] for name in names}, {name: new[name] for name in names}
+
+
+def test_pairs_with_three_labels_are_learned(flags, tmp_path):
+    assert finetune(*flags(task="csv", data=learnable(tmp_path), text_columns="title,body", label_column="colour",
+                           epochs=8, lr=2e-3, max_len=32)) == 0
+    result, rows = result_of(tmp_path / "out"), predictions_of(tmp_path / "out")
+    assert result["labels"] == ["blue", "green", "red"] and result["dev_mean"] > 0.9
+    assert not result["seeds"][0]["collapsed"] and not result["seeds"][0]["retried"]
+    assert all(" / number" in row["text"] for row in rows)
+
+
+def test_text_columns_may_stand_apart(flags, tmp_path):
+    assert finetune(*flags(task="csv", data=learnable(tmp_path), label_column="colour"),
+                    "--text-columns", "title", "body") == 0
+
+
+def test_imdb_is_scored_on_its_test_set(flags, tmp_path):
+    assert finetune(*flags(task="imdb", data=SAMPLE / "aclImdb", epochs=1, max_len=32)) == 0
+    result, rows = result_of(tmp_path / "out"), predictions_of(tmp_path / "out")
+    assert sum(row["split"] == "test" for row in rows) == 20
+    assert result["test_mean"] == result["seeds"][0]["test"] == pytest.approx(accuracy(rows, "test"))
+    assert result["test_sd"] == 0 and not any("<br" in row["text"] for row in rows)
+
+
+def test_random_weights_are_the_control(pretrained, flags, tmp_path):
+    for name, tokenizer in (("a", pretrained() / "ckpt.pt"), ("b", pretrained() / "tokenizer.model")):
+        assert finetune(*flags(init="none", size="tiny", tokenizer=tokenizer, out=tmp_path / name)) == 0
+    assert (tmp_path / "a" / "predictions.tsv").read_bytes() == (tmp_path / "b" / "predictions.tsv").read_bytes()
+    assert finetune(*flags(init="none", train_examples=40, out=None)) == 0   # a tokenizer of its own
+    assert result_of(tmp_path / "runs" / "sst2-random")["train_examples"] == 40
+
+
+def test_train_examples_are_a_part_of_the_training_set(flags, tmp_path, monkeypatch):
+    seen = []
+    load_task = program.load_task
+    monkeypatch.setattr(program, "load_task", lambda *a, **k: seen.append(load_task(*a, **k)) or seen[-1])
+    encode, encoded = program.encode_task, []
+    monkeypatch.setattr(program, "encode_task", lambda *args: encoded.append(args[1]) or encode(*args))
+    assert finetune(*flags(train_examples=16)) == 0
+    assert result_of(tmp_path / "out")["train_examples"] == len(encoded[0]) == len(set(encoded[0])) == 16
+    assert set(encoded[0]) <= set(seen[0].train) and encoded[1] == seen[0].dev
+
+
+def test_a_collapsed_run_is_named_tried_again_and_flagged(flags, tmp_path, capsys):
+    assert finetune(*flags(lr=1e30, epochs=0.3)) == 0
+    said = capsys.readouterr().out
+    seed = result_of(tmp_path / "out")["seeds"][0]
+    assert seed["collapsed"] and seed["retried"]
+    assert said.count("Trying once more at 0.25 of the learning rate") == 1
+    assert "seed 1: all predictions are one class again" in said
+    assert "do not read these scores as a model's" in said.splitlines()[-1]
+    assert len({row["prediction"] for row in predictions_of(tmp_path / "out")}) == 1
+
+
+def test_the_log_holds_one_run(flags, tmp_path):
+    log = tmp_path / "out" / "metrics.jsonl"
+    assert finetune(*flags()) == 0
+    first = log.read_text()
+    assert finetune(*flags(force=True)) == 0
+    assert log.read_text() == first
+
+
+def test_interrupted_it_leaves_no_result(flags, tmp_path, monkeypatch, capsys):
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+    monkeypatch.setattr(program, "train_step", interrupt)
+    assert finetune(*flags()) == 130
+    assert "no result was written" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "result.json").exists() and not (tmp_path / "out" / "ckpt.pt").exists()
+
+
+# ---------------------------------------------------------------- mistakes
+
+def test_an_existing_folder_is_replaced_with_force_alone(flags, tmp_path, capsys):
+    assert finetune(*flags()) == 0
+    before = (tmp_path / "out" / "result.json").read_bytes()
+    refused(capsys, "already there; replace it with --force", *flags(seeds="5"))
+    assert (tmp_path / "out" / "result.json").read_bytes() == before
+    assert finetune(*flags(seeds="5", force=True)) == 0
+    assert [seed["seed"] for seed in result_of(tmp_path / "out")["seeds"]] == [5]
+
+
+def test_a_run_of_train_is_not_replaced(pretrained, flags, capsys):
+    refused(capsys, "already there", *flags(out=pretrained()))
+
+
+def test_bad_checkpoints_are_refused_in_one_line(pretrained, flags, tmp_path, capsys):
+    assert finetune(*flags(out=tmp_path / "classifier")) == 0
+    refused(capsys, "kind 'classifier'; electra or mlm is needed", *flags(init=tmp_path / "classifier" / "ckpt.pt"))
+    refused(capsys, "No such file", *flags(init=tmp_path / "nowhere.pt"))
+    good, bad = (pretrained() / "ckpt.pt").read_bytes(), tmp_path / "bad.pt"
+    for content, match in ((good[:-1], "cut off"), (good[:5000] + b"?" + good[5001:], "is damaged")):
+        bad.write_bytes(content)
+        refused(capsys, match, *flags(init=bad))
+        refused(capsys, match, *flags(init="none", tokenizer=bad))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("changes, match", (
+    (dict(max_len=1024), "beyond the model's 512 positions"), (dict(max_len=4), "--max-len must be 8 or more"),
+    (dict(max_len=128, batch_tokens=64), "does not hold one text"), (dict(epochs=0), "--epochs must be above 0"),
+    (dict(lr=-1), "--lr must be above 0"), (dict(data=SAMPLE / "aclImdb"), "train.tsv"),
+    (dict(task="imdb"), "missing train/neg"), (dict(data=None), "data/SST-2"), (dict(data="nowhere"), "nowhere"),
+    (dict(data=SAMPLE / "wiki.raw"), "needs a folder"), (dict(task="csv", data=None), "--task csv needs --data"),
+    (dict(task="mnli"), "mnli"), (dict(text_columns="title"), "columns of its own"),
+    (dict(train_examples=100_000), "--train-examples 100000 is not from 1 to 696"),
+    (dict(train_examples=0), "--train-examples 0"), (dict(size="small"), "--size comes with the checkpoint"),
+    (dict(tokenizer="x.model"), "--tokenizer comes with the checkpoint"), (dict(seeds="one"), "'one'"),
+    (dict(seeds="-1"), "--seeds"), (dict(truncate="middle"), "middle"), (dict(device="cuda:99"), "not on this machine"),
+    (dict(amp="fp16", device="cpu"), "--amp fp16 needs a GPU"), (dict(warmup=-1), "--warmup"),
+    (dict(dropout=1.5), "--dropout"), (dict(freeze_epochs=-1), "--freeze-epochs")),
+    ids=lambda value: str(value)[:40])
+def test_bad_settings_are_refused_in_one_line(changes, match, flags, tmp_path, capsys):
+    refused(capsys, match, *flags(**changes))
+    assert not (tmp_path / "out").exists()
+
+
+def test_bad_tables_are_refused_in_one_line(flags, tmp_path, capsys):
+    table = lambda data, **more: flags(**{"task": "csv", "data": data, "text_columns": "title,body",
+                                          "label_column": "colour", **more})
+    whole = learnable(tmp_path)
+    refused(capsys, "no column 'stars'", *table(whole, label_column="stars"))
+    refused(capsys, "no column 'text'", *table(whole, text_columns="text"))
+    refused(capsys, "name one column, or two", *table(whole, text_columns="title,body,colour"))
+    refused(capsys, "cannot be both", *table(whole, text_columns="title,colour"))
+    refused(capsys, "at least two", *table(colour_table(tmp_path / "one.csv", label=lambda i: "red")))
+    refused(capsys, "cannot be held out", *table(colour_table(tmp_path / "few.csv", count=9)))
+    (tmp_path / "parts").mkdir()
+    colour_table(tmp_path / "parts" / "train.csv")
+    refused(capsys, "no dev (or valid) file", *table(tmp_path / "parts"))
+    colour_table(tmp_path / "parts" / "dev.csv", label=lambda i: "mauve")
+    refused(capsys, "label 'mauve' is not one of", *table(tmp_path / "parts"))
+    assert not (tmp_path / "out").exists()
