@@ -151,8 +151,11 @@ def fill_in(config: FinetuneConfig, data: TaskData, content: dict | None) -> Fin
             raise ValueError(f"--{setting.replace('_', '-')} must be above 0, not {getattr(config, setting)}")
     if config.max_len < 8:
         raise ValueError(f"--max-len must be 8 or more, not {config.max_len}")
-    if not config.seeds:
-        raise ValueError("--seeds needs at least one number")
+    for setting, most in (("freeze_epochs", math.inf), ("weight_decay", math.inf), ("warmup", 1), ("dropout", 1)):
+        if not 0 <= getattr(config, setting) <= most:
+            raise ValueError(f"--{setting.replace('_', '-')} must be from 0 to {most}, not {getattr(config, setting)}")
+    if not config.seeds or min(config.seeds) < 0:
+        raise ValueError("--seeds needs at least one number, and none below 0")
     return config
 
 
@@ -256,9 +259,10 @@ def epoch_plan(train: Encoded, config: FinetuneConfig, seed: int, epoch: int) ->
 
 
 def is_collapsed(probs: np.ndarray, loss: float, labels: list[int]) -> bool:
-    """Whether a model predicts one class only, or has a training loss that is no better than the classes' entropy."""
+    """Whether a model predicts one class only, of at least 20 held-out examples, or has a training loss that is no
+    better than the classes' entropy."""
     shares = np.bincount(labels) / len(labels)
-    return len(set(probs.argmax(1))) == 1 or loss >= 0.999 * entropy_of(shares)
+    return (len(probs) >= 20 and len(set(probs.argmax(1))) == 1) or loss >= 0.999 * entropy_of(shares)
 
 
 @torch.no_grad()

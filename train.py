@@ -37,7 +37,7 @@ from electra.tokenizer import SentencePieceTokenizer
 SAMPLE = dict(size="tiny", out="runs/sample", steps=600, warmup_steps=50, batch_tokens=2048, seq_len=64,
               eval_every=100, log_every=50, save_every=200, vocab_size=2000)
 # What --resume may change: none of it touches weights, metrics or the order of the data.
-FREE_ON_RESUME = {"out", "resume", "device", "compile", "save_every", "keep", "eval_every", "log_every", "cache"}
+FREE_ON_RESUME = {"out", "resume", "compile", "save_every", "keep", "eval_every", "log_every", "cache"}
 EVALUATION_TOKENS = 50_000
 WEIGHT_DECAY = 0.01
 LATEST_WARMUP = 0.1     # share of --minutes: nobody knows how many steps they hold
@@ -75,6 +75,10 @@ def run(config: PretrainConfig, given: set[str]) -> None:
     store = corpus.open_store(config.corpus, tokenizer, config.errors, config.cache)
     train_text, valid_text = split(store, config, tokenizer)
     stream = SpanBatches(*train_text, config.batch_tokens // config.accumulate, width_multiple(device), config.seed)
+    longest = max(phase.seq_len for phase in phases)
+    if config.batch_tokens // config.accumulate < longest:
+        raise ValueError(f"--batch-tokens {config.batch_tokens} in {config.accumulate} micro-batches does not hold one "
+                         f"example of {longest} tokens")
     if train_text.num_tokens < config.batch_tokens:
         raise ValueError(f"the corpus has {train_text.num_tokens:,} tokens to train on, less than one batch of "
                          f"{config.batch_tokens:,}; give more text or a smaller --batch-tokens")
@@ -111,9 +115,12 @@ def run(config: PretrainConfig, given: set[str]) -> None:
 class Progress:
     """How far a run has come. All of it is in the checkpoint."""
 
-    def __init__(self, step: int = 0, seconds: float = 0.0) -> None:
+    def __init__(self, step: int = 0, seconds: float = 0.0, window: dict[str, torch.Tensor] | None = None,
+                 places: int = 0, window_seconds: float = 0.0) -> None:
         self.step = step          # optimizer steps done
         self.seconds = seconds    # spent in the loop, over all parts of a resumed run
+        # since the last line of the log
+        self.window, self.places, self.window_seconds = window or {}, places, window_seconds
 
 
 def read_run(config: PretrainConfig, given: set[str]) -> tuple[dict[str, Any], PretrainConfig]:
@@ -127,8 +134,8 @@ def read_run(config: PretrainConfig, given: set[str]) -> tuple[dict[str, Any], P
         name = changed[0]
         raise ValueError(f"--{name.replace('_', '-')} {getattr(config, name)} differs from the run's "
                          f"{getattr(old, name)}; leave it out, or begin another run with --init")
-    free = {name: getattr(config, name) for name in (FREE_ON_RESUME & given) | {"out"}}
-    return content, replace(old, **free, resume=True)
+    free = {name: getattr(config, name) for name in (FREE_ON_RESUME & given) | {"out", "resume"}}
+    return content, replace(old, **free)
 
 
 def choose_model(config: PretrainConfig, given: set[str], content: dict[str, Any] | None
@@ -176,6 +183,8 @@ def resolve(config: PretrainConfig, shape: ModelConfig) -> PretrainConfig:
         value = getattr(config, setting)
         if value is not None and value <= 0:
             raise ValueError(f"--{setting.replace('_', '-')} must be above 0, not {value}")
+    if config.seed < 0:
+        raise ValueError(f"--seed must be 0 or more, not {config.seed}")
     if not 0 <= config.dropout < 1:
         raise ValueError(f"--dropout must be from 0 to below 1, not {config.dropout}")
     return config
@@ -225,7 +234,8 @@ def restore(training: dict[str, Any], optimizer: Adam, scale: LossScale, stream:
     optimizer.load_state_dict(training["optimizer"])
     scale.load_state_dict(training["scale"])
     stream.load(training["stream"])
-    return Progress(training["step"], training["seconds"])
+    window = {name: value.to(scale.scale.device) for name, value in training["window"].items()}
+    return Progress(training["step"], training["seconds"], window, training["places"], training["window_seconds"])
 
 
 def say_start(config: PretrainConfig, model: torch.nn.Module, shape: ModelConfig, train_text: corpus.Text,
@@ -264,11 +274,12 @@ class Loop:
     def train(self) -> None:
         """Step until the end or a signal; then save."""
         config, progress = self.config, self.progress
+        self.window, self.places = progress.window, progress.places
+        self.window_began = time.monotonic() - progress.window_seconds
         if progress.step and self.done() >= 1.0:
             print("this run is already finished")
-            return self._say_what_it_learned()
+            return self._finish()
         old_handlers = {s: signal.signal(s, self._on_signal) for s in (signal.SIGINT, signal.SIGTERM)}
-        self._new_window()
         bar = tqdm(total=config.steps, initial=progress.step, unit="step", disable=None, smoothing=0.05)
         try:
             while (share := self.done()) < 1.0 and self.stop_signal is None:
@@ -353,21 +364,21 @@ class Loop:
         self.progress.seconds = time.monotonic() - self.began
         training = {"step": self.progress.step, "seconds": self.progress.seconds,
                     "corpus_tokens": len(self.store.tokens), "optimizer": self.optimizer.state_dict(),
-                    "scale": self.scale.state_dict(), "stream": self.stream.state()}
+                    "scale": self.scale.state_dict(), "stream": self.stream.state(), "window": self.window,
+                    "places": self.places, "window_seconds": time.monotonic() - self.window_began}
         content = checkpoint.pack(self.model, self.tokenizer, replace(self.config, resume=False), training)
         self.folder.save(content, self.progress.step, self.config.keep)
 
     def _finish(self) -> None:
-        """Evaluate and save once more, and say what came out."""
-        if self.progress.step % self.config.eval_every or not self.progress.step:
+        """Evaluate and save once more, where that was not done, and say what came out."""
+        if self.progress.step not in (record["step"] for record in self._evaluations()):
             self._evaluate()
         self._save()
-        self._say_what_it_learned()
+        print_summary(self._evaluations(), self.folder, self.config)
 
-    def _say_what_it_learned(self) -> None:
-        history = [json.loads(line) for line in self.log.path.read_text().splitlines()]
-        valid = [record for record in history if record["split"] == "valid"]
-        print_summary(valid, self.folder, self.config)
+    def _evaluations(self) -> list[dict[str, Any]]:
+        history = map(json.loads, self.log.path.read_text().splitlines() if self.log.path.exists() else ())
+        return [record for record in history if record["split"] == "valid"]
 
 
 def _losses(values: dict[str, float]) -> str:

@@ -155,7 +155,7 @@ class SpanBatches:
 
     def next(self, seq_len: int) -> Batch:
         """The next batch at this length; another length than before begins a new epoch."""
-        if self._plan and (seq_len != self.seq_len or self.index == len(self._plan)):
+        if self._plan and (seq_len != self.seq_len or self.index >= len(self._plan)):
             self.epoch, self.index, self._plan = self.epoch + 1, 0, []
         if not self._plan:
             self.seq_len = seq_len

@@ -37,9 +37,8 @@ from electra.tokenizer import SentencePieceTokenizer
 
 FORMAT = 1
 PRETRAINED = ("electra", "mlm")
-_COMMENT = b"sha256:"
-_COMMENT_LENGTH = len(_COMMENT) + 64
-_END = struct.Struct("<4s4H2LH")   # the record that ends a zip archive; its last field is the comment's length
+_COMMENT_LENGTH = len(b"sha256:") + 64
+_COMMENT = struct.pack("<H", _COMMENT_LENGTH) + b"sha256:"   # its length comes first
 
 
 def pack(model: nn.Module, tokenizer: SentencePieceTokenizer, settings: object, training: dict[str, Any] | None = None,
@@ -63,7 +62,7 @@ def save(path: Path, content: dict[str, Any]) -> None:
         digest = _digest(temporary, temporary.stat().st_size - 2)
         with open(temporary, "r+b") as file:
             file.seek(-2, os.SEEK_END)
-            file.write(struct.pack("<H", _COMMENT_LENGTH) + _COMMENT + digest)
+            file.write(_COMMENT + digest)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -99,7 +98,7 @@ def load(path: str | Path, kinds: tuple[str, ...]) -> dict[str, Any]:
     try:
         size = path.stat().st_size
         with open(path, "rb") as file:
-            file.seek(max(0, size - _COMMENT_LENGTH))
+            file.seek(max(0, size - _COMMENT_LENGTH - 2))
             comment = file.read()
     except OSError as problem:
         raise ValueError(f"cannot read the checkpoint {path}: {problem.strerror}") from None
@@ -116,8 +115,8 @@ def load(path: str | Path, kinds: tuple[str, ...]) -> dict[str, Any]:
         raise ValueError(f"{path} is not a checkpoint of this program")
     if content["format"] != FORMAT:
         raise ValueError(f"{path} has format {content['format']}, this program reads format {FORMAT}")
-    if content["kind"] not in kinds:
-        raise ValueError(f"{path} holds a model of kind {content['kind']!r}; {' or '.join(kinds)} is needed here")
+    if content.get("kind") not in kinds:
+        raise ValueError(f"{path} holds a model of kind {content.get('kind')!r}; {' or '.join(kinds)} is needed here")
     return content
 
 
@@ -172,9 +171,12 @@ class RunFolder:
         except OSError:
             raise ValueError(f"the run folder {self.path} is in use by another process; choose another --out") from None
         if (self.path / "config.json").exists() and not resume and not replace:
+            self._lock.close()
             raise ValueError(f"the run folder {self.path} is already there; {self._way_on()} or choose another --out")
 
     def _way_on(self) -> str:
+        if not self.checkpoint.exists():
+            return "it has no checkpoint: remove it,"
         pretraining = "corpus" in json.loads((self.path / "config.json").read_text())
         return "go on with --resume" if pretraining else "replace it with --force"
 
@@ -188,7 +190,7 @@ class RunFolder:
         if keep:
             link(self.checkpoint, self.path / f"ckpt-{step}.pt")
         numbered = sorted(self.path.glob("ckpt-*.pt"), key=lambda p: int(p.stem.removeprefix("ckpt-")))
-        for old in numbered[:len(numbered) - keep]:
+        for old in numbered[:max(0, len(numbered) - keep)]:
             old.unlink()
 
     def close(self) -> None:

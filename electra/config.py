@@ -121,7 +121,8 @@ def model_config(size: str, objective: str, vocab_size: int, dropout: float | No
 
 def nearest_size(config: ModelConfig) -> str:
     """The preset closest to a model in hidden size, for the settings of training."""
-    return min(SIZES, key=lambda name: abs(SIZES[name].model["hidden_size"] - config.hidden_size))
+    return min(SIZES, key=lambda name: (abs(SIZES[name].model["hidden_size"] - config.hidden_size),
+                                        abs(SIZES[name].model["num_layers"] - config.num_layers)))
 
 
 def option(default: object, group: str, text: str, choices: tuple[str, ...] | None = None) -> typing.Any:
@@ -311,7 +312,7 @@ def parse_phases(seq_len: int, phases: str | None, max_positions: int) -> tuple[
         except ValueError:
             raise ValueError(f"--phases {phases!r} does not read like 128:0.9,512:0.1") from None
     total = sum(share for _, share in parsed)
-    if any(share <= 0 for _, share in parsed) or abs(total - 1) > 1e-6:
+    if not (all(share > 0 for _, share in parsed) and abs(total - 1) <= 1e-6):   # not: nan is neither
         raise ValueError(f"--phases {phases!r}: the shares must be positive and add up to 1, not {total:g}")
     for length, _ in parsed:
         if not 8 <= length <= max_positions:

@@ -134,6 +134,7 @@ def read_lines(source: Source, errors: str = "strict") -> Iterator[Line]:
                 text = json.loads(line)["text"]
                 if not isinstance(text, str):
                     raise TypeError
+                text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")   # half a surrogate pair has no UTF-8
             except (json.JSONDecodeError, RecursionError):
                 raise ValueError(f"{source.path}: line {number} is not JSON") from None
             except (KeyError, TypeError, IndexError):
@@ -410,7 +411,8 @@ def hold_out(store: TokenStore, share: float = HELD_OUT) -> tuple[Text, Text]:
     text = whole(store)
     count = len(text.starts)
     if count == 1:
-        cut = int(store.lines[max(1, int((len(store.lines) - 1) * (1 - share)) - 1)])
+        number = len(store.lines) - 1
+        cut = int(store.lines[max(1, number - max(1, round(number * share)))])
         cut = cut if cut < text.ends[0] else int(text.ends[0] * 0.95)
         at = np.array([cut])
         return text._replace(ends=at), text._replace(starts=at)

@@ -160,12 +160,13 @@ def figures(sums: dict[str, Tensor]) -> dict[str, float]:
 
 
 def detection_auc(detections: Iterable[Detection]) -> float:
-    """Area under the ROC curve over the real tokens of some batches."""
+    """Area under the ROC curve over the real tokens of some batches; NaN where a logit is not finite."""
     logits, replaced = [], []
     for detection in detections:
         logits.append(detection.logits[detection.real].cpu().numpy())
         replaced.append(detection.replaced[detection.real].cpu().numpy())
-    return metrics.roc_auc(np.concatenate(replaced), np.concatenate(logits))
+    scores = np.concatenate(logits)
+    return metrics.roc_auc(np.concatenate(replaced), scores) if np.isfinite(scores).all() else math.nan
 
 
 @torch.no_grad()

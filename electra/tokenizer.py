@@ -95,9 +95,18 @@ def train_tokenizer(lines: Iterable[str], vocab_size: int, cased: bool = False) 
     if not least < vocab_size <= LARGEST_VOCABULARY:
         raise ValueError(f"--vocab-size {vocab_size} is outside {least + 1} to {LARGEST_VOCABULARY}")
     model = io.BytesIO()
+    problems: list[ValueError] = []   # of reading; the trainer would replace them by a message of its own
+
+    def read() -> Iterator[str]:
+        try:
+            yield from _short_pieces(lines)
+        except ValueError as problem:
+            problems.append(problem)
+            raise
+
     try:
         sentencepiece.SentencePieceTrainer.Train(
-            sentence_iterator=_short_pieces(lines), model_writer=model, model_type="unigram",
+            sentence_iterator=read(), model_writer=model, model_type="unigram",
             vocab_size=vocab_size, hard_vocab_limit=False, byte_fallback=True, character_coverage=0.9995,
             normalization_rule_name="nmt_nfkc" if cased else "nmt_nfkc_cf",
             pad_id=PAD, unk_id=UNK, bos_id=CLS, eos_id=SEP,
@@ -105,6 +114,8 @@ def train_tokenizer(lines: Iterable[str], vocab_size: int, cased: bool = False) 
             eos_piece=SPECIAL_TOKENS[SEP], control_symbols=[SPECIAL_TOKENS[MASK]],
             num_threads=2, minloglevel=2)
     except RuntimeError as problem:
+        if problems:
+            raise problems[0] from None
         reason = str(problem).strip().splitlines()[-1] if str(problem).strip() else "no text"
         raise ValueError(f"no tokenizer of {vocab_size} tokens can be trained on this text: {reason}") from None
     return SentencePieceTokenizer(model.getvalue())

@@ -262,6 +262,7 @@ def test_the_lock_dies_with_its_process(tmp_path):
 def test_an_earlier_run_is_refused_with_the_way_on(tmp_path, config, way):
     first = RunFolder(tmp_path / "run")
     first.write_json("config.json", config)
+    first.checkpoint.write_bytes(b"")
     first.close()
     with pytest.raises(ValueError, match=f"already there; .*{way}"):
         RunFolder(tmp_path / "run")
