@@ -34,7 +34,7 @@ from electra.optim import Adam, lr_at, parameter_groups, warmth
 from electra.tokenizer import SentencePieceTokenizer
 
 # `python train.py` with nothing else: small enough to watch.
-SAMPLE = dict(size="tiny", out="runs/sample", steps=600, warmup_steps=50, batch_tokens=2048, seq_len=64,
+SAMPLE = dict(size="tiny", out="runs/sample", steps=400, warmup_steps=50, batch_tokens=2048, seq_len=64,
               eval_every=100, log_every=50, save_every=200, vocab_size=2000)
 # What --resume may change: none of it touches weights, metrics or the order of the data.
 FREE_ON_RESUME = {"out", "resume", "compile", "save_every", "keep", "eval_every", "log_every", "cache"}
