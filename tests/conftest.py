@@ -15,7 +15,9 @@ from electra.batching import Batch  # noqa: E402
 from electra.config import CLS, SEP, ModelConfig  # noqa: E402
 from electra.tokenizer import train_tokenizer  # noqa: E402
 
-torch.set_num_threads(1)   # the tensors are small: a second thread waits more than it works
+# The tensors are small: a second thread waits more than it works. And bitwise equality, with the processes that run
+# with OMP_NUM_THREADS=1 too, is promised for one number of threads.
+torch.set_num_threads(1)
 
 SHAPE = ModelConfig(objective="electra", vocab_size=200, embedding_size=16, hidden_size=24, num_layers=2, num_heads=2,
                     intermediate_size=48, generator_hidden_size=12, generator_num_layers=2, generator_num_heads=2,

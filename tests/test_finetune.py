@@ -18,14 +18,6 @@ SAMPLE = ROOT / "data" / "sample"
 COLOURS = ("red", "green", "blue")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def pretrained(tmp_path_factory):
     """pretrained(objective) -> run folder of ten steps."""

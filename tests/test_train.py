@@ -32,15 +32,6 @@ TIMING = {"seconds", "tokens_per_s"}
 LONG = 24   # steps of the runs that are stopped
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """As OMP_NUM_THREADS=1 for the processes: bitwise equality is promised for one number of threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
     return tmp_path_factory.mktemp("cache")
