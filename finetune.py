@@ -30,7 +30,7 @@ from electra.engine import (LossScale, MetricsLog, Precision, choose_device, cho
 from electra.models import Classifier
 from electra.optim import Adam, lr_at, parameter_groups, warmth
 from electra.tasks import Example, TaskData, load_task
-from electra.tokenizer import SentencePieceTokenizer, train_tokenizer
+from electra.tokenizer import Tokenizer, load_tokenizer, train_tokenizer
 
 FOLDERS = {"sst2": "data/SST-2", "imdb": "data/aclImdb"}
 ROWS = 32                 # examples of a step, at most (paper, appendix B)
@@ -160,7 +160,7 @@ def fill_in(config: FinetuneConfig, data: TaskData, content: dict | None) -> Fin
 
 
 def choose_model(config: FinetuneConfig, data: TaskData, content: dict | None
-                 ) -> tuple[SentencePieceTokenizer, ModelConfig]:
+                 ) -> tuple[Tokenizer, ModelConfig]:
     """Tokenizer and shape: the checkpoint's, or for random weights those of the settings."""
     if content is not None:
         tokenizer, shape = checkpoint.tokenizer_of(content), checkpoint.config_of(content)
@@ -169,15 +169,16 @@ def choose_model(config: FinetuneConfig, data: TaskData, content: dict | None
             tokenizer = checkpoint.tokenizer_of(checkpoint.load(config.tokenizer,
                                                                 (*checkpoint.PRETRAINED, "classifier")))
         elif config.tokenizer:
-            tokenizer = SentencePieceTokenizer.load(config.tokenizer)
+            tokenizer = load_tokenizer(config.tokenizer)
         else:
             lines = (text for example in data.train for text in (example.text_a, example.text_b) if text)
             tokenizer = train_tokenizer(lines, SIZES[config.size].vocab_size)
-        shape = model_config(config.size, "mlm", tokenizer.vocab_size, attention_init=config.attention_init)
+        shape = model_config(config.size, "mlm", tokenizer.vocab_size, attention_init=config.attention_init,
+                             special=tokenizer.special)
     return tokenizer, replace(shape, dropout=config.dropout, attention_dropout=config.dropout, pooling=config.pooling)
 
 
-def encode_task(tokenizer: SentencePieceTokenizer, examples: list[Example], config: FinetuneConfig) -> Encoded:
+def encode_task(tokenizer: Tokenizer, examples: list[Example], config: FinetuneConfig) -> Encoded:
     return encode_examples(tokenizer, [e.text_a for e in examples], [e.text_b for e in examples],
                            [e.label for e in examples], config.max_len, config.truncate)
 

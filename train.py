@@ -25,13 +25,13 @@ from tqdm import tqdm
 from electra import checkpoint, corpus
 from electra.batching import Batch, SpanBatches
 from electra.checkpoint import RunFolder
-from electra.config import (SIZES, ModelConfig, Phase, PretrainConfig, from_dict, model_config, nearest_size, parse,
-                            parse_phases, to_dict)
+from electra.config import (SIZES, ModelConfig, Phase, PretrainConfig, SpecialIds, from_dict, model_config, nearest_size,
+                            parse, parse_phases, to_dict)
 from electra.engine import (NON_FINITE_LIMIT, LossScale, MetricsLog, Precision, add_up, choose_device,
                             choose_precision, detection_auc, evaluate, figures, is_plateau, mix, replaced_entropy, train_step)
 from electra.models import build
 from electra.optim import Adam, lr_at, parameter_groups, warmth
-from electra.tokenizer import SentencePieceTokenizer
+from electra.tokenizer import Tokenizer, load_tokenizer
 
 # `python train.py` with nothing else: small enough to watch.
 SAMPLE = dict(size="tiny", out="runs/sample", steps=400, warmup_steps=50, batch_tokens=2048, seq_len=64,
@@ -74,7 +74,8 @@ def run(config: PretrainConfig, given: set[str]) -> None:
     phases = parse_phases(config.seq_len, config.phases, shape.max_positions)
     store = corpus.open_store(config.corpus, tokenizer, config.errors, config.cache)
     train_text, valid_text = split(store, config, tokenizer)
-    stream = SpanBatches(*train_text, config.batch_tokens // config.accumulate, width_multiple(device), config.seed)
+    stream = SpanBatches(*train_text, config.batch_tokens // config.accumulate, width_multiple(device), config.seed,
+                         shape.special)
     longest = max(phase.seq_len for phase in phases)
     if config.batch_tokens // config.accumulate < longest:
         raise ValueError(f"--batch-tokens {config.batch_tokens} in {config.accumulate} micro-batches does not hold one "
@@ -107,7 +108,7 @@ def run(config: PretrainConfig, given: set[str]) -> None:
 
     say_start(config, model, shape, train_text, valid_text, precision, device, start)
     loop = Loop(config, phases, model, optimizer, scale, precision, device, stream, tokenizer, folder, store,
-                held_out_batches(valid_text, config, phases, device), start)
+                held_out_batches(valid_text, config, phases, device, shape.special), start)
     loop.train()
     folder.close()
 
@@ -139,7 +140,7 @@ def read_run(config: PretrainConfig, given: set[str]) -> tuple[dict[str, Any], P
 
 
 def choose_model(config: PretrainConfig, given: set[str], content: dict[str, Any] | None
-                 ) -> tuple[SentencePieceTokenizer, ModelConfig]:
+                 ) -> tuple[Tokenizer, ModelConfig]:
     """Tokenizer and shape: of the checkpoint where there is one, else of the settings and the corpus."""
     if content is not None:
         clash = given & {"tokenizer", "vocab_size", "cased", "size", "attention_init"}
@@ -154,12 +155,12 @@ def choose_model(config: PretrainConfig, given: set[str], content: dict[str, Any
             shape = replace(shape, dropout=config.dropout, attention_dropout=config.dropout)
         return checkpoint.tokenizer_of(content), shape
     if config.tokenizer:
-        tokenizer = SentencePieceTokenizer.load(config.tokenizer)
+        tokenizer = load_tokenizer(config.tokenizer, config.cased)
     else:
         vocab_size = config.vocab_size or SIZES[config.size].vocab_size
         tokenizer = corpus.corpus_tokenizer(config.corpus, vocab_size, config.cased, config.errors, config.cache)
     return tokenizer, model_config(config.size, config.objective, tokenizer.vocab_size, config.dropout,
-                                   config.attention_init)
+                                   config.attention_init, tokenizer.special)
 
 
 def resolve(config: PretrainConfig, shape: ModelConfig) -> PretrainConfig:
@@ -190,7 +191,7 @@ def resolve(config: PretrainConfig, shape: ModelConfig) -> PretrainConfig:
     return config
 
 
-def split(store: corpus.TokenStore, config: PretrainConfig, tokenizer: SentencePieceTokenizer
+def split(store: corpus.TokenStore, config: PretrainConfig, tokenizer: Tokenizer
           ) -> tuple[corpus.Text, corpus.Text]:
     """(text to train on, held-out text)."""
     if not config.valid:
@@ -214,10 +215,11 @@ def steps_of_epochs(config: PretrainConfig, stream: SpanBatches, phases: tuple[P
     return max(1, round(config.epochs * per_epoch))
 
 
-def held_out_batches(text: corpus.Text, config: PretrainConfig, phases: tuple[Phase, ...], device: torch.device
-                     ) -> list[Batch]:
+def held_out_batches(text: corpus.Text, config: PretrainConfig, phases: tuple[Phase, ...], device: torch.device,
+                     special: SpecialIds) -> list[Batch]:
     """Up to EVALUATION_TOKENS of held-out text at the first phase's length, the same in every run on this corpus."""
-    stream = SpanBatches(*text, config.batch_tokens // config.accumulate, width_multiple(device), seed=0)
+    stream = SpanBatches(*text, config.batch_tokens // config.accumulate, width_multiple(device), seed=0,
+                         special=special)
     batches: list[Batch] = []
     total = len(stream.lay_out(phases[0].seq_len, 0)[1])
     while len(batches) < total and sum(b.input_ids.numel() for b in batches) < EVALUATION_TOKENS:
@@ -254,7 +256,7 @@ class Loop:
 
     def __init__(self, config: PretrainConfig, phases: tuple[Phase, ...], model: torch.nn.Module, optimizer: Adam,
                  scale: LossScale, precision: Precision, device: torch.device, stream: SpanBatches,
-                 tokenizer: SentencePieceTokenizer, folder: RunFolder, store: corpus.TokenStore,
+                 tokenizer: Tokenizer, folder: RunFolder, store: corpus.TokenStore,
                  held_out: list[Batch], progress: Progress) -> None:
         self.config, self.phases, self.model, self.optimizer, self.scale = config, phases, model, optimizer, scale
         self.precision, self.device, self.stream, self.tokenizer = precision, device, stream, tokenizer

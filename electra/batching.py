@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from electra.config import CLS, PAD, SEP
+from electra.config import SPECIAL_IDS, SpecialIds
 
 
 class Batch(NamedTuple):
@@ -102,19 +102,20 @@ def _width(longest_row: int, multiple: int, longest: int) -> int:
     return min(-(-longest_row // multiple) * multiple, longest)
 
 
-def collate_spans(tokens: np.ndarray, spans: Spans, rows: np.ndarray, multiple: int, longest: int) -> Batch:
+def collate_spans(tokens: np.ndarray, spans: Spans, rows: np.ndarray, multiple: int, longest: int,
+                  special: SpecialIds = SPECIAL_IDS) -> Batch:
     """Build the batch of the given spans: [CLS] A [SEP] or [CLS] A [SEP] B [SEP]."""
     lengths = spans.lengths[rows] if len(rows) else np.zeros(0, np.int64)
-    ids = np.full((len(rows), _width(int(lengths.max()), multiple, longest)), PAD, np.int64)
+    ids = np.full((len(rows), _width(int(lengths.max()), multiple, longest)), special.pad, np.int64)
     types = np.zeros_like(ids)
     for i, (start, split, end) in enumerate(zip(spans.start[rows], spans.split[rows], spans.end[rows])):
         a = split - start
-        ids[i, 0] = CLS
+        ids[i, 0] = special.cls
         ids[i, 1:1 + a] = tokens[start:split]
-        ids[i, 1 + a] = SEP
+        ids[i, 1 + a] = special.sep
         if split < end:
             ids[i, 2 + a:2 + a + end - split] = tokens[split:end]
-            ids[i, 2 + end - start] = SEP
+            ids[i, 2 + end - start] = special.sep
             types[i, 2 + a:3 + end - start] = 1
     return _to_batch(ids, types, lengths)
 
@@ -126,11 +127,11 @@ def _to_batch(ids: np.ndarray, types: np.ndarray, lengths: np.ndarray, labels: n
                  None if labels is None else torch.from_numpy(labels))
 
 
-def collate(examples: list[list[int]], types: list[list[int]], labels: list[int] | None, multiple: int, longest: int
-            ) -> Batch:
+def collate(examples: list[list[int]], types: list[list[int]], labels: list[int] | None, multiple: int, longest: int,
+            pad: int = SPECIAL_IDS.pad) -> Batch:
     """Pad examples of a task, special tokens included, to a common width."""
     lengths = np.array([len(example) for example in examples])
-    ids = np.full((len(examples), _width(int(lengths.max()), multiple, longest)), PAD, np.int64)
+    ids = np.full((len(examples), _width(int(lengths.max()), multiple, longest)), pad, np.int64)
     type_ids = np.zeros_like(ids)
     for i, (example, kinds) in enumerate(zip(examples, types)):
         ids[i, :len(example)], type_ids[i, :len(example)] = example, kinds
@@ -141,9 +142,9 @@ class SpanBatches:
     """The endless stream of pre-training batches. `state` and `load` carry its place through a checkpoint."""
 
     def __init__(self, tokens: np.ndarray, lines: np.ndarray, starts: np.ndarray, ends: np.ndarray, batch_tokens: int,
-                 multiple: int, seed: int) -> None:
+                 multiple: int, seed: int, special: SpecialIds = SPECIAL_IDS) -> None:
         self.tokens, self.lines, self.starts, self.ends = tokens, lines, starts, ends
-        self.batch_tokens, self.multiple, self.seed = batch_tokens, multiple, seed
+        self.batch_tokens, self.multiple, self.seed, self.special = batch_tokens, multiple, seed, special
         self.epoch, self.index, self.seq_len = 0, 0, 0
         self._plan: list[np.ndarray] = []
 
@@ -162,7 +163,7 @@ class SpanBatches:
             self._spans, self._plan = self.lay_out(seq_len, self.epoch)
         rows = self._plan[self.index]
         self.index += 1
-        return collate_spans(self.tokens, self._spans, rows, self.multiple, seq_len)
+        return collate_spans(self.tokens, self._spans, rows, self.multiple, seq_len, self.special)
 
     def state(self) -> dict[str, int]:
         return {"epoch": self.epoch, "index": self.index, "seq_len": self.seq_len}
@@ -179,6 +180,7 @@ class Encoded(NamedTuple):
     ids: list[list[int]]
     types: list[list[int]]
     labels: list[int]
+    pad: int = SPECIAL_IDS.pad
 
     @property
     def lengths(self) -> np.ndarray:
@@ -186,7 +188,7 @@ class Encoded(NamedTuple):
 
     def batch(self, rows: np.ndarray, multiple: int, longest: int) -> Batch:
         return collate([self.ids[i] for i in rows], [self.types[i] for i in rows], [self.labels[i] for i in rows],
-                       multiple, longest)
+                       multiple, longest, self.pad)
 
 
 def shorten(ids: list[int], room: int, how: str) -> list[int]:
@@ -198,18 +200,19 @@ def shorten(ids: list[int], room: int, how: str) -> list[int]:
     return ids[:front] + ids[len(ids) - (room - front):]
 
 
-def example_ids(a: list[int], b: list[int] | None, max_len: int, how: str) -> tuple[list[int], list[int]]:
+def example_ids(a: list[int], b: list[int] | None, max_len: int, how: str, special: SpecialIds = SPECIAL_IDS
+                ) -> tuple[list[int], list[int]]:
     """[CLS] a [SEP] or [CLS] a [SEP] b [SEP] of at most `max_len` tokens, and the segment of each. Of a pair the longer
     segment is shortened first."""
     if b is None:
         a = shorten(a, max_len - 2, how)
-        return [CLS, *a, SEP], [0] * (len(a) + 2)
+        return [special.cls, *a, special.sep], [0] * (len(a) + 2)
     room = max_len - 3
     if len(a) + len(b) > room:
         half = room // 2
         keep_b = min(len(b), max(half, room - len(a)))
         a, b = shorten(a, room - keep_b, how), shorten(b, keep_b, how)
-    return [CLS, *a, SEP, *b, SEP], [0] * (len(a) + 2) + [1] * (len(b) + 1)
+    return [special.cls, *a, special.sep, *b, special.sep], [0] * (len(a) + 2) + [1] * (len(b) + 1)
 
 
 def encode_examples(tokenizer: object, texts_a: list[str], texts_b: list[str | None], labels: list[int], max_len: int,
@@ -217,5 +220,6 @@ def encode_examples(tokenizer: object, texts_a: list[str], texts_b: list[str | N
     """Tokenise examples. `texts_b` holds None for a single text."""
     ids_a = tokenizer.encode_batch(texts_a)
     ids_b = iter(tokenizer.encode_batch([text for text in texts_b if text is not None]))
-    pairs = [example_ids(a, None if text is None else next(ids_b), max_len, how) for a, text in zip(ids_a, texts_b)]
-    return Encoded([ids for ids, _ in pairs], [types for _, types in pairs], labels)
+    pairs = [example_ids(a, None if text is None else next(ids_b), max_len, how, tokenizer.special)
+             for a, text in zip(ids_a, texts_b)]
+    return Encoded([ids for ids, _ in pairs], [types for _, types in pairs], labels, tokenizer.special.pad)

@@ -33,7 +33,7 @@ from torch import nn
 
 from electra.config import ModelConfig, from_dict, to_dict
 from electra.corpus import write_atomically
-from electra.tokenizer import SentencePieceTokenizer
+from electra.tokenizer import Tokenizer, tokenizer_from_bytes
 
 FORMAT = 1
 PRETRAINED = ("electra", "mlm")
@@ -41,7 +41,7 @@ _COMMENT_LENGTH = len(b"sha256:") + 64
 _COMMENT = struct.pack("<H", _COMMENT_LENGTH) + b"sha256:"   # its length comes first
 
 
-def pack(model: nn.Module, tokenizer: SentencePieceTokenizer, settings: object, training: dict[str, Any] | None = None,
+def pack(model: nn.Module, tokenizer: Tokenizer, settings: object, training: dict[str, Any] | None = None,
          labels: tuple[str, ...] = ()) -> dict[str, Any]:
     """The dictionary that `save` writes."""
     content = {
@@ -120,8 +120,8 @@ def load(path: str | Path, kinds: tuple[str, ...]) -> dict[str, Any]:
     return content
 
 
-def tokenizer_of(content: dict[str, Any]) -> SentencePieceTokenizer:
-    return SentencePieceTokenizer(content["tokenizer"].numpy().tobytes())
+def tokenizer_of(content: dict[str, Any]) -> Tokenizer:
+    return tokenizer_from_bytes(content["tokenizer"].numpy().tobytes())
 
 
 def config_of(content: dict[str, Any]) -> ModelConfig:

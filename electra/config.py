@@ -13,9 +13,22 @@ import sys
 import typing
 from dataclasses import dataclass, field, fields, replace
 
-# id, position in the table: fixed for every tokenizer that this project trains.
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-PAD, UNK, CLS, SEP, MASK = range(5)
+
+
+class SpecialIds(typing.NamedTuple):
+    """Ids of the special tokens. The defaults hold for every tokenizer that this project trains; released WordPiece
+    vocabularies have others."""
+
+    pad: int = 0
+    unk: int = 1
+    cls: int = 2
+    sep: int = 3
+    mask: int = 4
+
+
+SPECIAL_IDS = SpecialIds()
+PAD, UNK, CLS, SEP, MASK = SPECIAL_IDS
 
 OBJECTIVES = ("electra", "mlm")
 
@@ -47,8 +60,10 @@ class ModelConfig:
     initializer_range: float = 0.02
     attention_init: str = "usual"
     pooling: str = "cls"
+    special: SpecialIds = SPECIAL_IDS   # the tokenizer's
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "special", SpecialIds(*self.special))   # a plain tuple, where it was read from a file
         if self.objective not in OBJECTIVES:
             raise ValueError(f"objective {self.objective!r} is not one of {', '.join(OBJECTIVES)}")
         for hidden, heads in ((self.hidden_size, self.num_heads),
@@ -57,6 +72,8 @@ class ModelConfig:
                 raise ValueError(f"hidden size {hidden} does not divide by {heads} heads")
         if self.pooling not in ("cls", "mean"):
             raise ValueError(f"pooling {self.pooling!r} is not one of cls, mean")
+        if max(self.special) >= self.vocab_size:
+            raise ValueError(f"a special token has id {max(self.special)}, the vocabulary {self.vocab_size} tokens")
 
     def generator(self) -> ModelConfig:
         """The generator's shape as a configuration of its own, over the same embeddings."""
@@ -111,12 +128,12 @@ SIZES = {
 
 
 def model_config(size: str, objective: str, vocab_size: int, dropout: float | None = None,
-                 attention_init: str | None = None) -> ModelConfig:
+                 attention_init: str | None = None, special: SpecialIds = SPECIAL_IDS) -> ModelConfig:
     """The configuration of a preset. `dropout` is for hidden states and attention weights alike."""
     preset = SIZES[size]
     rate = preset.dropout if dropout is None else dropout
     return ModelConfig(objective=objective, vocab_size=vocab_size, dropout=rate, attention_dropout=rate,
-                       attention_init=attention_init or preset.attention_init, **preset.model)
+                       attention_init=attention_init or preset.attention_init, special=special, **preset.model)
 
 
 def nearest_size(config: ModelConfig) -> str:
@@ -144,10 +161,11 @@ class PretrainConfig:
                          ("strict", "replace"))
     cache: str = option("data/cache", "text", "folder of tokenised corpora, shared by runs")
 
-    tokenizer: str | None = option(None, "tokenizer", "an existing SentencePiece model (default: train one)")
+    tokenizer: str | None = option(None, "tokenizer", "an existing tokenizer: a SentencePiece model, or a BERT "
+                                   "vocab.txt (default: train one)")
     vocab_size: int | None = option(None, "tokenizer", "tokens of a new vocabulary, fewer where the corpus is "
                                     "too small (default: 30,522; tiny: 4,000)")
-    cased: bool = option(False, "tokenizer", "keep upper case in a new vocabulary")
+    cased: bool = option(False, "tokenizer", "keep upper case: in a new vocabulary, or with a vocab.txt")
 
     size: str = option("small", "model", "shape of the model", tuple(SIZES))
     objective: str = option("electra", "model", "electra, or mlm: a BERT of the same blocks", OBJECTIVES)
@@ -194,7 +212,7 @@ class FinetuneConfig:
 
     init: str = option("none", "model", "pre-trained checkpoint, or none: random weights, the control")
     size: str = option("tiny", "model", "shape, with --init none", tuple(SIZES))
-    tokenizer: str | None = option(None, "model", "SentencePiece model or checkpoint, with --init none")
+    tokenizer: str | None = option(None, "model", "tokenizer file or checkpoint, with --init none")
     pooling: str | None = option(None, "model", "what the head reads (default: by size: tiny mean, others cls)",
                                  ("cls", "mean"))
     attention_init: str | None = option(None, "model", "with --init none: first values of the attention heads",

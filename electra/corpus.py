@@ -33,7 +33,7 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from electra.tokenizer import SAMPLE_BYTES, SentencePieceTokenizer, train_tokenizer
+from electra.tokenizer import SAMPLE_BYTES, Tokenizer, load_tokenizer, train_tokenizer
 
 STORE_FORMAT = 1
 LONGEST_LINE = 10_000_000    # bytes; a longer one is a file in another format, and would not fit in memory twice
@@ -192,7 +192,7 @@ class Encoded(NamedTuple):
     pending: bool         # a document was opened by a line that came out empty; the next line opens it
 
 
-def encode_lines(chunk: list[Line], tokenizer: SentencePieceTokenizer) -> Encoded:
+def encode_lines(chunk: list[Line], tokenizer: Tokenizer) -> Encoded:
     """Split lines into sentences and encode them."""
     texts, opens = [], []
     for line in chunk:
@@ -219,10 +219,10 @@ def token_dtype(vocab_size: int) -> type:
     return np.uint16 if vocab_size <= 1 << 16 else np.uint32
 
 
-_tokenizer: SentencePieceTokenizer | None = None   # of a worker process, set once when it starts
+_tokenizer: Tokenizer | None = None   # of a worker process, set once when it starts
 
 
-def _start_worker(tokenizer: SentencePieceTokenizer) -> None:
+def _start_worker(tokenizer: Tokenizer) -> None:
     global _tokenizer
     _tokenizer = tokenizer
 
@@ -232,7 +232,7 @@ def _work(chunk: list[Line]) -> Encoded:
     return encode_lines(chunk, _tokenizer)
 
 
-def _encode_all(chunks: Iterator[list[Line]], tokenizer: SentencePieceTokenizer, workers: int) -> Iterator[Encoded]:
+def _encode_all(chunks: Iterator[list[Line]], tokenizer: Tokenizer, workers: int) -> Iterator[Encoded]:
     """Encode chunks in order, with at most two under way for each process."""
     if workers <= 1:
         for chunk in chunks:
@@ -264,13 +264,13 @@ def _cache_path(cache: str, prefix: str, identity: dict[str, object]) -> Path:
 
 
 def corpus_tokenizer(patterns: tuple[str, ...], vocab_size: int, cased: bool, errors: str, cache: str
-                     ) -> SentencePieceTokenizer:
+                     ) -> Tokenizer:
     """The tokenizer of a corpus: trained on a sample of at most SAMPLE_BYTES of it, or found from an earlier run."""
     sources = find_sources(patterns)
     path = _cache_path(cache, "tokenizer", _identity(sources, errors, vocab_size=vocab_size, cased=cased)
                        ).with_suffix(".model")
     if path.exists():
-        return SentencePieceTokenizer.load(path)
+        return load_tokenizer(path)
     # A compressed file is taken for a quarter of its text.
     size = sum(source.size * (4 if source.path.suffix in OPENERS else 1) for source in sources)
     share = min(1.0, SAMPLE_BYTES / max(1, size))
@@ -317,7 +317,7 @@ class TokenStore(NamedTuple):
     unigram: np.ndarray     # (vocab_size,) int64
 
 
-def open_store(patterns: tuple[str, ...], tokenizer: SentencePieceTokenizer, errors: str, cache: str,
+def open_store(patterns: tuple[str, ...], tokenizer: Tokenizer, errors: str, cache: str,
                workers: int | None = None) -> TokenStore:
     """The token store of a corpus: found in `cache`, or made there. `workers` processes, default one a core.
 
@@ -345,7 +345,7 @@ def _is_whole(folder: Path, identity: dict[str, object]) -> bool:
         return False
 
 
-def _write_store(folder: Path, sources: list[Source], tokenizer: SentencePieceTokenizer, errors: str,
+def _write_store(folder: Path, sources: list[Source], tokenizer: Tokenizer, errors: str,
                  identity: dict[str, object], workers: int | None) -> None:
     total = sum(source.size for source in sources)
     if workers is None:

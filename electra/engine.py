@@ -185,7 +185,8 @@ def evaluate(model: nn.Module, batches: list[Batch], precision: Precision, devic
             add_up(sums, step.sums)
             if isinstance(model, Electra) and unigram is not None:
                 own.append(step.detection)
-                corrupted, replaced = masking.corrupt_unigram(batch.input_ids, unigram, UNIGRAM_SHARE, generator)
+                corrupted, replaced = masking.corrupt_unigram(batch.input_ids, unigram, UNIGRAM_SHARE, generator,
+                                                              model.config.special)
                 fixed.append(Detection(model.detect(corrupted, batch), replaced, step.detection.real, corrupted))
     result = figures(sums)
     if own:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from electra.config import CLS, MASK, PAD, SEP, SPECIAL_TOKENS
+from electra.config import SPECIAL_IDS, SpecialIds
 
 
 class Masked(NamedTuple):
@@ -25,13 +25,20 @@ class Masked(NamedTuple):
     weights: Tensor     # (B, K) float32, 1 for a chosen position, 0 for none
 
 
-def choose_positions(input_ids: Tensor, mask_prob: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def candidates(input_ids: Tensor, special: SpecialIds) -> Tensor:
+    """Which tokens may be masked: all but [PAD], [CLS], [SEP] and [MASK]. (B, T) int64 -> (B, T) bool."""
+    return ((input_ids != special.pad) & (input_ids != special.cls) & (input_ids != special.sep)
+            & (input_ids != special.mask))
+
+
+def choose_positions(input_ids: Tensor, mask_prob: float, generator: torch.Generator,
+                     special: SpecialIds = SPECIAL_IDS) -> tuple[Tensor, Tensor]:
     """Choose round(mask_prob * candidates), at least 1, positions in each row, uniformly, each at most once.
 
-    Candidates are all tokens but [PAD], [CLS], [SEP] and [MASK]. A row without candidates gets weights of 0.
+    A row without candidates gets weights of 0.
     Returns positions (B, K) int64 in no particular order and weights (B, K) float32; K = ceil(mask_prob * T).
     """
-    candidate = (input_ids != PAD) & (input_ids != CLS) & (input_ids != SEP) & (input_ids != MASK)  # (B, T)
+    candidate = candidates(input_ids, special)                                                    # (B, T)
     count = candidate.sum(1)                                                                      # (B,)
     wanted = (count * mask_prob).round().clamp(min=1).minimum(count)
     most = max(1, math.ceil(input_ids.shape[1] * mask_prob))
@@ -42,22 +49,25 @@ def choose_positions(input_ids: Tensor, mask_prob: float, generator: torch.Gener
     return positions, weights.float()
 
 
-def mask(input_ids: Tensor, mask_prob: float, objective: str, vocab_size: int, generator: torch.Generator) -> Masked:
+def mask(input_ids: Tensor, mask_prob: float, objective: str, vocab_size: int, generator: torch.Generator,
+         special: SpecialIds = SPECIAL_IDS) -> Masked:
     """Mask a batch, (B, T) int64.
 
     "electra": of the chosen, 85% become [MASK], 15% stay. "mlm" is BERT's recipe: 80% [MASK], 10% a random token that
     is not special, 10% stay (Devlin et al. 2019, appendix A.1).
     """
-    positions, weights = choose_positions(input_ids, mask_prob, generator)
+    positions, weights = choose_positions(input_ids, mask_prob, generator, special)
     targets = input_ids.gather(1, positions)
     draw = torch.rand(positions.shape, generator=generator, device=input_ids.device)
     chosen = weights.bool()
     if objective == "electra":
-        new = torch.where(chosen & (draw < 0.85), MASK, targets)
+        new = torch.where(chosen & (draw < 0.85), special.mask, targets)
     else:
-        other = torch.randint(len(SPECIAL_TOKENS), vocab_size, positions.shape, generator=generator,
+        other = torch.randint(vocab_size - len(special), positions.shape, generator=generator,
                               device=input_ids.device)
-        new = torch.where(chosen & (draw < 0.8), MASK, targets)
+        for id_ in sorted(special):   # the ids below V that are not special, counted from 0
+            other = other + (other >= id_)
+        new = torch.where(chosen & (draw < 0.8), special.mask, targets)
         new = torch.where(chosen & (draw >= 0.8) & (draw < 0.9), other, new)
     return Masked(input_ids.scatter(1, positions, new), positions, targets, weights)
 
@@ -84,11 +94,11 @@ def corrupt(original_ids: Tensor, masked: Masked, sampled: Tensor) -> tuple[Tens
     return corrupted, (corrupted != original_ids).float()
 
 
-def corrupt_unigram(input_ids: Tensor, unigram: Tensor, share: float, generator: torch.Generator
-                    ) -> tuple[Tensor, Tensor]:
+def corrupt_unigram(input_ids: Tensor, unigram: Tensor, share: float, generator: torch.Generator,
+                    special: SpecialIds = SPECIAL_IDS) -> tuple[Tensor, Tensor]:
     """Replace `share` of the candidates by draws from unigram counts (V,): a corruption that is the same for every
     model, so that discriminators compare. Returns corrupted ids (B, T) and `replaced` (B, T) as `corrupt` does."""
-    positions, weights = choose_positions(input_ids, share, generator)
+    positions, weights = choose_positions(input_ids, share, generator, special)
     draws = torch.multinomial(unigram.float(), positions.numel(), replacement=True, generator=generator)
     masked = Masked(input_ids, positions, input_ids.gather(1, positions), weights)
     return corrupt(input_ids, masked, draws.view_as(positions))

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from electra import masking
 from electra.batching import Batch
-from electra.config import CLS, MASK, PAD, SEP, ModelConfig
+from electra.config import ModelConfig, SpecialIds
 from electra.encoder import Embeddings, Encoder, init_weights, look_at_neighbours, sinusoidal_positions
 from electra.heads import ClassificationHead, MaskedLMHead, ReplacedTokenHead
 
@@ -47,11 +47,10 @@ def _real(batch: Batch) -> Tensor:
     return torch.ones_like(batch.input_ids, dtype=torch.bool) if batch.attention_mask is None else batch.attention_mask
 
 
-def _masked_count(batch: Batch, mask_prob: float) -> Tensor:
+def _masked_count(batch: Batch, mask_prob: float, special: SpecialIds) -> Tensor:
     """How many positions `masking.choose_positions` will choose in all, without drawing them."""
-    ids = batch.input_ids
-    candidates = ((ids != PAD) & (ids != CLS) & (ids != SEP) & (ids != MASK)).sum(1)
-    return (candidates * mask_prob).round().clamp(min=1).minimum(candidates).sum().float()
+    count = masking.candidates(batch.input_ids, special).sum(1)
+    return (count * mask_prob).round().clamp(min=1).minimum(count).sum().float()
 
 
 def _start(model: nn.Module, config: ModelConfig, networks: list[tuple[Encoder, ModelConfig]]) -> None:
@@ -105,10 +104,11 @@ class BertMLM(nn.Module):
         _start(self, config, [(self.mlm.encoder, config)])
 
     def counts(self, batch: Batch) -> Tensor:
-        return _masked_count(batch, self.mask_prob)[None]
+        return _masked_count(batch, self.mask_prob, self.config.special)[None]
 
     def forward(self, batch: Batch, generator: torch.Generator) -> Step:
-        masked = masking.mask(batch.input_ids, self.mask_prob, "mlm", self.config.vocab_size, generator)
+        masked = masking.mask(batch.input_ids, self.mask_prob, "mlm", self.config.vocab_size, generator,
+                              self.config.special)
         loss, correct = _mlm_loss(self.mlm(self.embeddings, batch, masked), masked)
         sums = {"mlm_loss": loss.detach(), "mlm_correct": correct, "masked": masked.weights.sum(),
                 "tokens": _real(batch).sum()}
@@ -136,7 +136,7 @@ class Electra(nn.Module):
         _start(self, config, [(self.generator.encoder, config.generator()), (self.discriminator, config)])
 
     def counts(self, batch: Batch) -> Tensor:
-        return torch.stack([_masked_count(batch, self.mask_prob), _real(batch).sum().float()])
+        return torch.stack([_masked_count(batch, self.mask_prob, self.config.special), _real(batch).sum().float()])
 
     def detect(self, input_ids: Tensor, batch: Batch) -> Tensor:
         """Logits that each token was replaced: input_ids (B, T) -> (B, T) float32."""
@@ -144,7 +144,8 @@ class Electra(nn.Module):
         return self.rtd_head(hidden).float()
 
     def forward(self, batch: Batch, generator: torch.Generator) -> Step:
-        masked = masking.mask(batch.input_ids, self.mask_prob, "electra", self.config.vocab_size, generator)
+        masked = masking.mask(batch.input_ids, self.mask_prob, "electra", self.config.vocab_size, generator,
+                              self.config.special)
         logits = self.generator(self.embeddings, batch, masked)                                    # (N, V)
         mlm_loss, mlm_correct = _mlm_loss(logits, masked)
         sampled = masking.sample(logits.detach(), generator).view_as(masked.positions)             # (B, K)

@@ -1,12 +1,16 @@
-"""Fetch, verify and unpack the data sets: python scripts/download.py imdb
+"""Fetch, verify and unpack data sets and released checkpoints: python scripts/download.py imdb
 
     wikitext-103  -> data/wikitext-103-raw/wiki.{train,valid,test}.raw
     sst2          -> data/SST-2/{train,dev,test}.tsv
     imdb          -> data/aclImdb/{train,test}/...
     glue          -> data/glue/{CoLA,RTE,...}/...; MRPC as the two files of its authors and GLUE's list of dev ids
+    electra-small -> data/electra-small/{discriminator,generator}/{config.json,vocab.txt,...,pytorch_model.bin}
+    electra-base, electra-large: likewise
+    bert-base     -> data/bert-base/{config.json,vocab.txt,tokenizer_config.json,model.safetensors}
 
 A download that broke off goes on where it stopped when the same command is given again. An archive that is already on
-disk is used with --from. Only standard-library modules and tqdm are needed, not the package itself.
+disk is used with --from. Checkpoints are plain files, as scripts/convert.py import reads them; here they are bytes, and
+nothing in them is run. Only standard-library modules and tqdm are needed, not the package itself.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ import http.client
 import lzma
 import os
 import re
+import shlex
 import shutil
 import stat
 import sys
@@ -43,7 +48,10 @@ _TAR_STREAMS: dict[str, Callable[..., Any]] = {
 
 
 class Remote(NamedTuple):
-    """A file on its authors' server. `size` in bytes; `folder`: where a file that is no archive belongs."""
+    """A file on its authors' server. `size` in bytes; None where no source to trust states the size or the hash.
+
+    `folder`: where in the data set a file that is no archive belongs; "." is the top.
+    """
 
     url: str
     size: int | None
@@ -59,7 +67,25 @@ class DataSet(NamedTuple):
     folder: str  # what it is called under --to
     files: tuple[Remote, ...]
 
+    @property
+    def is_checkpoint(self) -> bool:
+        """Plain files only, nothing to unpack: a released checkpoint in Hugging Face's layout."""
+        return all(remote.folder for remote in self.files)
 
+
+def _electra(size: str, part: str, config_size: int, weights_sha256: str | None) -> tuple[Remote, ...]:
+    """One of the two networks of a released ELECTRA, in a folder of its own: both have files of the same names.
+
+    The repositories' pages give the hash of the weights and, exactly, only sizes below 1,000 bytes.
+    """
+    url = f"https://huggingface.co/google/electra-{size}-{part}/resolve/main/"
+    return (Remote(url + "config.json", config_size, None, part),
+            Remote(url + "vocab.txt", None, None, part),
+            Remote(url + "tokenizer_config.json", 48, None, part),
+            Remote(url + "pytorch_model.bin", None, weights_sha256, part))
+
+
+_BERT_BASE = "https://huggingface.co/google-bert/bert-base-uncased/resolve/main/"
 _GLUE = "https://dl.fbaipublicfiles.com/glue/data/"
 _SENTEVAL = "https://dl.fbaipublicfiles.com/senteval/senteval_data/"
 _SST2 = Remote(_GLUE + "SST-2.zip", 7_439_277, "d67e16fb55739c1b32cdce9877596db1c127dc322d93c082281f64057c16deaa")
@@ -89,6 +115,24 @@ DATA_SETS = {
                "60a9b09084528f0673eedee2b69cb941920f0b8cd0eeccefc464a98768457f89", "MRPC"),
         Remote(_SENTEVAL + "msr_paraphrase_test.txt", 441_275,
                "a04e271090879aaba6423d65b94950c089298587d9c084bf9cd7439bd785f784", "MRPC"))),
+    "electra-small": DataSet("electra-small", (
+        *_electra("small", "discriminator", 665, "735154b1a8a78ba97da3c8c53c2e3d1d58b8dec5fa5caf0e144661c8bbe0e787"),
+        *_electra("small", "generator", 662, "0024548b9e17fd7740ed28ed8ee56397d7cdbabfeaa0e934e32b275b05b96378"))),
+    "electra-base": DataSet("electra-base", (
+        *_electra("base", "discriminator", 666, "ff381b988006468d184eb8c1c090be15553155daa960587e8d86465969f1a0c1"),
+        *_electra("base", "generator", 662, "1dc395e7f3bf849543d2c031a5b6b09751a5e8644fb11f9085f90eceb4afd086"))),
+    "electra-large": DataSet("electra-large", (
+        *_electra("large", "discriminator", 668, None),
+        *_electra("large", "generator", 663, "0b39cd7bf4d714e0847255f198341da173ce60795e9f2e8e1a6b5242a3158d84"))),
+    "bert-base": DataSet("bert-base", (
+        Remote(_BERT_BASE + "config.json", 570,
+               "7160e1553ad2ca51d8c1cb066be533db31826e12d173824c1bb0cb1a4f187d20", "."),
+        Remote(_BERT_BASE + "vocab.txt", 231_508,
+               "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3", "."),
+        Remote(_BERT_BASE + "tokenizer_config.json", 48,
+               "a025160ef0431f1a392f6f050c1310f4c5d9fb6f275932dbccba73c4d214bf10", "."),
+        Remote(_BERT_BASE + "model.safetensors", 440_449_768,
+               "68d45e234eb4a928074dfd868cead0219ab85354cc53d20e772753c6bb9169d3", "."))),
 }
 
 
@@ -103,22 +147,34 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="download.py", description="Fetch, verify and unpack a data set.")
+    parser = argparse.ArgumentParser(prog="download.py", description="Fetch, verify and unpack a data set, or "
+                                     "fetch the files of a released checkpoint, for scripts/convert.py import.")
     parser.add_argument("data_set", choices=tuple(DATA_SETS))
-    parser.add_argument("--to", type=Path, default=Path("data"), help="folder to unpack into (default: data)")
+    parser.add_argument("--to", type=Path, default=Path("data"), help="folder to put it into (default: data)")
     parser.add_argument("--from", type=Path, dest="archive", metavar="FILE",
-                        help="an archive that is already here (.zip, .tar, .tar.gz, .tar.xz): nothing is downloaded")
-    parser.add_argument("--url", help="another address of the archive (not for glue, which has many)")
+                        help="an archive that is already here (.zip, .tar, .tar.gz, .tar.xz): nothing is downloaded; "
+                        "not for a checkpoint, which is no archive")
+    parser.add_argument("--url", help="another address of the archive (not for glue and checkpoints, which are many)")
     parser.add_argument("--sha256", help="hash that the archive must have (default: the official one, where known)")
     return parser.parse_args(argv)
 
 
 def fetch(args: argparse.Namespace) -> None:
-    """Download (or take) the archives, unpack them aside, move the whole into place."""
+    """Download (or take) the archives, unpack them aside, move the whole into place. A checkpoint is only moved."""
     data_set = DATA_SETS[args.data_set]
     target = args.to / data_set.folder
+    if args.archive and data_set.is_checkpoint:
+        raise ValueError(f"{args.data_set} is several plain files, not an archive for --from; scripts/convert.py "
+                         "import DIR takes a downloaded folder as it is")
     if os.path.lexists(target):
         raise ValueError(f"{target} is already there; move or delete it, or choose another --to")
+    if data_set.is_checkpoint:
+        gather(chosen(data_set, args.url, args.sha256), target)
+        print(f"{target}: {len(data_set.files)} files")
+        folders = dict.fromkeys(str(target / remote.folder) for remote in data_set.files)
+        command = ["python", "scripts/convert.py", "import", *folders, "--out", f"{target}.pt"]
+        print(f"next: {shlex.join(command)}")
+        return
     if args.archive:
         check_taken(args.archive, data_set, args.url, args.sha256)
         files = [(args.archive, "")]
@@ -165,6 +221,19 @@ def check_taken(archive: Path, data_set: DataSet, url: str | None, sha256: str |
 
 # ---------------------------------------------------------------- download
 
+def gather(remotes: tuple[Remote, ...], target: Path) -> None:
+    """Download plain files, each into its folder; `target` appears when all are there and verified.
+
+    What has arrived waits in a folder beside it, named .part like an unfinished file, so nothing is kept twice.
+    """
+    aside = target.with_name(target.name + ".part")
+    for remote in remotes:
+        folder = aside / remote.folder
+        folder.mkdir(parents=True, exist_ok=True)
+        download(remote, folder)
+    os.rename(aside, target)
+
+
 def download(remote: Remote, folder: Path) -> Path:
     """Fetch into `folder`, resuming a .part file, verify, and give the file its name. A verified file is kept.
 
@@ -179,8 +248,9 @@ def download(remote: Remote, folder: Path) -> Path:
         receive(remote, part)
     except (OSError, http.client.HTTPException) as error:
         kept = part.stat().st_size if part.exists() else 0
+        elsewhere = "" if remote.folder else "; or get the archive elsewhere and give it with --from"
         raise OSError(f"{remote.url}: {error or type(error).__name__}; {kept:,} bytes are in {part}: the same command "
-                      "goes on from there; or get the archive elsewhere and give it with --from") from None
+                      f"goes on from there{elsewhere}") from None
     try:
         if remote.size is not None and part.stat().st_size != remote.size:
             raise ValueError(f"{remote.url}: got {part.stat().st_size:,} bytes, expected {remote.size:,}; "
@@ -251,7 +321,7 @@ def check_hash(path: Path, actual: str, expected: str | None) -> None:
         print(f"{path}: SHA-256 {actual} (none is known to compare with)")
     elif actual != expected:
         raise ValueError(f"{path}: SHA-256 is {actual}, expected {expected}: damaged, or another version; get it "
-                         "again, or give --sha256 with the hash that you trust")
+                         "again, or give --sha256 with the hash that you trust (a set of one archive)")
 
 
 # ---------------------------------------------------------------- unpack

@@ -28,7 +28,7 @@ from electra.config import AMP_CHOICES, FinetuneConfig, PretrainConfig, from_dic
 from electra.engine import Precision, choose_device, choose_precision
 from electra.models import Classifier, Electra
 from electra.tasks import clean_review
-from electra.tokenizer import SentencePieceTokenizer
+from electra.tokenizer import Tokenizer
 
 WINDOW = 4_096      # lines in memory at a time
 MULTIPLE = 8
@@ -49,7 +49,7 @@ class Loaded(NamedTuple):
     """A model that is ready, and how it wants its texts."""
 
     model: Classifier | Electra
-    tokenizer: SentencePieceTokenizer
+    tokenizer: Tokenizer
     settings: FinetuneConfig | PretrainConfig
     labels: tuple[str, ...]   # of a classifier
     max_len: int
@@ -263,7 +263,7 @@ def replaced_words(loaded: Loaded, records: list[Record]) -> Iterator[list[tuple
         yield words_of(loaded.tokenizer, ids, probs)
 
 
-def words_of(tokenizer: SentencePieceTokenizer, ids: list[int], probs: Iterable[float]) -> list[tuple[str, float]]:
+def words_of(tokenizer: Tokenizer, ids: list[int], probs: Iterable[float]) -> list[tuple[str, float]]:
     """Pieces -> words: one begins with each ▁, and is as suspicious as its most suspicious piece."""
     probs = list(probs)
     starts = [i for i, piece in enumerate(tokenizer.pieces(ids)) if i == 0 or piece.startswith("▁")]
@@ -278,8 +278,9 @@ def detect(loaded: Loaded, texts: list[list[int]]) -> list[np.ndarray]:
     room = loaded.max_len - 2
     pieces = [(number, ids[start:start + room]) for number, ids in enumerate(texts)
               for start in range(0, len(ids), room)]
-    examples = [example_ids(piece, None, loaded.max_len, "head") for _, piece in pieces]
-    encoded = Encoded([ids for ids, _ in examples], [types for _, types in examples], [0] * len(examples))
+    examples = [example_ids(piece, None, loaded.max_len, "head", loaded.tokenizer.special) for _, piece in pieces]
+    encoded = Encoded([ids for ids, _ in examples], [types for _, types in examples], [0] * len(examples),
+                      loaded.tokenizer.special.pad)
     found: list[np.ndarray] = [np.zeros(0, np.float32)] * len(pieces)
     for rows, batch in batches_of(encoded, loaded):
         with loaded.precision.autocast():

@@ -1,7 +1,8 @@
-"""scripts/download.py as a user runs it: archives that are hostile or damaged, and a server that breaks off."""
+"""scripts/download.py as a user runs it: hostile or damaged archives, a server that breaks off, plain checkpoints."""
 
 import hashlib
 import http.server
+import importlib.util
 import io
 import os
 import re
@@ -12,10 +13,14 @@ import tarfile
 import threading
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+_spec = importlib.util.spec_from_file_location("download", ROOT / "scripts" / "download.py")
+program = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(program)
 TREE = {"SST-2/train.tsv": b"sentence\tlabel\n" + bytes(range(256)) * 500, "SST-2/inner/dev.tsv": b"", "SST-2/x": b"x"}
 
 
@@ -149,20 +154,31 @@ def test_odd_arguments_are_one_line(tmp_path):
 # ---------------------------------------------------------------- downloading
 
 class Server(http.server.ThreadingHTTPServer):
-    """Serves `content` at every path; `cut` bytes into a body it hangs up, once. `ranges`: what each request asked."""
+    """Serves `content` at every path, or a dict of paths; `cut` bytes into a body it hangs up, once.
+
+    `ranges`: what each request asked; `paths`: of which file. As on huggingface.co, /resolve/ leads to another address.
+    """
 
     def __init__(self, content, cut=None, resumes=True):
         super().__init__(("127.0.0.1", 0), Handler)
-        self.content, self.cut, self.resumes, self.ranges = content, cut, resumes, []
+        self.content, self.cut, self.resumes, self.ranges, self.paths = content, cut, resumes, [], []
         self.url = f"http://127.0.0.1:{self.server_port}/SST-2.zip"
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         server = self.server
+        if "/resolve/" in self.path:
+            self.send_response(302)
+            self.send_header("Location", self.path.replace("/resolve/", "/elsewhere/"))
+            self.end_headers()
+            return
+        path = self.path.replace("/elsewhere/", "/resolve/")
+        content = server.content[path] if isinstance(server.content, dict) else server.content
         asked = self.headers.get("Range")
         server.ranges.append(asked)
-        size = len(server.content)
+        server.paths.append(path)
+        size = len(content)
         start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and server.resumes else 0
         if start >= size:
             self.send_response(416)
@@ -174,8 +190,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes {start}-{size - 1}/{size}")
         self.send_header("Content-Length", str(size - start))
         self.end_headers()
-        stop, server.cut = size if server.cut is None else start + server.cut, None
-        self.wfile.write(server.content[start:stop])
+        stop = size
+        if server.cut is not None and start + server.cut < size:
+            stop, server.cut = start + server.cut, None
+        self.wfile.write(content[start:stop])
 
     def log_message(self, *args):
         pass
@@ -262,4 +280,124 @@ def test_no_network_is_one_line_with_what_to_do(tmp_path):
 
 def test_help_lists_the_data_sets():
     done = download("--help")
-    assert done.returncode == 0 and all(name in done.stdout for name in ("wikitext-103", "sst2", "imdb", "glue"))
+    assert done.returncode == 0 and all(name in done.stdout for name in program.DATA_SETS)
+
+
+# ---------------------------------------------------------------- released checkpoints
+
+HUB = "https://huggingface.co"
+SMALL = {f"{part}/{name}" for part in ("discriminator", "generator")
+         for name in ("config.json", "vocab.txt", "tokenizer_config.json", "pytorch_model.bin")}
+BERT = {"config.json", "vocab.txt", "tokenizer_config.json", "model.safetensors"}
+CHECKPOINTS = {"electra-small": SMALL, "electra-base": SMALL, "electra-large": SMALL, "bert-base": BERT}
+
+
+@pytest.fixture
+def mirror(serve, monkeypatch):
+    """mirror(name, ...) -> a server with other bytes at each of its addresses; the table's rows point there."""
+    def start(name, **settings):
+        data_set = program.DATA_SETS[name]
+        contents = {remote.url.removeprefix(HUB): (remote.url * (50 if "model." in remote.name else 1)).encode()
+                    for remote in data_set.files}
+        server = serve(contents, **settings)
+        address = server.url.removesuffix("/SST-2.zip")
+        files = tuple(remote._replace(url=remote.url.replace(HUB, address), size=len(content),
+                                      sha256=hashlib.sha256(content).hexdigest())
+                      for remote, content in zip(data_set.files, contents.values()))
+        monkeypatch.setitem(program.DATA_SETS, name, data_set._replace(files=files))
+        return server
+    return start
+
+
+@pytest.fixture
+def here(monkeypatch, capsys):
+    """`download` in this process, where the table can be changed."""
+    monkeypatch.setenv("no_proxy", "*")
+
+    def run(*args):
+        code = program.main([str(argument) for argument in args])
+        captured = capsys.readouterr()
+        return SimpleNamespace(returncode=code, stdout=captured.out, stderr=captured.err)
+    return run
+
+
+def on_hub(name, path):
+    """The address of a checkpoint's file, from where it lies."""
+    if name == "bert-base":
+        return f"/google-bert/bert-base-uncased/resolve/main/{path}"
+    part, file = path.split("/")
+    return f"/google/{name}-{part}/resolve/main/{file}"
+
+
+@pytest.mark.parametrize("name", CHECKPOINTS)
+def test_each_file_of_a_checkpoint_lands_in_its_folder(mirror, here, tmp_path, name):
+    server = mirror(name)
+    done = here(name, "--to", tmp_path / "to")
+    assert done.returncode == 0, done.stderr
+    assert files_under(tmp_path / "to") == {f"{name}/{path}": server.content[on_hub(name, path)]
+                                            for path in CHECKPOINTS[name]}
+
+
+def test_the_next_command_is_printed(mirror, here, tmp_path):
+    small, bert, odd = tmp_path / "electra-small", tmp_path / "bert-base", tmp_path / "my data"
+    for name in ("electra-small", "bert-base"):
+        mirror(name)
+    line = f"next: python scripts/convert.py import {small}/discriminator {small}/generator --out {small}.pt\n"
+    assert here("electra-small", "--to", tmp_path).stdout.endswith(line)
+    line = f"next: python scripts/convert.py import {bert} --out {bert}.pt\n"
+    assert here("bert-base", "--to", tmp_path).stdout.endswith(line)
+    assert here("bert-base", "--to", odd).stdout.endswith(f" '{odd}/bert-base' --out '{odd}/bert-base.pt'\n")
+
+
+def test_a_broken_checkpoint_goes_on_where_it_stopped(mirror, here, tmp_path):
+    server = mirror("electra-small", cut=1_000)
+    broken = here("electra-small", "--to", tmp_path)
+    failed(broken, r"1,000 bytes are in .*electra-small\.part/discriminator/pytorch_model\.bin\.part: the same command")
+    assert "--from" not in broken.stderr
+    assert os.listdir(tmp_path) == ["electra-small.part"]
+    before = len(server.paths)
+    assert here("electra-small", "--to", tmp_path).returncode == 0
+    assert (server.paths[before], server.ranges[before]) == (
+        "/google/electra-small-discriminator/resolve/main/pytorch_model.bin", "bytes=1000-")
+    assert len(server.paths[before:]) == 5 and set(server.ranges[before + 1:]) == {None}
+    assert files_under(tmp_path) == {f"electra-small/{path}": server.content[on_hub("electra-small", path)]
+                                     for path in SMALL}
+
+
+def test_a_wrong_hash_installs_no_checkpoint(mirror, here, tmp_path):
+    server = mirror("electra-small")
+    address = on_hub("electra-small", "generator/pytorch_model.bin")
+    right = server.content[address]
+    server.content[address] = right[::-1]
+    failed(here("electra-small", "--to", tmp_path), "SHA-256 is .*, expected")
+    assert set(files_under(tmp_path)) == {f"electra-small.part/{path}" for path in SMALL} - {
+        "electra-small.part/generator/pytorch_model.bin"}
+    server.content[address] = right
+    assert here("electra-small", "--to", tmp_path).returncode == 0
+    assert server.paths.count(address) == 2 and len(server.paths) == 9  # what was verified is not fetched again
+    assert set(files_under(tmp_path)) == {f"electra-small/{path}" for path in SMALL}
+
+
+def test_an_unknown_hash_is_printed(mirror, here, tmp_path, monkeypatch):
+    mirror("bert-base")
+    data_set = program.DATA_SETS["bert-base"]
+    unknown = tuple(remote._replace(size=None, sha256=None) for remote in data_set.files)
+    monkeypatch.setitem(program.DATA_SETS, "bert-base", data_set._replace(files=unknown))
+    done = here("bert-base", "--to", tmp_path)
+    assert done.returncode == 0 and all(remote.sha256 in done.stdout for remote in data_set.files)
+
+
+def test_a_checkpoint_takes_neither_from_nor_url_nor_hash(tmp_path):
+    mine = tmp_path / "bert-base"
+    mine.mkdir()
+    failed(download("bert-base", "--from", mine, "--to", tmp_path), r"scripts/convert\.py import DIR takes .* as it is")
+    for option in (("--url", "http://127.0.0.1/x"), ("--sha256", "0" * 64)):
+        failed(download("electra-small", *option, "--to", tmp_path), "for a data set of one archive")
+    assert os.listdir(tmp_path) == ["bert-base"]
+
+
+def test_an_existing_checkpoint_is_left_alone(mirror, here, tmp_path):
+    (tmp_path / "bert-base").mkdir()
+    server = mirror("bert-base")
+    failed(here("bert-base", "--to", tmp_path), "bert-base is already there; move")
+    assert server.paths == []

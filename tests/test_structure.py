@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "tasks": {"config"},
     "optim": {"config"},
     "batching": {"config"},
+    "hf": {"tokenizer", "config"},                                     # tokenizer for its files in a folder
     "corpus": {"tokenizer", "config"},
     "models": {"encoder", "heads", "masking", "batching", "config"},   # batching for the tuple Batch
     "checkpoint": {"corpus", "tokenizer", "config"},                   # corpus for write_atomically

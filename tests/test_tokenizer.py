@@ -8,7 +8,7 @@ import pytest
 import sentencepiece
 
 from electra.config import MASK, SPECIAL_TOKENS, UNK
-from electra.tokenizer import LARGEST_VOCABULARY, PIECE_BYTES, SentencePieceTokenizer, _short_pieces, train_tokenizer
+from electra.tokenizer import LARGEST_VOCABULARY, PIECE_BYTES, _short_pieces, load_tokenizer, train_tokenizer
 
 TEXTS = [
     "A plain Sentence, with CAPITALS and 1,234.5 numbers.",
@@ -131,10 +131,10 @@ def test_a_file_is_read_and_a_bad_one_refused_by_name(tokenizer, tmp_path):
     good.write_bytes(tokenizer.to_bytes())
     bad.write_bytes(b"this is not a model" * 50)
     empty.write_bytes(b"")
-    assert SentencePieceTokenizer.load(good).fingerprint == tokenizer.fingerprint
+    assert load_tokenizer(good).fingerprint == tokenizer.fingerprint
     for path in (bad, empty, tmp_path / "missing.model", tmp_path):
         with pytest.raises(ValueError, match=str(path)):
-            SentencePieceTokenizer.load(path)
+            load_tokenizer(path)
 
 
 def test_another_set_of_special_tokens_is_refused(train_with):
