@@ -8,7 +8,8 @@ import pytest
 import sentencepiece
 
 from electra.config import MASK, SPECIAL_TOKENS, UNK
-from electra.tokenizer import LARGEST_VOCABULARY, PIECE_BYTES, _short_pieces, load_tokenizer, train_tokenizer
+from electra.tokenizer import (LARGEST_VOCABULARY, PIECE_BYTES, SentencePieceTokenizer, _short_pieces, load_tokenizer,
+                               train_tokenizer)
 
 TEXTS = [
     "A plain Sentence, with CAPITALS and 1,234.5 numbers.",
