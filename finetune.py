@@ -58,6 +58,7 @@ class Outcome(NamedTuple):
     seed: int
     dev: float
     dev_last: float           # of the last epoch, chosen or not
+    dev_head: float | None    # the best of the epochs with the head alone
     test: float | None
     dev_probs: np.ndarray     # (n, labels)
     test_probs: np.ndarray | None
@@ -212,7 +213,7 @@ def train_once(seed: int, config: FinetuneConfig, prepared: Prepared, device: to
     if prepared.content is not None:
         checkpoint.load_encoder(model, prepared.content)
     best: tuple[float, dict[str, Tensor], np.ndarray] | None = None
-    score, last_loss, step = 0.0, 0.0, 0
+    score, last_loss, step, dev_head = 0.0, 0.0, 0, None
     for frozen, epochs in ((True, config.freeze_epochs), (False, config.epochs)):
         if epochs <= 0:
             continue
@@ -242,6 +243,8 @@ def train_once(seed: int, config: FinetuneConfig, prepared: Prepared, device: to
                                       "accuracy": score, "skipped_steps": int(scale.skipped)})
             tqdm.write(f"seed {seed}, {'head ' if frozen else ''}epoch {epoch + 1}: training loss {last_loss:.4f}, "
                        f"held out {score:.2%}")
+            if frozen:
+                dev_head = max(score, dev_head or 0.0)
             if best is None or score > best[0]:
                 best = score, {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}, probs
     assert best is not None
@@ -251,7 +254,7 @@ def train_once(seed: int, config: FinetuneConfig, prepared: Prepared, device: to
     test = None
     if test_probs is not None and min(prepared.test.labels) >= 0:
         test = metrics.accuracy(prepared.test.labels, test_probs.argmax(1))
-    return Outcome(seed, best[0], score, test, best[2], test_probs, best[1], collapsed, False)
+    return Outcome(seed, best[0], score, dev_head, test, best[2], test_probs, best[1], collapsed, False)
 
 
 def epoch_plan(train: Encoded, config: FinetuneConfig, seed: int, epoch: int) -> list[np.ndarray]:
@@ -303,7 +306,7 @@ def write_result(folder: RunFolder, config: FinetuneConfig, data: TaskData, outc
     folder.write_json("result.json", {
         "task": config.task, "metric": data.task.metric,
         "seeds": [{"seed": o.seed, "dev": o.dev, "test": o.test, "dev_last_epoch": o.dev_last,
-                   "collapsed": o.collapsed, "retried": o.retried} for o in outcomes],
+                   "dev_head_only": o.dev_head, "collapsed": o.collapsed, "retried": o.retried} for o in outcomes],
         "dev_mean": dev_mean, "dev_sd": dev_sd, "test_mean": test_mean, "test_sd": test_sd,
         "seconds": round(seconds, 1), "train_examples": len(data.train), "labels": list(data.labels),
         "settings": to_dict(config)})

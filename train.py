@@ -129,6 +129,8 @@ def read_run(config: PretrainConfig, given: set[str]) -> tuple[dict[str, Any], P
     if config.out is None:
         raise ValueError("--resume needs --out, the folder of the run to go on with")
     content = checkpoint.load(Path(config.out) / "ckpt.pt", checkpoint.PRETRAINED)
+    if "training" not in content:
+        raise ValueError(f"{config.out} holds an imported checkpoint, not a run to go on with; begin one with --init")
     old = from_dict(PretrainConfig, content["settings"])
     changed = sorted(name for name in given - FREE_ON_RESUME if getattr(config, name) != getattr(old, name))
     if changed:
@@ -284,6 +286,8 @@ class Loop:
         old_handlers = {s: signal.signal(s, self._on_signal) for s in (signal.SIGINT, signal.SIGTERM)}
         bar = tqdm(total=config.steps, initial=progress.step, unit="step", disable=None, smoothing=0.05)
         try:
+            if config.init and not progress.step:
+                self._evaluate()   # where the checkpoint stands on this text
             while (share := self.done()) < 1.0 and self.stop_signal is None:
                 seq_len = next(phase.seq_len for phase in self.phases if share < phase.end)
                 batches = [self.stream.next(seq_len).to(self.device) for _ in range(config.accumulate)]
@@ -337,7 +341,7 @@ class Loop:
         values = figures(self.window)
         if result.detection is not None:
             values["rtd_auc"] = detection_auc([result.detection])
-        values |= {"lr": lr, "grad_norm": float(result.grad_norm), "tokens_per_s": real / seconds,
+        values |= {"tokens": int(real), "lr": lr, "grad_norm": float(result.grad_norm), "tokens_per_s": real / seconds,
                    "padding_frac": 1 - real / self.places, "skipped_steps": int(self.scale.skipped),
                    "seconds": time.monotonic() - self.began}
         self.log.write(self.progress.step, "train", values)

@@ -413,6 +413,23 @@ def test_init_goes_on_from_weights_and_tokenizer(trained, flags, tmp_path):
     assert (tmp_path / "run" / "tokenizer.model").read_bytes() == (trained / "tokenizer.model").read_bytes()
 
 
+def test_init_starts_at_the_loss_of_the_checkpoint(trained, flags, tmp_path):
+    assert train(*flags(init=trained / "ckpt.pt", size=None, vocab_size=None, steps=2)) == 0
+    first, *_ = metrics_of(tmp_path / "run", "valid")
+    *_, last = metrics_of(trained, "valid")
+    assert first["step"] == 0
+    assert {k: v for k, v in first.items() if k not in ("step", "seconds")} == \
+        {k: v for k, v in last.items() if k not in ("step", "seconds")}
+
+
+def test_the_log_counts_the_tokens(trained):
+    settings = json.loads((trained / "config.json").read_text())
+    for line in metrics_of(trained, "train"):
+        places = line["tokens"] / (1 - line["padding_frac"])
+        assert 0.7 * settings["batch_tokens"] * settings["log_every"] < places <= \
+            1.001 * settings["batch_tokens"] * settings["log_every"]
+
+
 def test_init_takes_a_gentler_learning_rate_by_itself(trained, flags, tmp_path):
     assert train(*flags(init=trained / "ckpt.pt", size=None, vocab_size=None, steps=1)) == 0
     config = json.loads((tmp_path / "run" / "config.json").read_text())
