@@ -1,70 +1,60 @@
-#!/usr/bin/env python3
 """Fine-tune a pre-trained checkpoint, or random weights as the control, on a labelled task.
 
     python finetune.py --task sst2 --init runs/sample/ckpt.pt --data data/sample/sst2
     python finetune.py --task imdb --init ckpt.pt --data data/aclImdb --seeds 1,2,3
+    python finetune.py --task glue --init ckpt.pt --data data/glue --seeds 1,2,3
     python finetune.py --task csv --init ckpt.pt --data reviews.csv --text-columns title,body --label-column stars
+    python finetune.py --task-file mine.toml --init ckpt.pt
 """
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from electra import checkpoint, metrics
+from electra import checkpoint, glue, results, tasks
 from electra.batching import Encoded, encode_examples, plan
 from electra.checkpoint import RunFolder
 from electra.config import SIZES, FinetuneConfig, ModelConfig, model_config, nearest_size, parse, to_dict
+from electra.corpus import CachedTokenizer, write_atomically
 from electra.engine import (LossScale, MetricsLog, Precision, choose_device, choose_precision, entropy_of, mix,
                             train_step)
 from electra.models import Classifier
 from electra.optim import Adam, lr_at, parameter_groups, warmth
-from electra.tasks import Example, TaskData, load_task
+from electra.report import finetune_page
+from electra.results import Outcome
+from electra.tasks import Example, TaskData
 from electra.tokenizer import Tokenizer, load_tokenizer, train_tokenizer
 
-FOLDERS = {"sst2": "data/SST-2", "imdb": "data/aclImdb"}
 ROWS = 32                 # examples of a step, at most (paper, appendix B)
 EVALUATION_TOKENS = 8_192
 MULTIPLE = 8
 SMALL_SET, SMALL_SET_EPOCHS = 3_000, 10   # as the paper gives RTE 10 epochs, where most tasks have 3
 GENTLER = 0.25            # factor on the learning rate of a second try
+ANY_KIND = (*checkpoint.PRETRAINED, "classifier")
 RED, PLAIN = "\033[31m", "\033[0m"
 
 
 class Prepared(NamedTuple):
     """A task in ids, and what every seed starts from."""
 
-    train: Encoded
-    dev: Encoded
-    test: Encoded | None
+    data: TaskData
+    encoded: dict[str, Encoded]   # "train", and every set of `results.sets_of`
     shape: ModelConfig
-    labels: tuple[str, ...]
-    content: dict | None      # the pre-trained checkpoint, None for random weights
-
-
-class Outcome(NamedTuple):
-    """One seed's run."""
-
-    seed: int
-    dev: float
-    dev_last: float           # of the last epoch, chosen or not
-    dev_head: float | None    # the best of the epochs with the head alone
-    test: float | None
-    dev_probs: np.ndarray     # (n, labels)
-    test_probs: np.ndarray | None
-    state: dict[str, Tensor]  # weights of the best epoch
-    collapsed: bool
-    retried: bool
+    scale: float                  # of a regression's values; 1 for classes
+    content: dict[str, Any] | None       # the checkpoint to start from, None for random weights
+    class_weights: Tensor | None
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -82,71 +72,167 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def run(config: FinetuneConfig, given: set[str]) -> None:
-    began = time.monotonic()
-    content = None if config.init == "none" else checkpoint.load(config.init, checkpoint.PRETRAINED)
     clash = given & {"size", "tokenizer", "attention_init"}
-    if content is not None and clash:
+    if config.init != "none" and clash:
         raise ValueError(f"--{sorted(clash)[0].replace('_', '-')} comes with the checkpoint; it is for --init none")
+    alone = given & {"intermediate", "submission", "references"}
+    if alone and config.task != "glue":
+        raise ValueError(f"--{sorted(alone)[0]} is for --task glue")
+    if config.task_file and given & {"task", "data"}:
+        raise ValueError("--task-file names its own data; leave out --task and --data")
+    if config.task == "glue":
+        return run_glue(config)
+    content = None if config.init == "none" else checkpoint.load(config.init, checkpoint.PRETRAINED)
+    run_task(config, read_task(config), content)
+
+
+def run_task(config: FinetuneConfig, data: TaskData, content: dict[str, Any] | None) -> dict[str, Any]:
+    """Fine-tune on one task, with every seed, and write the run folder. Returns the content of result.json."""
+    began = time.monotonic()
     device = choose_device(config.device)
     precision = choose_precision(config.amp, device)
-    data = read_task(config)
     config = fill_in(config, data, content)
     tokenizer, shape = choose_model(config, data, content)
     if config.max_len > shape.max_positions:
         raise ValueError(f"--max-len {config.max_len} is beyond the model's {shape.max_positions} positions")
     if config.max_len > config.batch_tokens:
         raise ValueError(f"--batch-tokens {config.batch_tokens} does not hold one text of --max-len {config.max_len}")
+    class_weights = read_class_weights(config.class_weights, data)
 
     folder = RunFolder(config.out, replace=config.force)
-    encode = lambda examples: encode_task(tokenizer, examples, config)
-    prepared = Prepared(encode(data.train), encode(data.dev), encode(data.test) if data.test else None, shape,
-                        data.labels, content)
-    print(f"{config.task}: {len(data.train):,} to learn from, {len(data.dev):,} held out"
+    (folder.path / "result.json").unlink(missing_ok=True)   # of the run that is replaced
+    train = tasks.with_both_orders(data.train) if data.task.both_orders else data.train
+    sets = results.sets_of(data)
+    encoder = CachedTokenizer(tokenizer, config.cache)
+    scale = scale_of(data)
+    encoded = {name: encode_task(encoder, examples, config, scale) for name, examples in
+               {"train": train, **sets}.items()}
+    print(f"{data.task.name}: {len(data.train):,} to learn from, {len(data.dev):,} held out"
           + (f", {len(data.test):,} to test on" if data.test else "")
+          + (f", {data.skipped:,} lines left out" if data.skipped else "")
           + f"; from {'random weights' if content is None else config.init}, on {device} (amp {precision.name}), into "
             f"{config.out}", flush=True)
     folder.write_json("config.json", {**to_dict(config), "model": to_dict(shape), "amp_used": precision.name})
     log = MetricsLog(folder.path, step=-1)   # no line of an earlier run stays
 
+    prepared = Prepared(data, encoded, shape, scale, content, class_weights)
     outcomes = [run_seed(seed, config, prepared, device, precision, log) for seed in config.seeds]
     best = max(outcomes, key=lambda outcome: outcome.dev)
-    model = Classifier(shape, len(data.labels))
+    model = Classifier(shape, outputs_of(data))
     model.load_state_dict(best.state)
-    checkpoint.save(folder.checkpoint, checkpoint.pack(model, tokenizer, config, labels=data.labels))
-    write_predictions(folder.path / "predictions.tsv", best, data)
-    write_result(folder, config, data, outcomes, time.monotonic() - began)
+    checkpoint.save(folder.checkpoint, checkpoint.pack(model, tokenizer, config, labels=data.labels,
+                                                       pairs=data.train[0].text_b is not None,
+                                                       scale=scale if data.task.regression else None))
+    result = write_results(folder, config, data, outcomes, best, time.monotonic() - began)
     folder.close()
+    return result
+
+
+def run_glue(config: FinetuneConfig) -> None:
+    """Every task of GLUE whose data are there, each in its own folder; then one table. What is done is skipped."""
+    root = Path(config.data or "data/glue")
+    name = "random" if config.init == "none" else Path(config.init).resolve().parent.name
+    config = replace(config, out=config.out or f"runs/glue-{name}")
+    content = None if config.init == "none" else checkpoint.load(config.init, checkpoint.PRETRAINED)
+    if not root.is_dir():
+        raise ValueError(f"{root}: no such folder; scripts/download.py glue fetches the data")
+    there = glue.tasks_there(root)
+    if not there:
+        raise ValueError(f"{root} holds the training data of no task of GLUE; scripts/download.py glue fetches them")
+    if config.intermediate and config.intermediate not in there:
+        raise ValueError(f"--intermediate {config.intermediate}: {root} has no training data of that task")
+    if config.submission:   # before hours of training
+        for task in there:
+            sets = results.sets_of(tasks.load_task(task, glue.folder_of(root, task), skip_bad=config.skip_bad))
+            glue.check_rows(task, {name: len(examples) for name, examples in sets.items()})
+    found = {}
+    for task in there:   # MNLI first, for those that start from its model
+        own = replace(config, task=task, data=str(glue.folder_of(root, task)), out=f"{config.out}/{task}", force=True)
+        start = content
+        if config.intermediate and task in glue.AFTER_MNLI:
+            own = replace(own, init=f"{config.out}/{config.intermediate}/ckpt.pt")
+            start = checkpoint.load(own.init, ("classifier",))
+        data = read_task(own)
+        found[task] = finished(fill_in(own, data, start), config.force) or run_task(own, data, start)
+    glue.write_table(Path(config.out), found, config.references)
+    if config.submission:
+        glue.write_submission(Path(config.out), found)
+
+
+def finished(config: FinetuneConfig, force: bool) -> dict[str, Any] | None:
+    """The result of an earlier run with these settings; None where there is none, or `force`. Raises ValueError where
+    it had other settings."""
+    path = Path(config.out) / "result.json"
+    if force or not path.exists():
+        return None
+    result = json.loads(path.read_text(encoding="utf-8"))
+    wanted = to_dict(config)
+    differ = sorted(name for name in wanted if name not in ("force", "out", "device", "cache", "report", "references",
+                                                            "submission")
+                    and result["settings"].get(name) != wanted[name])
+    if differ:
+        raise ValueError(f"{path} was made with another --{differ[0].replace('_', '-')} "
+                         f"({result['settings'].get(differ[0])}, not {wanted[differ[0]]}); give --force to make all anew, "
+                         f"or another --out")
+    print(f"{config.task}: done before, {result['metric']} {result['dev_mean']:.2%}", flush=True)
+    return result
 
 
 def read_task(config: FinetuneConfig) -> TaskData:
     """The task's examples. Raises ValueError where there are too few of them or of their labels."""
-    folder = config.data or FOLDERS.get(config.task)
-    if folder is None:
-        raise ValueError("--task csv needs --data, a file or a folder")
-    columns = tuple(part for name in config.text_columns for part in name.split(","))
-    data = load_task(config.task, folder, text_columns=columns, label_column=config.label_column)
-    if len(data.labels) < 2:
-        raise ValueError(f"{folder}: all examples have one label, {data.labels[0]!r}; there is nothing to learn")
+    if config.task_file:
+        source, data = config.task_file, tasks.load_task_file(config.task_file, skip_bad=config.skip_bad)
+    else:
+        if config.task == "csv" and not config.data:
+            raise ValueError("--task csv needs --data, a file or a folder")
+        source = config.data or tasks.default_folder(config.task)
+        columns = tuple(part for name in config.text_columns for part in name.split(","))
+        data = tasks.load_task(config.task, source, text_columns=columns, label_column=config.label_column,
+                               skip_bad=config.skip_bad)
+    if len(data.labels) < 2 and not data.task.regression:
+        raise ValueError(f"{source}: all examples have one label, {data.labels[0]!r}; there is nothing to learn")
     if config.train_examples is not None:
         if not 0 < config.train_examples <= len(data.train):
             raise ValueError(f"--train-examples {config.train_examples} is not from 1 to {len(data.train)}")
-        order = np.random.default_rng(config.seeds[0]).permutation(len(data.train))[:config.train_examples]
+        order = np.random.default_rng(0).permutation(len(data.train))[:config.train_examples]
         data = data._replace(train=[data.train[i] for i in order])
     return data
 
 
-def fill_in(config: FinetuneConfig, data: TaskData, content: dict | None) -> FinetuneConfig:
+def read_class_weights(text: str | None, data: TaskData) -> Tensor | None:
+    """--class-weights as a tensor (classes,), of mean 1 over the training examples where it is "balanced"."""
+    if text is None:
+        return None
+    if data.task.regression:
+        raise ValueError("--class-weights is for classes; this task is a regression")
+    counts = np.bincount([example.label for example in data.train], minlength=len(data.labels))
+    if text == "balanced":
+        if counts.min() == 0:
+            raise ValueError(f"--class-weights balanced: no training example has the label "
+                             f"{data.labels[int(counts.argmin())]!r}")
+        return torch.tensor(len(data.train) / (len(counts) * counts), dtype=torch.float32)
+    try:
+        weights = torch.tensor([float(part) for part in text.split(",")])
+    except ValueError:
+        raise ValueError(f"--class-weights {text!r} is neither balanced nor numbers such as 1,2.5") from None
+    if len(weights) != len(data.labels) or not (weights > 0).all() or not weights.isfinite().all():
+        raise ValueError(f"--class-weights {text}: {len(data.labels)} numbers above 0 are needed, for "
+                         f"{', '.join(data.labels)}")
+    return weights
+
+
+def fill_in(config: FinetuneConfig, data: TaskData, content: dict[str, Any] | None) -> FinetuneConfig:
     """Replace each `None` by what the task's row and the preset of the size say."""
     size = config.size if content is None else nearest_size(checkpoint.config_of(content))
     preset = SIZES[size]
     name = "random" if content is None else Path(config.init).resolve().parent.name
     pick = lambda mine, default: default if mine is None else mine
-    epochs = SMALL_SET_EPOCHS if len(data.train) < SMALL_SET else data.task.epochs
+    epochs = max(SMALL_SET_EPOCHS, data.task.epochs) if len(data.train) < SMALL_SET else data.task.epochs
     config = replace(
-        config, size=size, epochs=pick(config.epochs, float(epochs)),
+        config, task=data.task.name, size=size, epochs=pick(config.epochs, float(epochs)),
         max_len=pick(config.max_len, data.task.max_len), lr=pick(config.lr, preset.finetune_lr),
         layer_decay=pick(config.layer_decay, preset.layer_decay),
-        pooling=pick(config.pooling, preset.model["pooling"]), out=config.out or f"runs/{config.task}-{name}")
+        pooling=pick(config.pooling, preset.model["pooling"]), out=config.out or f"runs/{data.task.name}-{name}")
     for setting in ("epochs", "lr", "layer_decay", "batch_tokens"):
         if getattr(config, setting) <= 0:
             raise ValueError(f"--{setting.replace('_', '-')} must be above 0, not {getattr(config, setting)}")
@@ -160,15 +246,14 @@ def fill_in(config: FinetuneConfig, data: TaskData, content: dict | None) -> Fin
     return config
 
 
-def choose_model(config: FinetuneConfig, data: TaskData, content: dict | None
+def choose_model(config: FinetuneConfig, data: TaskData, content: dict[str, Any] | None
                  ) -> tuple[Tokenizer, ModelConfig]:
     """Tokenizer and shape: the checkpoint's, or for random weights those of the settings."""
     if content is not None:
         tokenizer, shape = checkpoint.tokenizer_of(content), checkpoint.config_of(content)
     else:
         if config.tokenizer and config.tokenizer.endswith(".pt"):
-            tokenizer = checkpoint.tokenizer_of(checkpoint.load(config.tokenizer,
-                                                                (*checkpoint.PRETRAINED, "classifier")))
+            tokenizer = checkpoint.tokenizer_of(checkpoint.load(config.tokenizer, ANY_KIND))
         elif config.tokenizer:
             tokenizer = load_tokenizer(config.tokenizer)
         else:
@@ -179,9 +264,22 @@ def choose_model(config: FinetuneConfig, data: TaskData, content: dict | None
     return tokenizer, replace(shape, dropout=config.dropout, attention_dropout=config.dropout, pooling=config.pooling)
 
 
-def encode_task(tokenizer: Tokenizer, examples: list[Example], config: FinetuneConfig) -> Encoded:
-    return encode_examples(tokenizer, [e.text_a for e in examples], [e.text_b for e in examples],
-                           [e.label for e in examples], config.max_len, config.truncate)
+def scale_of(data: TaskData) -> float:
+    """What the values of a regression are divided by for the model: the task's own, or the largest to learn from."""
+    if not data.task.regression:
+        return 1.0
+    return data.task.scale or max(abs(example.label) for example in data.train) or 1.0
+
+
+def encode_task(tokenizer: CachedTokenizer, examples: list[Example], config: FinetuneConfig, scale: float) -> Encoded:
+    """Examples in ids; the values of a regression are at most about 1."""
+    labels = [example.label / scale if isinstance(example.label, float) else example.label for example in examples]
+    return encode_examples(tokenizer, [e.text_a for e in examples], [e.text_b for e in examples], labels,
+                           config.max_len, config.truncate)
+
+
+def outputs_of(data: TaskData) -> int:
+    return 1 if data.task.regression else len(data.labels)
 
 
 def run_seed(seed: int, config: FinetuneConfig, prepared: Prepared, device: torch.device, precision: Precision,
@@ -206,10 +304,11 @@ def say_red(text: str) -> None:
 
 def train_once(seed: int, config: FinetuneConfig, prepared: Prepared, device: torch.device, precision: Precision,
                log: MetricsLog) -> Outcome:
-    """One run: the head alone for --freeze-epochs, then everything; the best epoch by the held-out part is scored on
-    the test set, once. The seed draws the head, the order and the dropout."""
+    """One run: the head alone for --freeze-epochs, then everything; the best epoch by the held-out part makes the
+    predictions on every set, once. The seed draws the head, the order and the dropout."""
+    data, train, dev = prepared.data, prepared.encoded["train"], prepared.encoded["dev"]
     torch.manual_seed(mix(seed, 0xF17E))
-    model = Classifier(prepared.shape, len(prepared.labels)).to(device)
+    model = Classifier(prepared.shape, outputs_of(data), prepared.class_weights).to(device)
     if prepared.content is not None:
         checkpoint.load_encoder(model, prepared.content)
     best: tuple[float, dict[str, Tensor], np.ndarray] | None = None
@@ -222,39 +321,40 @@ def train_once(seed: int, config: FinetuneConfig, prepared: Prepared, device: to
         optimizer = Adam(parameter_groups(model, config.weight_decay, config.layer_decay,
                                           prepared.shape.num_layers))
         scale = LossScale(precision, device)
-        total = max(1, round(epochs * len(epoch_plan(prepared.train, config, seed, 0))))
+        total = max(1, round(epochs * len(epoch_plan(train, config, seed, 0))))
         done = 0
         for epoch in range(math.ceil(epochs) + 1):
-            batches = epoch_plan(prepared.train, config, seed, epoch + 1000 * frozen)[:total - done]
+            batches = epoch_plan(train, config, seed, epoch + 1000 * frozen)[:total - done]
             if not batches:
                 break
             loss, count = 0.0, 0.0
             for rows in tqdm(batches, desc=f"seed {seed}, {'head ' if frozen else ''}epoch {epoch + 1}", leave=False,
                              disable=None):
-                batch = prepared.train.batch(rows, MULTIPLE, config.max_len).to(device)
+                batch = train.batch(rows, MULTIPLE, config.max_len).to(device)
                 lr = config.lr * lr_at(warmth(done, round(config.warmup * total)), done / total)
                 result = train_step(model, [batch], optimizer, lr, scale, precision, mix(seed, step))
-                loss, count = loss + result.sums["loss"], count + result.sums["examples"]
+                loss, count = loss + result.sums["loss"], count + result.sums["weight"]
                 done, step = done + 1, step + 1
             last_loss = float(loss / count)
-            probs = predict(model, prepared.dev, config, device, precision)
-            score = metrics.accuracy(prepared.dev.labels, probs.argmax(1))
+            outputs = predict(model, dev, config, device, precision) * prepared.scale
+            values, remarks = results.scores(data.task, data.dev, outputs)
+            score = values[data.task.metric]
             log.write(step, "valid", {"seed": seed, "epoch": epoch + 1, "frozen": frozen, "train_loss": last_loss,
-                                      "accuracy": score, "skipped_steps": int(scale.skipped)})
+                                      **values, "skipped_steps": int(scale.skipped)})
             tqdm.write(f"seed {seed}, {'head ' if frozen else ''}epoch {epoch + 1}: training loss {last_loss:.4f}, "
-                       f"held out {score:.2%}")
+                       f"held out {score:.2%}" + "".join(f" ({remark})" for remark in remarks))
             if frozen:
-                dev_head = max(score, dev_head or 0.0)
+                dev_head = score if dev_head is None else max(score, dev_head)
             if best is None or score > best[0]:
-                best = score, {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}, probs
+                best = score, {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}, outputs
     assert best is not None
     model.load_state_dict(best[1])
-    collapsed = is_collapsed(best[2], last_loss, prepared.train.labels)
-    test_probs = None if prepared.test is None else predict(model, prepared.test, config, device, precision)
-    test = None
-    if test_probs is not None and min(prepared.test.labels) >= 0:
-        test = metrics.accuracy(prepared.test.labels, test_probs.argmax(1))
-    return Outcome(seed, best[0], score, dev_head, test, best[2], test_probs, best[1], collapsed, False)
+    collapsed = is_collapsed(prepared, best[2], last_loss)
+    outputs = {"dev": best[2]}
+    for name in results.sets_of(data):
+        if name != "dev":
+            outputs[name] = predict(model, prepared.encoded[name], config, device, precision) * prepared.scale
+    return Outcome(seed, outputs, best[0], score, dev_head, best[1], collapsed)
 
 
 def epoch_plan(train: Encoded, config: FinetuneConfig, seed: int, epoch: int) -> list[np.ndarray]:
@@ -262,63 +362,65 @@ def epoch_plan(train: Encoded, config: FinetuneConfig, seed: int, epoch: int) ->
     return plan(train.lengths, config.batch_tokens, MULTIPLE, config.max_len, rng, most_rows=ROWS)
 
 
-def is_collapsed(probs: np.ndarray, loss: float, labels: list[int]) -> bool:
-    """Whether a model predicts one class only, of at least 20 held-out examples, or has a training loss that is no
-    better than the classes' entropy."""
-    shares = np.bincount(labels) / len(labels)
-    return (len(probs) >= 20 and len(set(probs.argmax(1))) == 1) or loss >= 0.999 * entropy_of(shares)
+def is_collapsed(prepared: Prepared, outputs: np.ndarray, loss: float) -> bool:
+    """Whether a model predicts one class only (a regression: one value), of at least 20 held-out examples, or has a
+    training loss that is no better than that of always answering with the classes' shares."""
+    data = prepared.data
+    if data.task.regression:
+        return len(outputs) >= 20 and float(np.ptp(outputs)) < 1e-3 * prepared.scale
+    shares = np.bincount([example.label for example in data.train], minlength=len(data.labels)).astype(float)
+    if prepared.class_weights is not None:
+        shares *= prepared.class_weights.numpy()
+    return (len(outputs) >= 20 and len(set(outputs.argmax(1))) == 1) or \
+        loss >= 0.999 * entropy_of(shares / shares.sum())
 
 
 @torch.no_grad()
 def predict(model: Classifier, examples: Encoded, config: FinetuneConfig, device: torch.device, precision: Precision
             ) -> np.ndarray:
-    """Probabilities, (n, labels) float32, in the order of the examples."""
+    """Probabilities, (n, classes) float32, in the order of the examples; of a regression its values, (n, 1). Where a
+    model has broken down and its outputs are no numbers, they are taken for knowing nothing: all classes alike, or 0."""
     model.eval()
-    probs = np.zeros((len(examples.ids), model.head.out.out_features), np.float32)
+    outputs = np.zeros((len(examples.ids), model.head.out.out_features), np.float32)
     for rows in plan(examples.lengths, max(EVALUATION_TOKENS, config.max_len), MULTIPLE, config.max_len, None):
         with precision.autocast():
             logits = model.logits(examples.batch(rows, MULTIPLE, config.max_len).to(device))
-        probs[rows] = torch.softmax(logits, -1).cpu().numpy()
-    return probs
+        outputs[rows] = (logits if model.regression else torch.softmax(logits, -1)).cpu().numpy()
+    return np.where(np.isfinite(outputs), outputs, np.float32(0.0 if model.regression else 1 / outputs.shape[1]))
 
 
-def write_predictions(path: Path, best: Outcome, data: TaskData) -> None:
-    """predictions.tsv of the best seed: held-out part and test set, gold label where known, probabilities."""
-    parts = [("dev", data.dev, best.dev_probs)]
-    if data.test:
-        parts.append(("test", data.test, best.test_probs))
-    lines = ["\t".join(["split", "index", "gold", "prediction", *(f"p({label})" for label in data.labels), "text"])]
-    for split, examples, probs in parts:
-        for i, (example, row) in enumerate(zip(examples, probs)):
-            gold = data.labels[example.label] if example.label >= 0 else ""
-            text = " ".join(" / ".join(t for t in (example.text_a, example.text_b) if t).split())
-            lines.append("\t".join([split, str(i), gold, data.labels[int(row.argmax())],
-                                    *(f"{p:.4f}" for p in row), text]))
-    checkpoint.write_atomically(path, ("\n".join(lines) + "\n").encode())
+def write_results(folder: RunFolder, config: FinetuneConfig, data: TaskData, outcomes: list[Outcome], best: Outcome,
+                  seconds: float) -> dict[str, Any]:
+    """The tables of predictions, the page, result.json last, and the last lines on the screen."""
+    result = results.summary(data, outcomes, best, seconds, to_dict(config))
+    write_atomically(folder.path / "predictions.tsv", results.predictions_tsv(data, best))
+    for name, examples in results.sets_of(data).items():
+        write_atomically(folder.path / f"{name}_predictions.tsv",
+                         results.every_seed_tsv(data, examples, name, outcomes))
+    if config.report:
+        rows = [row for row in results.table_of(data, best) if row["split"] == "dev"]
+        write_atomically(folder.path / "report.html", finetune_page(result, [
+            {"text": row["text"], "gold": row["gold"], "prediction": row["prediction"],
+             "p": _number(row.get(f"p({row['prediction']})")), "p_gold": _number(row.get(f"p({row['gold']})"))}
+            for row in rows]).encode())
+    folder.write_json("result.json", result)
 
-
-def write_result(folder: RunFolder, config: FinetuneConfig, data: TaskData, outcomes: list[Outcome], seconds: float
-                 ) -> None:
-    """result.json and the last lines on the screen."""
-    dev_mean, dev_sd = metrics.mean_sd([outcome.dev for outcome in outcomes])
-    tests = [outcome.test for outcome in outcomes if outcome.test is not None]
-    test_mean, test_sd = metrics.mean_sd(tests) if tests else (None, None)
-    folder.write_json("result.json", {
-        "task": config.task, "metric": data.task.metric,
-        "seeds": [{"seed": o.seed, "dev": o.dev, "test": o.test, "dev_last_epoch": o.dev_last,
-                   "dev_head_only": o.dev_head, "collapsed": o.collapsed, "retried": o.retried} for o in outcomes],
-        "dev_mean": dev_mean, "dev_sd": dev_sd, "test_mean": test_mean, "test_sd": test_sd,
-        "seconds": round(seconds, 1), "train_examples": len(data.train), "labels": list(data.labels),
-        "settings": to_dict(config)})
-    majority = Counter(example.label for example in data.dev).most_common(1)[0][1] / len(data.dev)
-    spread = f" ± {dev_sd:.2%} over {len(outcomes)} seeds" if len(outcomes) > 1 else ""
-    print(f"\n{config.task} {data.task.metric}, held out: {dev_mean:.2%}{spread} (majority class: {majority:.2%})")
-    if tests:
-        print(f"test: {test_mean:.2%}" + (f" ± {test_sd:.2%}" if len(tests) > 1 else ""))
-    print(f"{folder.path / 'result.json'}, predictions.tsv and ckpt.pt are written ({seconds / 60:.1f} minutes). Next:\n"
+    spread = f" ± {result['dev_sd']:.2%} over {len(outcomes)} seeds" if len(outcomes) > 1 else ""
+    majority = "" if data.task.regression else " (majority class: " + format(
+        Counter(example.label for example in data.dev).most_common(1)[0][1] / len(data.dev), ".2%") + ")"
+    print(f"\n{data.task.name} {data.task.metric}, held out: {result['dev_mean']:.2%}{spread}{majority}")
+    if result["test_mean"] is not None:
+        print(f"test: {result['test_mean']:.2%}" + (f" ± {result['test_sd']:.2%}" if len(outcomes) > 1 else ""))
+    print(f"{folder.path / 'result.json'}, predictions.tsv{', report.html' if config.report else ''} and ckpt.pt are "
+          f"written ({seconds / 60:.1f} minutes). Next:\n"
           f"  python scripts/predict.py --ckpt {folder.checkpoint} \"a text to judge\"")
     if any(outcome.collapsed for outcome in outcomes):
         say_red("at least one seed predicts a single class: do not read these scores as a model's.")
+    return result
+
+
+def _number(text: str | None) -> float | None:
+    return None if text is None else float(text)
 
 
 if __name__ == "__main__":

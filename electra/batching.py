@@ -21,7 +21,7 @@ class Batch(NamedTuple):
     input_ids: Tensor               # (B, T) int64
     token_type_ids: Tensor          # (B, T) int64, 0 or 1
     attention_mask: Tensor | None   # (B, T) bool, True for real tokens; None where there is no padding
-    labels: Tensor | None = None    # (B,) int64
+    labels: Tensor | None = None    # (B,) int64; float32 where they are values to regress on
 
     def to(self, device: torch.device) -> Batch:
         return Batch(*(None if t is None else t.to(device, non_blocking=True) for t in self))
@@ -127,15 +127,16 @@ def _to_batch(ids: np.ndarray, types: np.ndarray, lengths: np.ndarray, labels: n
                  None if labels is None else torch.from_numpy(labels))
 
 
-def collate(examples: list[list[int]], types: list[list[int]], labels: list[int] | None, multiple: int, longest: int,
-            pad: int = SPECIAL_IDS.pad) -> Batch:
+def collate(examples: list[list[int]], types: list[list[int]], labels: list[int] | list[float] | None, multiple: int,
+            longest: int, pad: int = SPECIAL_IDS.pad) -> Batch:
     """Pad examples of a task, special tokens included, to a common width."""
     lengths = np.array([len(example) for example in examples])
     ids = np.full((len(examples), _width(int(lengths.max()), multiple, longest)), pad, np.int64)
     type_ids = np.zeros_like(ids)
     for i, (example, kinds) in enumerate(zip(examples, types)):
         ids[i, :len(example)], type_ids[i, :len(example)] = example, kinds
-    return _to_batch(ids, type_ids, lengths, None if labels is None else np.array(labels, np.int64))
+    kind = np.float32 if labels and isinstance(labels[0], float) else np.int64
+    return _to_batch(ids, type_ids, lengths, None if labels is None else np.array(labels, kind))
 
 
 class SpanBatches:
@@ -179,7 +180,7 @@ class Encoded(NamedTuple):
 
     ids: list[list[int]]
     types: list[list[int]]
-    labels: list[int]
+    labels: list[int] | list[float]
     pad: int = SPECIAL_IDS.pad
 
     @property
@@ -215,7 +216,8 @@ def example_ids(a: list[int], b: list[int] | None, max_len: int, how: str, speci
     return [special.cls, *a, special.sep, *b, special.sep], [0] * (len(a) + 2) + [1] * (len(b) + 1)
 
 
-def encode_examples(tokenizer: object, texts_a: list[str], texts_b: list[str | None], labels: list[int], max_len: int,
+def encode_examples(tokenizer: object, texts_a: list[str], texts_b: list[str | None],
+                    labels: list[int] | list[float], max_len: int,
                     how: str) -> Encoded:
     """Tokenise examples. `texts_b` holds None for a single text."""
     ids_a = tokenizer.encode_batch(texts_a)

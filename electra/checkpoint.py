@@ -8,7 +8,8 @@ any program that reads checkpoints of torch reads it, and one changed or missing
     model             weights by name
     model_config      of `config.ModelConfig`
     tokenizer         the model file's bytes, uint8
-    labels            label words of a classifier
+    labels            label words of a classifier; none for a regression
+    pairs, scale      whether a classifier reads two texts; the unit of a regression's values, None for classes
     settings          of the run, of `config.PretrainConfig` or `config.FinetuneConfig`
     training          what exact resume needs: step, optimizer, loss scale, place in the data; absent in a classifier
 
@@ -42,12 +43,12 @@ _COMMENT = struct.pack("<H", _COMMENT_LENGTH) + b"sha256:"   # its length comes 
 
 
 def pack(model: nn.Module, tokenizer: Tokenizer, settings: object, training: dict[str, Any] | None = None,
-         labels: tuple[str, ...] = ()) -> dict[str, Any]:
+         labels: tuple[str, ...] = (), pairs: bool = False, scale: float | None = None) -> dict[str, Any]:
     """The dictionary that `save` writes."""
     content = {
         "format": FORMAT, "kind": model.kind, "model": model.state_dict(), "model_config": to_dict(model.config),
         "tokenizer": torch.from_numpy(np.frombuffer(tokenizer.to_bytes(), np.uint8).copy()),
-        "labels": list(labels), "settings": to_dict(settings)}
+        "labels": list(labels), "pairs": pairs, "scale": scale, "settings": to_dict(settings)}
     return content if training is None else {**content, "training": training}
 
 
@@ -129,8 +130,8 @@ def config_of(content: dict[str, Any]) -> ModelConfig:
 
 
 def load_encoder(model: nn.Module, content: dict[str, Any]) -> None:
-    """Copy embeddings and encoder of a pre-trained checkpoint into `model`, every one of their tensors."""
-    prefix = "discriminator." if content["kind"] == "electra" else "mlm.encoder."
+    """Copy embeddings and encoder of a checkpoint of any kind into `model`, every one of their tensors."""
+    prefix = {"electra": "discriminator.", "mlm": "mlm.encoder.", "classifier": "encoder."}[content["kind"]]
     embeddings, encoder = model.encoder_state()
     pick = lambda start: {name.removeprefix(start): value for name, value in content["model"].items()
                           if name.startswith(start)}

@@ -204,11 +204,21 @@ class PretrainConfig:
 class FinetuneConfig:
     """Settings of finetune.py. `None` means: from the task's row or the preset of the checkpoint's size."""
 
-    task: str = option("sst2", "task", "what to learn", ("sst2", "imdb", "csv"))
-    data: str | None = option(None, "task", "folder or file of the task (default: data/SST-2, data/aclImdb)")
+    task: str = option("sst2", "task", "what to learn; glue: all of GLUE whose data are there, with one table", (
+        "cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli", "imdb", "csv", "glue"))
+    data: str | None = option(None, "task", "folder or file of the task (default: data/SST-2, data/aclImdb, "
+                              "data/glue/CoLA, …; glue: data/glue)")
+    task_file: str | None = option(None, "task", "a task of your own, described in a .toml or .json file")
     text_columns: tuple[str, ...] = option(("text",), "task", "csv: one or two columns of text")
     label_column: str = option("label", "task", "csv: the column of labels")
-    train_examples: int | None = option(None, "task", "learn from this many examples only, drawn by the seed")
+    skip_bad: bool = option(False, "task", "leave out lines that cannot be read, and count them")
+    train_examples: int | None = option(None, "task", "learn from this many examples only, the same for every seed")
+    class_weights: str | None = option(None, "task", "balanced, or a number a class, e.g. 1,2.5: what an example counts "
+                                       "for in the loss (default: all the same)")
+    intermediate: str | None = option(None, "task", "glue: let mrpc, rte and stsb start from the model of this task",
+                                      ("mnli",))
+    submission: bool = option(False, "task", "glue: write the files that its server takes, and zip them")
+    references: bool = option(False, "task", "glue: put published scores into the table")
 
     init: str = option("none", "model", "pre-trained checkpoint, or none: random weights, the control")
     size: str = option("tiny", "model", "shape, with --init none", tuple(SIZES))
@@ -235,7 +245,9 @@ class FinetuneConfig:
 
     device: str = option("auto", "machine", "auto, cpu, cuda, cuda:1, mps")
     amp: str = option("auto", "machine", "mixed precision; auto: bf16 where the device has it", AMP_CHOICES)
+    cache: str = option("data/cache", "machine", "folder of tokenised texts, shared by runs")
     out: str | None = option(None, "run", "run folder (default: runs/<task>-<checkpoint>)")
+    report: bool = option(False, "run", "draw report.html: scores, errors, calibration")
     force: bool = option(False, "run", "replace what an earlier run left in --out")
 
 

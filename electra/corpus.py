@@ -17,12 +17,14 @@ import bz2
 import glob
 import gzip
 import hashlib
+import io
 import json
 import lzma
 import multiprocessing
 import os
 import re
 import shutil
+import zipfile
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -295,6 +297,36 @@ def corpus_tokenizer(patterns: tuple[str, ...], vocab_size: int, cased: bool, er
     tokenizer = train_tokenizer((line for part in ([first], lines) for line in part), vocab_size, cased)
     write_atomically(path, tokenizer.to_bytes())
     return tokenizer
+
+
+class CachedTokenizer:
+    """A tokenizer that keeps the ids of long lists of texts on disk, for the next run with the same texts."""
+
+    def __init__(self, tokenizer: Tokenizer, cache: str | Path) -> None:
+        self.tokenizer, self.cache, self.special = tokenizer, Path(cache), tokenizer.special
+
+    def encode_batch(self, texts: list[str]) -> list[list[int]]:
+        """As the tokenizer's own."""
+        if sum(map(len, texts)) < SMALL_BYTES:
+            return self.tokenizer.encode_batch(texts)
+        digest = hashlib.sha256(self.tokenizer.fingerprint.encode())
+        for text in texts:
+            data = text.encode()
+            digest.update(len(data).to_bytes(8, "little") + data)
+        path = self.cache / f"texts-{digest.hexdigest()[:32]}.npz"
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                tokens, ends = stored["tokens"], stored["ends"]
+            return [part.tolist() for part in np.split(tokens, ends[:-1])]
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):   # not there, or damaged
+            pass
+        ids = self.tokenizer.encode_batch(texts)
+        ends = np.cumsum([len(one) for one in ids])
+        flat = np.fromiter((token for one in ids for token in one), token_dtype(self.tokenizer.vocab_size), ends[-1])
+        stored = io.BytesIO()
+        np.savez(stored, tokens=flat, ends=ends)
+        write_atomically(path, stored.getvalue())
+        return ids
 
 
 def write_atomically(path: Path, data: bytes) -> None:

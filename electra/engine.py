@@ -144,7 +144,6 @@ def add_up(total: dict[str, Tensor], more: dict[str, Tensor]) -> None:
 
 # figure: (sum, count)
 RATIOS = {
-    "loss": ("loss", "examples"), "accuracy": ("correct", "examples"),
     "mlm_loss": ("mlm_loss", "masked"), "mlm_acc": ("mlm_correct", "masked"),
     "sampled_acc": ("sampled_correct", "masked"),
     "rtd_loss": ("rtd_loss", "tokens"), "rtd_acc": ("rtd_correct", "tokens"),

@@ -1,104 +1,260 @@
-"""The table of fine-tuning tasks and their readers: files on disk -> lists of `Example`.
+"""The table of fine-tuning tasks, and their readers: files on disk -> lists of `Example`.
 
-A reader loses nothing in silence: a line that is not what its task expects stops it with the file and the line.
+The nine tasks of GLUE (Wang et al., ICLR 2019) in its own layout, IMDb, tables of one's own. A reader loses nothing in
+silence: a line that is not what its task expects stops it with the file and the line, or is counted.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import json
+import math
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 
-NO_LABEL = -1
+from electra.tables import ENDINGS, listed, read_table, read_text
 
-# One field of a CSV may hold a long document; the csv module's own limit is 131,072 characters.
-MAX_FIELD_CHARS = 1 << 26
+NO_LABEL = -1   # of a class; a score that is not known is math.nan
+
+CLASS_METRICS = ("accuracy", "f1", "macro_f1", "matthews")
+SCORE_METRICS = ("spearman", "pearson")
 
 _BREAK = re.compile(r"\s*(?:<\s*/?\s*br\b[^<>]*>\s*)+", re.IGNORECASE)
 _REVIEW_NAME = re.compile(r"(\d+)_(\d+)\.txt")
-_EXTENSIONS = (".csv", ".tsv", ".jsonl")
 
 
 class Example(NamedTuple):
-    """One text, or a pair of texts, and the index of its label (`NO_LABEL` where it has none)."""
+    """One text, or a pair of texts, with the index of its label or, in a regression, its score in the task's unit."""
 
     text_a: str
     text_b: str | None
-    label: int
+    label: int | float   # `NO_LABEL` or math.nan where it has none
 
 
 @dataclass(frozen=True)
 class Task:
-    """A row of the table. `max_len` is in tokens, special tokens included; no `labels`: taken from the data."""
+    """A row of the table: what a task is, how it is trained and scored, and what its files look like."""
 
     name: str
-    labels: tuple[str, ...]
-    metric: str
-    max_len: int
-    epochs: int
+    labels: tuple[str, ...] = ()        # for people; none: a regression, or taken from the data
+    words: tuple[str, ...] = ()         # the same labels in files and in a GLUE submission
+    metric: str = "accuracy"            # the one that chooses the best epoch
+    also: tuple[str, ...] = ()          # further ones
+    max_len: int = 128                  # tokens, special ones included
+    epochs: int = 3
+    regression: bool = False
+    scale: float | None = None          # of a regression: the model learns score / scale
+    both_orders: bool = False           # train on `with_both_orders`
+    folder: str = ""                    # the usual name of its folder
+    text: tuple[str, ...] = ("text",)   # the column of the text, or those of the pair
+    label: str = "label"                # the column of the label
+    header: bool | tuple[str, ...] = True   # as in `read_table`
 
 
 class TaskData(NamedTuple):
-    """A task's examples. `labels[i]` is the word for label i; `test` is None where there is no test set."""
+    """A task's examples; `labels[i]` is the word for label i. What `more` holds has the layout of dev or of test."""
 
     task: Task
     labels: tuple[str, ...]
     train: list[Example]
     dev: list[Example]
-    test: list[Example] | None
+    test: list[Example] | None                              # None where there is no test set
+    more: Mapping[str, list[Example]] = MappingProxyType({})   # further sets by name
+    skipped: int = 0                                        # lines that were left out, in all files
 
 
-TASKS = {
-    "sst2": Task("sst2", ("negative", "positive"), metric="accuracy", max_len=128, epochs=3),
-    "imdb": Task("imdb", ("negative", "positive"), metric="accuracy", max_len=512, epochs=3),
-    "csv": Task("csv", (), metric="accuracy", max_len=128, epochs=3),
-}
+_PAIR = ("sentence1", "sentence2")
+_ENTAILMENT = ("entailment", "not_entailment")
+# Metrics and epochs as in the ELECTRA paper (Clark et al., ICLR 2020, section 3.1 and appendix B).
+TASKS = {task.name: task for task in (
+    Task("cola", ("unacceptable", "acceptable"), ("0", "1"), metric="matthews", folder="CoLA", text=("sentence",),
+         header=("source", "label", "mark", "sentence")),   # its test set has a header, of `index` and `sentence`
+    Task("sst2", ("negative", "positive"), ("0", "1"), folder="SST-2", text=("sentence",)),
+    Task("mrpc", ("different", "equivalent"), ("0", "1"), also=("f1",), both_orders=True, folder="MRPC",
+         text=("#1 String", "#2 String"), label="Quality"),
+    Task("stsb", metric="spearman", also=("pearson",), epochs=10, regression=True, scale=5.0, both_orders=True,
+         folder="STS-B", text=_PAIR, label="score"),
+    Task("qqp", ("different", "duplicate"), ("0", "1"), also=("f1",), folder="QQP", text=("question1", "question2"),
+         label="is_duplicate"),
+    Task("mnli", *2 * (("entailment", "neutral", "contradiction"),), folder="MNLI", text=_PAIR, label="gold_label"),
+    Task("qnli", _ENTAILMENT, _ENTAILMENT, folder="QNLI", text=("question", "sentence")),
+    Task("rte", _ENTAILMENT, _ENTAILMENT, epochs=10, folder="RTE", text=_PAIR),
+    Task("wnli", ("not_entailment", "entailment"), ("0", "1"), folder="WNLI", text=_PAIR),
+    Task("imdb", ("negative", "positive"), ("0", "1"), max_len=512, folder="aclImdb"),
+    Task("csv"),
+)}
+GLUE = ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli")
+
+
+def default_folder(name: str) -> str:
+    """Where scripts/download.py puts a task's data, seen from the working folder; of several, the first that exists.
+
+    ValueError for a name that is not in `TASKS`, and for csv, whose files are the user's.
+    """
+    folder = _named(name).folder
+    if not folder:
+        raise ValueError(f"task {name} has no folder of its own; name its file or folder")
+    places = [f"data/glue/{folder}"] if name in GLUE else [f"data/{folder}"]
+    if name == "sst2":
+        places.insert(0, f"data/{folder}")
+    return next((place for place in places if Path(place).is_dir()), places[0])
 
 
 def load_task(name: str, folder: str | Path, *, text_columns: Sequence[str] = ("text",), label_column: str = "label",
-              seed: int = 0, dev_file: str | Path | None = None, test_file: str | Path | None = None) -> TaskData:
-    """Read a task of `TASKS` from its folder (csv: or from one file).
+              seed: int = 0, dev_file: str | Path | None = None, test_file: str | Path | None = None,
+              skip_bad: bool = False) -> TaskData:
+    """Read a task of `TASKS` from its folder, or the folder that holds it (csv: or from one file).
 
     `seed` draws the held-out tenth where a task has no dev set. It is not the seed of the training, so that runs with
     different training seeds are scored on the same examples. `text_columns`, `label_column`, `dev_file` and
-    `test_file` are for csv alone. ValueError for an unknown task, settings that the task does not read, and files
-    that are missing or not what the task expects.
+    `test_file` are for csv alone. `skip_bad` leaves out lines that are not what the task expects, and counts them.
+    ValueError for an unknown task, settings that the task does not read, and files that are missing or not what the
+    task expects.
     """
-    if name not in TASKS:
-        raise ValueError(f"unknown task {name!r}: choose one of {', '.join(TASKS)}")
-    root, columns = Path(folder), tuple(text_columns)
+    task, root, columns = _named(name), Path(folder), tuple(text_columns)
     if not root.exists():
-        raise ValueError(f"{root}: no such file or folder; scripts/download.py fetches the data of sst2 and imdb")
+        fetched = name if name in ("sst2", "imdb") else "glue"
+        raise ValueError(f"{root}: no such file or folder"
+                         + (f"; python scripts/download.py {fetched} fetches it" if task.folder else ""))
     if name == "csv":
-        return _load_csv(root, columns, label_column, seed, dev_file, test_file)
+        return _load_csv(replace(task, text=columns, label=label_column), root, seed, dev_file, test_file, skip_bad)
     if (columns, label_column, dev_file, test_file) != (("text",), "label", None, None):
         raise ValueError(f"task {name} has files and columns of its own: leave out the settings of task csv")
     if not root.is_dir():
         raise ValueError(f"{root}: task {name} needs a folder, not a file")
-    return _load_sst2(root) if name == "sst2" else _load_imdb(root, seed)
+    inner = root / task.folder
+    root = inner if inner.is_dir() else root
+    return _load_glue(task, root, skip_bad) if name in GLUE else _load_imdb(root, seed, skip_bad)
 
 
-# ---------------------------------------------------------------- SST-2
+def with_both_orders(pairs: list[Example]) -> list[Example]:
+    """Each pair as it is, then each the other way round: twice as many. For tasks whose label knows no order."""
+    assert all(pair.text_b is not None for pair in pairs)
+    return pairs + [Example(pair.text_b, pair.text_a, pair.label) for pair in pairs]
 
-def _load_sst2(root: Path) -> TaskData:
-    """GLUE's layout: train.tsv, dev.tsv (`sentence`, `label`) and perhaps test.tsv (`index`, `sentence`)."""
-    task = TASKS["sst2"]
 
-    def read(file_name: str) -> list[Example]:
-        rows = _read_rows(root / file_name, ("sentence",), "label", label_optional=file_name == "test.tsv")
-        # GLUE's train and dev sentences end in a space, its test sentences do not.
-        return [e._replace(text_a=e.text_a.rstrip(" ")) for e in _examples(rows, ("0", "1"))]
+def _named(name: str) -> Task:
+    if name not in TASKS:
+        raise ValueError(f"unknown task {name!r}: choose one of {', '.join(TASKS)}")
+    return TASKS[name]
 
-    test = read("test.tsv") if (root / "test.tsv").exists() else None
-    return TaskData(task, task.labels, read("train.tsv"), read("dev.tsv"), test)
+
+# ---------------------------------------------------------------- lines to examples
+
+def _read_examples(path: Path, task: Task, *, label_optional: bool = False, skip_bad: bool = False
+                   ) -> tuple[list[Example], int]:
+    """(the examples of a table, how many lines were left out); see `read_table`.
+
+    With `label_optional` a file without the column of labels is read, too.
+    """
+    return read_table(path, (*task.text, task.label), _example_maker(task), header=task.header,
+                      optional=task.label if label_optional else None, skip_bad=skip_bad)
+
+
+def _example_maker(task: Task) -> Callable[..., Example]:
+    """What makes an example of one text or two and a label, which is None where the file has no labels."""
+    # Sentences of SST-2's train and dev sets end in a space, those of its test set do not; some of MNLI begin or end
+    # in one.
+    clean = clean_review if task.name == "imdb" else _without_spaces if task.name in GLUE else str
+
+    def make(*values: str | None) -> Example:
+        *texts, word = values
+        texts = [clean(text) for text in texts]
+        return Example(texts[0], texts[1] if len(texts) == 2 else None, _label(task, word))
+
+    return make
+
+
+def _without_spaces(text: str) -> str:
+    return text.strip(" ")
+
+
+def _label(task: Task, word: str | None) -> int | float:
+    """What a file says -> index or score. ValueError for an empty or unknown label, or a score that is none."""
+    if word is None:
+        return math.nan if task.regression else NO_LABEL
+    word = _label_word(word)
+    if not task.regression:
+        if word not in task.words:
+            raise ValueError(f"label {word!r} is not one of {listed(task.words)}")
+        return task.words.index(word)
+    try:
+        score = float(word)
+    except ValueError:
+        score = math.nan
+    if not math.isfinite(score):
+        raise ValueError(f"score {word!r} is not a number")
+    if task.scale is not None and not 0 <= score <= task.scale:
+        raise ValueError(f"score {word} is not from 0 to {task.scale:g}")
+    return score
+
+
+def _label_word(word: str) -> str:
+    """A label without the white space around it. ValueError where nothing is left."""
+    word = word.strip()
+    if not word:
+        raise ValueError("the label is empty")
+    return word
+
+
+# ---------------------------------------------------------------- GLUE
+
+def _load_glue(task: Task, root: Path, skip_bad: bool) -> TaskData:
+    """A folder of GLUE; its train and dev sets must be there, others may be."""
+    if task.name == "mrpc" and not (root / "train.tsv").exists():
+        return _load_mrpc_of_its_authors(task, root, skip_bad)
+    sets, skipped = {}, 0
+    for part, path in _glue_files(task, root).items():
+        unlabelled = part.startswith("test") or part == "ax"
+        if path.is_file() or part in ("train", "dev"):
+            sets[part], bad = _read_examples(path, replace(task, header=True) if unlabelled else task,
+                                             label_optional=unlabelled, skip_bad=skip_bad)
+            skipped += bad
+    return TaskData(task, task.labels, sets.pop("train"), sets.pop("dev"), sets.pop("test", None), sets, skipped)
+
+
+def _glue_files(task: Task, root: Path) -> dict[str, Path]:
+    """Name of each set -> its file, whether it is there or not."""
+    if task.name != "mnli":
+        return {part: root / f"{part}.tsv" for part in ("train", "dev", "test")}
+    # The diagnostic set has a folder of its own beside MNLI's, and is answered by MNLI's model.
+    diagnostics = [root.absolute().parent / "AX" / name for name in ("diagnostic.tsv", "AX.tsv")]
+    return {"train": root / "train.tsv", "dev": root / "dev_matched.tsv", "test": root / "test_matched.tsv",
+            "dev_mismatched": root / "dev_mismatched.tsv", "test_mismatched": root / "test_mismatched.tsv",
+            "ax": next((path for path in diagnostics if path.is_file()), diagnostics[0])}
+
+
+def _load_mrpc_of_its_authors(task: Task, root: Path, skip_bad: bool) -> TaskData:
+    """GLUE's MRPC from msr_paraphrase_train.txt, msr_paraphrase_test.txt and GLUE's list of the dev set's ids.
+
+    The labels in the authors' test file are left aside: GLUE's test set has none.
+    """
+    source = root / "msr_paraphrase_train.txt"
+    if not source.is_file():
+        raise ValueError(f"{root / 'train.tsv'}: no such file, and no {source.name} to make it from")
+    lists = [root / "dev_ids.tsv", root / "mrpc_dev_ids.tsv"]
+    ids, make = ("#1 ID", "#2 ID"), _example_maker(task)
+    listed_ids, bad_ids = read_table(next((path for path in lists if path.is_file()), lists[0]), ids,
+                                     lambda one, two: (one, two), header=ids, skip_bad=skip_bad)
+    labelled, bad = read_table(source, (*ids, *task.text, task.label),
+                               lambda one, two, *rest: ((one, two), make(*rest)), kind=".tsv", skip_bad=skip_bad)
+    in_dev = set(listed_ids)
+    unknown = in_dev - {pair for pair, _ in labelled}
+    if unknown and not skip_bad:   # else its line may be one of those left out
+        raise ValueError(f"{source}: no sentences {' and '.join(min(unknown))}, a pair that is listed for the dev set")
+    test, bad_test, test_source = None, 0, root / "msr_paraphrase_test.txt"
+    if test_source.is_file():
+        test, bad_test = read_table(test_source, task.text, lambda one, two: make(one, two, None), kind=".tsv",
+                                    skip_bad=skip_bad)
+    return TaskData(task, task.labels, [example for pair, example in labelled if pair not in in_dev],
+                    [example for pair, example in labelled if pair in in_dev], test, skipped=bad_ids + bad + bad_test)
 
 
 # ---------------------------------------------------------------- IMDb
@@ -135,7 +291,7 @@ def read_reviews(folder: Path) -> list[str]:
         numbered.append((int(match[1]), int(match[2]), name))
     if not numbered:
         raise ValueError(f"{folder}: holds no review; unpack the whole archive (scripts/download.py imdb)")
-    return [_read_text(folder / name) for _, _, name in sorted(numbered)]
+    return [read_text(folder / name) for _, _, name in sorted(numbered)]
 
 
 def read_imdb_split(root: Path, split: str) -> list[Example]:
@@ -145,24 +301,23 @@ def read_imdb_split(root: Path, split: str) -> list[Example]:
             for text in read_reviews(root / split / word)]
 
 
-def _load_imdb(folder: Path, seed: int) -> TaskData:
+def _load_imdb(folder: Path, seed: int, skip_bad: bool) -> TaskData:
     """Reviews as train.csv and test.csv (scripts/prepare_imdb.py), or in aclImdb's own folders.
 
     aclImdb has no dev set: a tenth of train is held out. That tenth shares films with the rest of train, which test
     does not, so its accuracy may be somewhat kinder than the test's.
     """
-    task = TASKS["imdb"]
+    task, skipped = TASKS["imdb"], 0
     tables = [folder / "train.csv", folder / "test.csv"]
     if any(path.exists() for path in tables):
-        rows = [_read_rows(path, ("text",), "label") for path in tables]
-        train, test = (_examples(r, ("0", "1")) for r in rows)
-        train, test = ([e._replace(text_a=clean_review(e.text_a)) for e in split] for split in (train, test))
+        (train, bad_train), (test, bad_test) = (_read_examples(path, task, skip_bad=skip_bad) for path in tables)
+        skipped = bad_train + bad_test
     else:
         root = find_imdb(folder)
         _require_imdb_folders(root)
         train, test = read_imdb_split(root, "train"), read_imdb_split(root, "test")
     train, dev = _hold_out(train, seed, folder)
-    return TaskData(task, task.labels, train, dev, test)
+    return TaskData(task, task.labels, train, dev, test, skipped=skipped)
 
 
 def _require_imdb_folders(root: Path) -> None:
@@ -174,15 +329,12 @@ def _require_imdb_folders(root: Path) -> None:
                          "test.csv from scripts/prepare_imdb.py")
 
 
-# ---------------------------------------------------------------- CSV, TSV, JSON lines
+# ---------------------------------------------------------------- tables of one's own
 
-def _load_csv(root: Path, text_columns: tuple[str, ...], label_column: str, seed: int,
-              dev_file: str | Path | None, test_file: str | Path | None) -> TaskData:
+def _load_csv(task: Task, root: Path, seed: int, dev_file: str | Path | None, test_file: str | Path | None,
+              skip_bad: bool) -> TaskData:
     """One file, or a folder with train.*, dev.* (or valid.*) and perhaps test.*; explicit files come first."""
-    if len(text_columns) not in (1, 2) or len(set(text_columns)) != len(text_columns):
-        raise ValueError(f"text columns {text_columns}: name one column, or two different ones")
-    if label_column in text_columns:
-        raise ValueError(f"column {label_column!r} cannot be both text and label")
+    _check_columns(task)
     train_path, dev_path, test_path = root, None, None
     if root.is_dir():
         train_path = _find_table(root, ("train",))
@@ -191,177 +343,159 @@ def _load_csv(root: Path, text_columns: tuple[str, ...], label_column: str, seed
     test_path = Path(test_file) if test_file else test_path
     if train_path is None or (root.is_dir() and dev_path is None):
         missing = "train" if train_path is None else "dev (or valid)"
-        raise ValueError(f"{root}: no {missing} file with one of the endings {', '.join(_EXTENSIONS)}")
+        raise ValueError(f"{root}: no {missing} file with one of the endings {', '.join(ENDINGS)}")
+    return _load_tables(task, train_path, dev_path, test_path, seed, skip_bad)
 
-    rows = _read_rows(train_path, text_columns, label_column)
-    labels = _sorted_labels(rows)
-    if len(labels) < 2:
-        raise ValueError(f"{train_path}: every label is {labels[0]!r}; a classifier needs at least two")
-    train = _examples(rows, labels)
+
+def _load_tables(task: Task, train_path: Path, dev_path: Path | None, test_path: Path | None, seed: int,
+                 skip_bad: bool) -> TaskData:
+    """A task's tables. Without a dev set a tenth of train is held out.
+
+    From all of train come the labels, where the task states none, and the scale of a regression: its largest score,
+    the sign aside.
+    """
+    if not task.words and not task.regression:
+        words = _labels_in(train_path, task, skip_bad)
+        task = replace(task, labels=words, words=words)
+    examples, skipped = _read_examples(train_path, task, skip_bad=skip_bad)
     if dev_path is None:
-        train, dev = _hold_out(train, seed, train_path)
+        train, dev = _hold_out(examples, seed, train_path)
     else:
-        dev = _examples(_read_rows(dev_path, text_columns, label_column), labels)
+        train = examples
+        dev, bad = _read_examples(dev_path, task, skip_bad=skip_bad)
+        skipped += bad
     test = None
     if test_path is not None:
-        test = _examples(_read_rows(test_path, text_columns, label_column, label_optional=True), labels)
-    return TaskData(TASKS["csv"], labels, train, dev, test)
+        test, bad = _read_examples(test_path, task, label_optional=True, skip_bad=skip_bad)
+        skipped += bad
+    if task.regression:
+        task = replace(task, scale=max(abs(example.label) for example in examples) or 1.0)
+    return TaskData(task, task.labels, train, dev, test, skipped=skipped)
+
+
+def _labels_in(path: Path, task: Task, skip_bad: bool) -> tuple[str, ...]:
+    """The distinct labels of a file, at least two: sorted as numbers if all are whole numbers, else as strings."""
+    words, _ = read_table(path, (*task.text, task.label), lambda *values: _label_word(values[-1]), header=task.header,
+                          skip_bad=skip_bad)
+    distinct = sorted(set(words))
+    if len(distinct) < 2:
+        raise ValueError(f"{path}: every label is {distinct[0]!r}; a classifier needs at least two")
+    if all(re.fullmatch(r"-?[0-9]+", word) for word in distinct):
+        distinct.sort(key=int)
+    return tuple(distinct)
+
+
+def _check_columns(task: Task) -> None:
+    if len(task.text) not in (1, 2) or len(set(task.text)) != len(task.text):
+        raise ValueError(f"text columns {task.text}: name one column, or two different ones")
+    if task.label in task.text:
+        raise ValueError(f"column {task.label!r} cannot be both text and label")
 
 
 def _find_table(folder: Path, stems: tuple[str, ...]) -> Path | None:
     """The one file of these names with a known ending. ValueError where there are several: which is meant?"""
-    found = [path for stem in stems for end in _EXTENSIONS if (path := folder / f"{stem}{end}").is_file()]
+    found = [path for stem in stems for end in ENDINGS if (path := folder / f"{stem}{end}").is_file()]
     if len(found) > 1:
         raise ValueError(f"{folder}: holds {' and '.join(p.name for p in found)}; keep one of them")
     return found[0] if found else None
 
 
-def _sorted_labels(rows: list[_Row]) -> tuple[str, ...]:
-    """The distinct labels of rows; in the order of numbers where all are whole numbers, else of strings."""
-    distinct = sorted({row.label for row in rows if row.label is not None})
-    if all(re.fullmatch(r"-?[0-9]+", label) for label in distinct):
-        distinct.sort(key=int)
-    return tuple(distinct)
+# ---------------------------------------------------------------- a task described in a file
+
+_KEYS = {"name": str, "train": str, "dev": str, "test": str, "text": list, "label": str, "labels": list,
+         "regression": bool, "metric": str, "max_len": int, "epochs": int, "header": bool}
+_NEEDED = ("name", "train", "text", "label")
+_TYPE_NAMES = {str: "a string", list: "a list of strings", bool: "true or false", int: "a whole number"}
 
 
-# ---------------------------------------------------------------- rows of any table
+def load_task_file(path: str | Path, skip_bad: bool = False, *, seed: int = 0) -> TaskData:
+    """Read the task that a .toml or .json file describes; data/README.md shows one. Its paths start at its folder.
 
-class _Row(NamedTuple):
-    """A record before its label is looked up, with the place it came from for messages."""
-
-    place: str              # "file:line"
-    texts: tuple[str, ...]  # one or two
-    label: str | None       # None: the file has no labels
-
-
-def _examples(rows: list[_Row], labels: tuple[str, ...]) -> list[Example]:
-    """Rows -> examples. ValueError for a label that is not among `labels`."""
-    index: dict[str | None, int] = {label: i for i, label in enumerate(labels)}
-    index[None] = NO_LABEL
-    for row in rows:
-        if row.label not in index:
-            raise ValueError(f"{row.place}: label {row.label!r} is not one of {_listed(labels)}")
-    return [Example(row.texts[0], row.texts[1] if len(row.texts) == 2 else None, index[row.label]) for row in rows]
-
-
-def _read_rows(path: Path, text_columns: tuple[str, ...], label_column: str,
-               label_optional: bool = False) -> list[_Row]:
-    """All records of a .csv, .tsv or .jsonl file, at least one. Labels lose the white space around them.
-
-    With `label_optional` a file without the label column is read with label None throughout. ValueError for a missing
-    file or column, a malformed or blank line, and an empty label.
+    Where it names no dev set, a tenth of train is held out, drawn by `seed`. ValueError names the file, and the key
+    that is unknown, missing or not what it must be; for the tables, see `load_task`.
     """
+    path = Path(path)
+    settings = _read_settings(path)
+    try:
+        task = _task_of(settings)
+    except ValueError as problem:
+        raise ValueError(f"{path}: {problem}") from None
+    train, dev, test = (path.parent / settings[key] if key in settings else None for key in ("train", "dev", "test"))
+    data = _load_tables(task, train, dev, test, seed, skip_bad)
+    if task.metric == "f1" and len(data.labels) != 2:
+        raise ValueError(f"{path}: metric: f1 is for two labels, and there are {len(data.labels)}; take macro_f1")
+    return data
+
+
+def _read_settings(path: Path) -> dict[str, object]:
+    """The keys and values of a .toml or .json file."""
+    if path.suffix not in (".toml", ".json"):
+        raise ValueError(f"{path}: the name of a task file must end in .toml or .json")
     if not path.is_file():
         raise ValueError(f"{path}: no such file")
-    readers = {".csv": _csv_records, ".tsv": _tsv_records, ".jsonl": _jsonl_records}
-    if path.suffix not in readers:
-        raise ValueError(f"{path}: the name must end in one of {', '.join(_EXTENSIONS)}")
-    rows = []
-    has_labels = True
-    for line, record in readers[path.suffix](path):
-        place = f"{path}:{line}"
-        if not rows:
-            has_labels = label_column in record or not label_optional
-        elif not has_labels and label_column in record:
-            raise ValueError(f"{place}: has a {label_column!r}, the lines before have none; give it to all or none")
-        wanted = (*text_columns, label_column) if has_labels else text_columns
-        missing = [column for column in wanted if column not in record]
-        if missing:
-            raise ValueError(f"{place}: no column {_listed(missing)}; the columns are {_listed(record)}")
-        odd = [column for column in wanted if not isinstance(record[column], str)]
-        if odd:
-            raise ValueError(f"{place}: {odd[0]!r} is {record[odd[0]]!r}; expected a string")
-        label = record[label_column].strip() if has_labels else None
-        if label == "":
-            raise ValueError(f"{place}: the label is empty")
-        rows.append(_Row(place, tuple(record[column] for column in text_columns), label))
-    if not rows:
-        raise ValueError(f"{path}: no examples in it")
-    return rows
-
-
-def _tsv_records(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """(line number, record) of a tab-separated file without quoting, as GLUE's are: a `"` is a character."""
-    # Only \n ends a line: str.splitlines would also break at U+0085 and U+2028, which occur inside texts.
-    lines = _read_text(path).removesuffix("\n").split("\n")
-    header = _checked_header(path, lines[0].removesuffix("\r").split("\t"))
-    for number, line in enumerate(lines[1:], start=2):
-        yield number, _record(f"{path}:{number}", header, line.removesuffix("\r").split("\t"))
-
-
-def _csv_records(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """(number of the record's first line, record) of a comma-separated file with the usual quoting."""
-    csv.field_size_limit(max(csv.field_size_limit(), MAX_FIELD_CHARS))
-    # strict: otherwise a quote that is never closed swallows the rest of the file without a word.
-    reader = csv.reader(io.StringIO(_read_text(path), newline=""), strict=True)
-    header, number = None, 1
     try:
-        for fields in reader:
-            if header is None:
-                header = _checked_header(path, fields)
-            else:
-                yield number, _record(f"{path}:{number}", header, fields)
-            number = reader.line_num + 1
-    except csv.Error as error:
-        raise ValueError(f"{path}:{number}: not valid CSV ({error}); a quote inside a quoted field is doubled") \
-            from None
+        settings = (tomllib if path.suffix == ".toml" else json).loads(read_text(path))
+    except (tomllib.TOMLDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path}: not valid {path.suffix[1:].upper()} ({error})") from None
+    if not isinstance(settings, dict):
+        raise ValueError(f"{path}: expected an object of keys and values, got {type(settings).__name__}")
+    return settings
 
 
-def _jsonl_records(path: Path) -> Iterator[tuple[int, dict[str, object]]]:
-    """(line number, record) of a file with one JSON object a line; whole numbers and booleans become strings."""
-    for number, line in enumerate(_read_text(path).removesuffix("\n").split("\n"), start=1):
-        place = f"{path}:{number}"
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{place}: not a JSON object ({error.msg}, column {error.colno})") from None
-        if not isinstance(record, dict):
-            raise ValueError(f"{place}: expected a JSON object, got {type(record).__name__}")
-        # A label may be written 1 or true as well as "1" or "true". (A bool is an int.)
-        yield number, {key: json.dumps(value) if isinstance(value, int) else value for key, value in record.items()}
-
-
-def _checked_header(path: Path, header: list[str]) -> list[str]:
-    """The header, which may not name a column twice: one of the two would be lost."""
-    if not any(header):
-        raise ValueError(f"{path}:1: empty; the first line must name the columns")
-    twice = sorted({name for name in header if header.count(name) > 1})
-    if twice:
-        raise ValueError(f"{path}:1: column {_listed(twice)} is there twice")
-    return header
-
-
-def _record(place: str, header: list[str], fields: list[str]) -> dict[str, str]:
-    """Names to fields. ValueError where their numbers differ, as they do on a blank line."""
-    if len(fields) != len(header):
-        if not any(fields):
-            raise ValueError(f"{place}: blank line; remove it")
-        raise ValueError(f"{place}: {len(fields)} columns where the header has {len(header)} ({_listed(header)})")
-    return dict(zip(header, fields, strict=True))
-
-
-def _read_text(path: Path) -> str:
-    """A whole UTF-8 file, without its byte-order mark; line ends stay as they are. ValueError names a bad byte."""
-    data = path.read_bytes()
+def _task_of(settings: dict[str, object]) -> Task:
+    """The row that these settings describe. ValueError begins with the key that is at fault."""
+    for key, value in settings.items():
+        kind = _KEYS.get(key)
+        if kind is None:
+            raise ValueError(f"{key}: unknown key; the keys are {', '.join(_KEYS)}")
+        if type(value) is not kind or (kind is list and not all(isinstance(word, str) for word in value)):
+            raise ValueError(f"{key}: expected {_TYPE_NAMES[kind]}, got {value!r}")
+    missing = [key for key in _NEEDED if key not in settings]
+    if missing:
+        raise ValueError(f"{missing[0]}: missing; a task needs {', '.join(_NEEDED)}")
+    name, labels, regression = settings["name"], tuple(settings.get("labels", ())), settings.get("regression", False)
+    if not re.fullmatch("[a-z0-9_-]+", name):
+        raise ValueError(f"name: {name!r} may hold a to z, 0 to 9, _ and - only")
+    if name in (*TASKS, "glue"):
+        raise ValueError(f"name: there is a task {name} already; take another")
+    if "labels" in settings:
+        _check_labels(labels, regression)
+    task = Task(name, labels, labels, metric=_metric_of(settings, regression), max_len=settings.get("max_len", 128),
+                epochs=settings.get("epochs", 3), regression=regression, text=tuple(settings["text"]),
+                label=settings["label"], header=settings.get("header", True))
+    for key, least in (("max_len", 8), ("epochs", 1)):
+        if getattr(task, key) < least:
+            raise ValueError(f"{key}: must be {least} or more, not {getattr(task, key)}")
     try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise ValueError(f"{path}:{line}: byte 0x{data[error.start]:02x} is not UTF-8; convert the file to UTF-8") \
-            from None
+        _check_columns(task)
+    except ValueError as problem:
+        raise ValueError(f"text: {problem}") from None
+    return task
 
 
-def _listed(names: Iterable[str]) -> str:
-    """For messages; long lists are cut, so that an error stays one line."""
-    names = list(names)
-    shown = ", ".join(repr(name) for name in names[:12])
-    return shown if len(names) <= 12 else f"{shown} and {len(names) - 12} more"
+def _check_labels(labels: tuple[str, ...], regression: bool) -> None:
+    if regression:
+        raise ValueError("labels: a regression has scores, not labels")
+    if len(labels) < 2 or len(set(labels)) != len(labels):
+        raise ValueError(f"labels: {list(labels)} are not two or more different ones")
+    odd = [label for label in labels if not label or label != label.strip()]
+    if odd:
+        raise ValueError(f"labels: {odd[0]!r} is empty or has white space around it, which labels in files lose")
+
+
+def _metric_of(settings: dict[str, object], regression: bool) -> str:
+    fitting, others = (SCORE_METRICS, CLASS_METRICS) if regression else (CLASS_METRICS, SCORE_METRICS)
+    metric = settings.get("metric", fitting[0])
+    if metric not in fitting:
+        raise ValueError(f"metric: {metric!r} is {'not for' if metric in others else 'no metric for'} "
+                         f"{'a regression' if regression else 'labels'}; choose one of {', '.join(fitting)}")
+    return metric
 
 
 # ---------------------------------------------------------------- held-out examples
 
 def _hold_out(examples: list[Example], seed: int, source: Path) -> tuple[list[Example], list[Example]]:
-    """Split off a tenth (rounded down) at random with the classes in proportion: (the rest, the tenth).
+    """Split off a tenth (rounded down) at random, classes in proportion: (the rest, the tenth). Scores are no classes.
 
     Both keep the order of the input. A function of the examples' labels and the seed alone.
     ValueError for fewer than ten examples.
@@ -371,7 +505,7 @@ def _hold_out(examples: list[Example], seed: int, source: Path) -> tuple[list[Ex
     # RandomState: numpy promises its stream for good, so that the split is the same in every version.
     order = np.random.RandomState(seed).permutation(len(examples))
     # Each class in turn, shuffled; every tenth of that row takes a tenth of each class, to within one example.
-    by_label = sorted(order.tolist(), key=lambda i: examples[i].label)
+    by_label = sorted(order.tolist(), key=lambda i: 0 if isinstance(examples[i].label, float) else examples[i].label)
     held = set(by_label[9::10])
     return ([e for i, e in enumerate(examples) if i not in held],
             [e for i, e in enumerate(examples) if i in held])

@@ -39,9 +39,9 @@ from electra.checkpoint import write_atomically
 from electra.config import SIZES, ModelConfig, nearest_size, parse_phases
 from electra.engine import mix
 from electra.models import Electra, build
+from electra.report import html_report, markdown_table
 from electra.tasks import Example, load_task
 from electra.tokenizer import Tokenizer
-from report import html_report, markdown_table
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = {"bert": "BERT", "bert-post": "BERT, post-pre-trained", "electra": "ELECTRA",
@@ -365,7 +365,7 @@ def bag_row(args: argparse.Namespace) -> dict[str, Any]:
     scores = {}
     for task in tasks_of(args):
         began = time.monotonic()
-        dev, test = bag_of_bigrams(*load_task(task, getattr(args, task))[2:])
+        dev, test = bag_of_bigrams(*load_task(task, getattr(args, task))[2:5])
         scores[task] = {"metric": "accuracy", "seeds": [0], "dev": [dev], "head_dev": None,
                         "test": None if test is None else [test], "seconds": time.monotonic() - began,
                         "command": "electra.tasks.load_task, then scripts/ablation.py: bag_of_bigrams"}

@@ -265,7 +265,7 @@ def export_checkpoint(source: Path, folder: Path, onnx: bool) -> None:
     content = checkpoint.load(source, (*checkpoint.PRETRAINED, "classifier"))
     config, tokenizer = checkpoint.config_of(content), checkpoint.tokenizer_of(content)
     labels = tuple(content["labels"])
-    model = Classifier(config, len(labels)) if content["kind"] == "classifier" else build(config, 0.15)
+    model = Classifier(config, max(1, len(labels))) if content["kind"] == "classifier" else build(config, 0.15)
     model.load_state_dict(content["model"])
     model.eval()
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -313,7 +313,8 @@ def write_model(folder: Path, name: Path, model: Electra | BertMLM | Classifier,
         pooled = "the vector of [CLS]" if config.pooling == "cls" else "the mean over the real tokens"
         notes = [f'  AutoModel.from_pretrained("{name}"{pooler})   the encoder',
                  f"  The classification heads of transformers have another shape, so this one is in head.safetensors:\n"
-                 f"  logits = weight · pooled + bias, where pooled is {pooled}; labels: {', '.join(labels)}"]
+                 f"  logits = weight · pooled + bias, where pooled is {pooled}"
+                 + (f"; labels: {', '.join(labels)}" if labels else "; a regression")]
     return [*notes, f'  AutoTokenizer.from_pretrained("{name}")']
 
 

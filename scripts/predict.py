@@ -52,6 +52,8 @@ class Loaded(NamedTuple):
     tokenizer: Tokenizer
     settings: FinetuneConfig | PretrainConfig
     labels: tuple[str, ...]   # of a classifier
+    pairs: bool               # whether a classifier reads two texts
+    scale: float | None       # the unit of a regression's values, None for classes
     max_len: int
     batch_tokens: int
     device: torch.device
@@ -127,7 +129,7 @@ def load(args: argparse.Namespace) -> Loaded:
     shape, labels = checkpoint.config_of(content), tuple(content["labels"])
     if content["kind"] == "classifier":
         settings = from_dict(FinetuneConfig, content["settings"])
-        model: Classifier | Electra = Classifier(shape, len(labels))
+        model: Classifier | Electra = Classifier(shape, len(labels) if content.get("scale") is None else 1)
         max_len = args.max_len or settings.max_len
     else:
         settings = from_dict(PretrainConfig, content["settings"])
@@ -142,8 +144,8 @@ def load(args: argparse.Namespace) -> Loaded:
     if not all(value.isfinite().all() for value in content["model"].values()):
         raise ValueError(f"{args.ckpt} has weights that are not finite: its training broke down")
     device = choose_device(args.device)
-    return Loaded(model.to(device).eval(), checkpoint.tokenizer_of(content), settings, labels, max_len,
-                  args.batch_tokens, device, choose_precision(args.amp, device))
+    return Loaded(model.to(device).eval(), checkpoint.tokenizer_of(content), settings, labels,
+                  content.get("pairs", False), content.get("scale"), max_len, args.batch_tokens, device, choose_precision(args.amp, device))
 
 
 # ---------------------------------------------------------------- input and output
@@ -216,29 +218,31 @@ def marked(words: list[tuple[str, float]], colour: bool) -> str:
 
 @torch.no_grad()
 def label_texts(loaded: Loaded, records: list[Record]) -> Iterator[dict[str, Any]]:
-    """What a classifier says of each record. Raises ValueError for a pair where it learned from single texts, and the
-    other way round."""
+    """What a classifier, or a regression, says of each record. Raises ValueError for a pair where it learned from single
+    texts, and the other way round."""
     settings = loaded.settings
-    columns = [name for part in settings.text_columns for name in part.split(",")]
-    pairs = settings.task == "csv" and len(columns) == 2
     for record in records:
-        if (record.text_b is not None) != pairs:
+        if (record.text_b is not None) != loaded.pairs:
             raise ValueError(f"{record.place}: the checkpoint learned from " + (
-                f"pairs ({', '.join(columns)}); give JSON lines with \"text\" and \"text_b\"" if pairs else
+                "pairs of texts; give JSON lines with \"text\" and \"text_b\"" if loaded.pairs else
                 "single texts; leave out \"text_b\""))
     # The reviews that it learned from had lost their <br />, see tasks.py.
     clean = clean_review if settings.task == "imdb" else str
     encoded = encode_examples(loaded.tokenizer, [clean(r.text) for r in records], [r.text_b for r in records],
                               [0] * len(records), loaded.max_len, settings.truncate)
-    probs = np.zeros((len(records), len(loaded.labels)), np.float32)
+    outputs = np.zeros((len(records), loaded.model.head.out.out_features), np.float32)
     for rows, batch in batches_of(encoded, loaded):
         with loaded.precision.autocast():
             logits = loaded.model.logits(batch)
-        probs[rows] = torch.softmax(logits, -1).cpu().numpy()
-    for record, row in zip(records, probs):
+        outputs[rows] = (torch.softmax(logits, -1) if loaded.scale is None else logits * loaded.scale).cpu().numpy()
+    for record, row in zip(records, outputs):
+        texts = {"text": record.text, **({"text_b": record.text_b} if loaded.pairs else {})}
+        if loaded.scale is not None:
+            yield {**texts, "value": round(float(row[0]), 4)}
+            continue
         best = int(row.argmax())
-        yield {"text": record.text, **({"text_b": record.text_b} if pairs else {}), "label": loaded.labels[best],
-               "probability": rounded(row[best]), "probabilities": dict(zip(loaded.labels, map(rounded, row)))}
+        yield {**texts, "label": loaded.labels[best], "probability": rounded(row[best]),
+               "probabilities": dict(zip(loaded.labels, map(rounded, row)))}
 
 
 def batches_of(encoded: Encoded, loaded: Loaded) -> Iterator[tuple[np.ndarray, Batch]]:

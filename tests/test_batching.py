@@ -6,7 +6,8 @@ import torch
 
 from electra.batching import (SpanBatches, Spans, collate, collate_spans, cut_spans, encode_examples, example_ids, plan,
                               shorten)
-from electra.config import CLS, PAD, SEP
+from electra.config import CLS, PAD, SEP, SpecialIds
+from electra.tokenizer import WordPieceTokenizer
 
 
 def text(documents):
@@ -281,3 +282,42 @@ def test_single_texts_and_pairs_are_encoded_side_by_side(tokenizer):
     assert encoded.lengths.tolist() == [len(ids) for ids in encoded.ids]
     batch = encoded.batch(np.array([2, 1]), 8, 32)
     assert rows_of(batch) == [encoded.ids[2], encoded.ids[1]] and batch.labels.tolist() == [2, 1]
+
+
+# --- special tokens with other ids ---
+
+BERTS = SpecialIds(pad=0, unk=100, cls=101, sep=102, mask=103)
+LAST = SpecialIds(pad=50, unk=51, cls=52, sep=53, mask=54)
+
+
+@pytest.mark.parametrize("special, cls, sep, pad", [(BERTS, 101, 102, 0), (LAST, 52, 53, 50)])
+def test_spans_are_framed_and_padded_with_the_ids_they_are_given(special, cls, sep, pad):
+    tokens = np.arange(10, 20)
+    spans = Spans(np.array([0, 4]), np.array([2, 7]), np.array([4, 7]))
+    batch = collate_spans(tokens, spans, np.array([0, 1]), 8, 64, special)
+    assert batch.input_ids.tolist() == [[cls, 10, 11, sep, 12, 13, sep, pad], [cls, 14, 15, 16, sep, pad, pad, pad]]
+    assert batch.token_type_ids.tolist() == [[0, 0, 0, 0, 1, 1, 1, 0], [0] * 8]
+    assert batch.attention_mask.sum(1).tolist() == [7, 5]
+
+
+@pytest.mark.parametrize("special, cls, sep, pad", [(BERTS, 101, 102, 0), (LAST, 52, 53, 50)])
+def test_the_stream_and_examples_use_the_ids_they_are_given(special, cls, sep, pad):
+    lines, starts, ends = random_text(0)
+    mine = SpanBatches(np.full(lines[-1], 30), lines, starts, ends, 512, 8, 0, special)
+    seen = [mine.next(64) for _ in mine.lay_out(64, 0)[1]]
+    assert {i for batch in seen for row in batch.input_ids.tolist() for i in row} == {30, cls, sep, pad}
+    for batch in seen:
+        for row, whole in zip(rows_of(batch), batch.input_ids.tolist()):
+            assert (row[0], row[-1], whole[len(row):]) == (cls, sep, [pad] * (len(whole) - len(row)))
+    assert example_ids([1, 2], None, 8, "head", special) == ([cls, 1, 2, sep], [0] * 4)
+    assert example_ids([1, 2], [3], 8, "head", special) == ([cls, 1, 2, sep, 3, sep], [0] * 4 + [1] * 2)
+    assert collate([[cls, sep]], [[0, 0]], None, 4, 64, pad).input_ids.tolist() == [[cls, sep, pad, pad]]
+
+
+def test_encoded_examples_have_the_special_ids_of_their_tokenizer():
+    words = WordPieceTokenizer(["sun", "moon", "[MASK]", "[SEP]", "rain", "[CLS]", "[UNK]", "[PAD]"])
+    encoded = encode_examples(words, ["sun rain", "snow"], [None, "moon"], [0, 1], 16, "head")
+    assert encoded.ids == [[5, 0, 4, 3], [5, 6, 3, 1, 3]] and encoded.pad == 7
+    batch = encoded.batch(np.array([0, 1]), 8, 16)
+    assert batch.input_ids.tolist() == [[5, 0, 4, 3, 7, 7, 7, 7], [5, 6, 3, 1, 3, 7, 7, 7]]
+    assert batch.attention_mask.sum(1).tolist() == [4, 5]

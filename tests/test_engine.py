@@ -41,11 +41,6 @@ def test_figures_of_what_never_happened_are_0():
     assert set(figures(sums).values()) == {0.0}
 
 
-def test_figures_of_a_classifier_by_hand():
-    sums = {"loss": torch.tensor(3.0), "correct": torch.tensor(3), "examples": torch.tensor(4)}
-    assert figures(sums) == {"loss": 0.75, "accuracy": 0.75}
-
-
 def test_sums_add_up_over_a_long_log():
     total = {}
     add_up(total, {"n": torch.tensor(2.0 ** 24)})

@@ -187,6 +187,66 @@ def test_text_columns_may_stand_apart(flags, tmp_path):
                     "--text-columns", "title", "body") == 0
 
 
+def test_the_most_wrong_come_first(flags, tmp_path):
+    assert finetune(*flags(task="imdb", data=SAMPLE / "aclImdb", epochs=1, max_len=32)) == 0
+    for split in ("dev", "test"):
+        right = [float(row[f"p({row['gold']})"]) for row in predictions_of(tmp_path / "out") if row["split"] == split]
+        assert right == sorted(right)
+
+
+def test_predictions_of_every_seed_are_kept_in_the_order_of_the_file(flags, tmp_path):
+    assert finetune(*flags(seeds="1,2")) == 0
+    out, result = tmp_path / "out", result_of(tmp_path / "out")
+    table = [line.split("\t") for line in (out / "dev_predictions.tsv").read_text(encoding="utf-8").splitlines()]
+    assert table[0] == ["index", "gold", "seed 1", "seed 2"] and [row[0] for row in table[1:]] == [*map(str, range(140))]
+    words = {"0": "negative", "1": "positive"}
+    rows = (SAMPLE / "sst2" / "dev.tsv").read_text(encoding="utf-8").splitlines()[1:]
+    assert [row[1] for row in table[1:]] == [words[row.split("\t")[1]] for row in rows]
+    for seed in result["seeds"]:
+        column = table[0].index(f"seed {seed['seed']}")
+        assert seed["dev"] == pytest.approx(sum(row[1] == row[column] for row in table[1:]) / 140)
+    assert {row[1] for row in map(lambda line: line.split("\t"),
+                                  (out / "test_predictions.tsv").read_text().splitlines()[1:])} == {""}
+
+
+def test_confusion_and_calibration_are_those_of_the_best_seed(flags, tmp_path):
+    assert finetune(*flags(seeds="1,2")) == 0
+    result = result_of(tmp_path / "out")
+    rows = [row for row in predictions_of(tmp_path / "out") if row["split"] == "dev"]
+    for i, gold in enumerate(result["labels"]):
+        assert result["confusion"][i] == [sum(row["gold"] == gold and row["prediction"] == label for row in rows)
+                                          for label in result["labels"]]
+    assert sum(one["count"] for one in result["calibration"]) == len(rows)
+    best = next(seed for seed in result["seeds"] if seed["seed"] == result["best_seed"])
+    assert best["dev"] == result["dev_best"] == sum(result["confusion"][i][i] for i in range(2)) / len(rows)
+    error = sum(one["count"] * abs(one["confidence"] - one["accuracy"]) for one in result["calibration"] if one["count"])
+    assert best["ece"] == pytest.approx(error / len(rows))
+
+
+def test_values_are_learned_by_regression(flags, tmp_path):
+    colour_table(tmp_path / "train.csv", label=lambda i: (10.0, 30.0, 20.0)[i % 3])
+    (tmp_path / "mine.toml").write_text('name = "weights"\ntrain = "train.csv"\ntext = ["title", "body"]\n'
+                                        'label = "colour"\nregression = true\nmetric = "pearson"\n')
+    assert finetune(*flags(task=None, data=None, task_file="mine.toml", epochs=10, lr=2e-3, max_len=32)) == 0
+    result = result_of(tmp_path / "out")
+    assert result["regression"] and result["metric"] == "pearson" and result["dev_mean"] > 0.9
+    values = [float(row["prediction"]) for row in predictions_of(tmp_path / "out")]
+    assert min(values) < 15 and max(values) > 25
+    content = checkpoint.load(tmp_path / "out" / "ckpt.pt", ("classifier",))
+    assert content["scale"] == 30.0 and content["pairs"] and content["labels"] == []
+
+
+def test_class_weights_move_the_predictions(flags, tmp_path):
+    table = colour_table(tmp_path / "rare.csv", label=lambda i: "rare" if i % 12 == 0 else "common")
+    share = {}
+    for name, weights in (("none", None), ("balanced", "balanced"), ("most", "1,40")):
+        assert finetune(*flags(task="csv", data=table, text_columns="body", label_column="colour", epochs=2, max_len=32,
+                               class_weights=weights, out=tmp_path / name)) == 0
+        rows = predictions_of(tmp_path / name)
+        share[name] = sum(float(row["p(rare)"]) for row in rows) / len(rows)
+    assert share["none"] < share["balanced"] < share["most"]
+
+
 def test_imdb_is_scored_on_its_test_set(flags, tmp_path):
     assert finetune(*flags(task="imdb", data=SAMPLE / "aclImdb", epochs=1, max_len=32)) == 0
     result, rows = result_of(tmp_path / "out"), predictions_of(tmp_path / "out")
@@ -205,8 +265,8 @@ def test_random_weights_are_the_control(pretrained, flags, tmp_path):
 
 def test_train_examples_are_a_part_of_the_training_set(flags, tmp_path, monkeypatch):
     seen = []
-    load_task = program.load_task
-    monkeypatch.setattr(program, "load_task", lambda *a, **k: seen.append(load_task(*a, **k)) or seen[-1])
+    load_task = program.tasks.load_task
+    monkeypatch.setattr(program.tasks, "load_task", lambda *a, **k: seen.append(load_task(*a, **k)) or seen[-1])
     encode, encoded = program.encode_task, []
     monkeypatch.setattr(program, "encode_task", lambda *args: encoded.append(args[1]) or encode(*args))
     assert finetune(*flags(train_examples=16)) == 0
@@ -275,7 +335,10 @@ def test_bad_checkpoints_are_refused_in_one_line(pretrained, flags, tmp_path, ca
     (dict(lr=-1), "--lr must be above 0"), (dict(data=SAMPLE / "aclImdb"), "train.tsv"),
     (dict(task="imdb"), "missing train/neg"), (dict(data=None), "data/SST-2"), (dict(data="nowhere"), "nowhere"),
     (dict(data=SAMPLE / "wiki.raw"), "needs a folder"), (dict(task="csv", data=None), "--task csv needs --data"),
-    (dict(task="mnli"), "mnli"), (dict(text_columns="title"), "columns of its own"),
+    (dict(task="mnli"), "train.tsv"), (dict(text_columns="title"), "columns of its own"),
+    (dict(class_weights="1,2,3"), "2 numbers above 0"), (dict(class_weights="1,-2"), "2 numbers above 0"),
+    (dict(class_weights="heavy"), "neither balanced nor numbers"), (dict(task_file="x.toml"), "leave out --task"),
+    (dict(task=None, data=None, task_file="x.toml"), "x.toml"), (dict(submission=True), "is for --task glue"),
     (dict(train_examples=100_000), "--train-examples 100000 is not from 1 to 696"),
     (dict(train_examples=0), "--train-examples 0"), (dict(size="small"), "--size comes with the checkpoint"),
     (dict(tokenizer="x.model"), "--tokenizer comes with the checkpoint"), (dict(seeds="one"), "'one'"),

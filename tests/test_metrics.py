@@ -1,14 +1,21 @@
-"""Each measure against a slow definition of its own, and at its degenerate cases."""
+"""Each measure against a slow definition of its own, at its degenerate cases, and against scikit-learn and SciPy where
+those are installed."""
 
 import math
+import statistics
+import warnings
 
 import numpy as np
 import pytest
 
 from electra import metrics
 
-CLASS_MEASURES = (metrics.accuracy, metrics.precision, metrics.recall, metrics.f1, metrics.matthews)
+CLASS_MEASURES = (metrics.accuracy, metrics.precision, metrics.recall, metrics.f1, metrics.macro_f1, metrics.matthews)
 ALL_MEASURES = (*CLASS_MEASURES, metrics.pearson, metrics.spearman, metrics.roc_auc)
+EXACT = 1e-9
+
+# A warning that no test asks for is a failure.
+pytestmark = pytest.mark.filterwarnings("error")
 
 
 def draws(seed, size=60, classes=2):
@@ -43,6 +50,14 @@ def test_binary_measures_match_counts_by_hand(seed):
     assert metrics.precision(y, p) == pytest.approx(prec)
     assert metrics.recall(y, p) == pytest.approx(rec)
     assert metrics.f1(y, p) == pytest.approx(2 * prec * rec / (prec + rec))
+
+
+@pytest.mark.parametrize("classes", (2, 3, 7))
+def test_macro_f1_is_the_mean_of_f1_with_each_class_as_the_one_that_counts(classes):
+    y, p = draws(classes, size=30, classes=classes)
+    by_hand = [metrics.f1((y == c).astype(int), (p == c).astype(int)) for c in {*y.tolist(), *p.tolist()}]
+    assert metrics.macro_f1(y, p) == pytest.approx(sum(by_hand) / len(by_hand))
+    assert metrics.macro_f1([0, 0, 1, 7], [0, 1, 1, 0]) == pytest.approx((0.5 + 2 / 3 + 0.0) / 3)   # 0, 1 and 7
 
 
 @pytest.mark.parametrize("classes", (2, 3, 7))
@@ -99,17 +114,39 @@ def test_perfect_predictions_score_one_and_never_more():
     assert all(type(score) is float for score in scores)
 
 
-@pytest.mark.filterwarnings("error")
-def test_undefined_cases_have_their_documented_value():
-    zeros, ones, mixed = [0, 0, 0], [1, 1, 1], [0, 1, 0]
-    assert metrics.precision(mixed, zeros) == 0.0
-    assert metrics.recall(zeros, mixed) == 0.0
-    assert metrics.f1(zeros, zeros) == 0.0
-    assert metrics.matthews(mixed, ones) == metrics.matthews(ones, mixed) == metrics.matthews(ones, ones) == 0.0
-    for constant in ([0.1, 0.1, 0.1], [0.0, 0.0, 0.0], [-7, -7, -7]):
-        for measure in (metrics.pearson, metrics.spearman):
-            assert measure(constant, mixed) == measure(mixed, constant) == 0.0
-    assert metrics.roc_auc(ones, [1, 2, 3]) == metrics.roc_auc(zeros, [1, 2, 3]) == 0.5
+ZEROS, ONES, MIXED = [0, 0, 0], [1, 1, 1], [0, 1, 0]
+
+
+def test_what_is_logged_in_training_has_its_stated_value_in_silence():
+    assert metrics.precision(MIXED, ZEROS) == 0.0
+    assert metrics.recall(ZEROS, MIXED) == 0.0
+    assert metrics.roc_auc(ONES, [1, 2, 3]) == metrics.roc_auc(ZEROS, [1, 2, 3]) == 0.5
+
+
+@pytest.mark.parametrize("measure, labels, predictions, message", (
+    (metrics.f1, ZEROS, ZEROS, "F1 is undefined, neither labels nor predictions hold class 1: 0.0 stands in for it"),
+    (metrics.f1, [2, 0], [0, 2], "F1 .* class 1"),
+    (metrics.f1, [0], [0], "F1 .* class 1"),
+    (metrics.matthews, ONES, MIXED, "Matthews correlation is undefined, all labels are of one class"),
+    (metrics.matthews, MIXED, ONES, "Matthews correlation is undefined, all predictions are of one class"),
+    (metrics.matthews, ONES, ONES, "Matthews .* all labels"),
+    (metrics.matthews, [1], [0], "Matthews .* all labels"),
+    *((measure, *pair, f"{name} correlation is undefined, {why}")
+      for measure, name in ((metrics.pearson, "Pearson"), (metrics.spearman, "Spearman"))
+      for constant in ([0.1, 0.1, 0.1], [0.0, 0.0, 0.0], [-7, -7, -7])
+      for pair, why in (((constant, MIXED), "all labels are equal"), ((MIXED, constant), "all predictions are equal"),
+                        (([0.3], [0.7]), "there is a single example")))))
+def test_an_undefined_score_has_its_stated_value_and_one_warning_at_the_call(measure, labels, predictions, message):
+    with pytest.warns(RuntimeWarning, match=message) as caught:
+        score = measure(labels, predictions)
+    assert type(score) is float and score == 0.0
+    assert len(caught) == 1 and caught[0].filename == __file__
+
+
+def test_scores_that_are_zero_or_one_by_definition_give_no_warning():
+    assert metrics.f1(MIXED, ZEROS) == metrics.f1(ZEROS, MIXED) == 0.0
+    assert metrics.macro_f1(ZEROS, ONES) == 0.0
+    assert metrics.macro_f1(ZEROS, ZEROS) == metrics.macro_f1([5], [5]) == metrics.accuracy([0], [0]) == 1.0
 
 
 @pytest.mark.parametrize("measure", ALL_MEASURES)
@@ -127,8 +164,231 @@ def test_nan_never_passes_for_a_number():
         metrics.roc_auc([0, 2], [0.1, 0.2])
 
 
+def test_the_table_names_what_a_task_can_be_scored_by():
+    assert list(metrics.METRICS) == ["accuracy", "f1", "macro_f1", "matthews", "pearson", "spearman"]
+    assert all(metrics.METRICS[name] is getattr(metrics, name) for name in metrics.METRICS)
+
+
+# ---------------------------------------------------------------- probabilities
+
+def some_probs(seed, size=200, classes=3):
+    rng = np.random.default_rng(seed)
+    probs = rng.dirichlet([0.5] * classes, size)
+    return np.array([rng.choice(classes, p=row) for row in probs]), probs
+
+
+def test_confusion_matrix_counts_gold_in_rows():
+    matrix = metrics.confusion_matrix([0, 0, 0, 1, 2, 2], [0, 1, 1, 1, 0, 2], 4)
+    assert matrix.tolist() == [[1, 2, 0, 0], [0, 1, 0, 0], [1, 0, 1, 0], [0, 0, 0, 0]]
+    assert np.issubdtype(matrix.dtype, np.integer)
+
+
+@pytest.mark.parametrize("labels, predictions", (([0, 3], [0, 1]), ([0, 1], [-1, 0]), ([0, 0.5], [0, 1])))
+def test_confusion_matrix_refuses_what_is_no_class(labels, predictions):
+    with pytest.raises(ValueError, match="expected classes 0 to 2"):
+        metrics.confusion_matrix(labels, predictions, 3)
+
+
+def test_log_loss_is_the_mean_of_minus_log_gold():
+    labels, probs = some_probs(0)
+    expected = sum(-math.log(row[label]) for label, row in zip(labels, probs)) / len(labels)
+    assert metrics.log_loss(labels, probs) == pytest.approx(expected, rel=EXACT)
+    assert metrics.log_loss([0], [[1.0, 0.0]]) == 0.0
+    assert metrics.log_loss([0, 1], np.full((2, 2), 0.5, np.float32)) == pytest.approx(math.log(2))
+
+
+def test_log_loss_of_a_gold_label_of_no_probability_is_finite():
+    assert metrics.log_loss([1], [[1.0, 0.0]]) == pytest.approx(36.04, abs=0.01)
+    assert metrics.log_loss([1, 0], [[1.0, 0.0]] * 2) == pytest.approx(-math.log(metrics.SMALLEST) / 2)
+
+
+def test_calibration_by_hand():
+    """Four bins. Confidences 0.5 and 0.4 in (0.25, 0.5], 0.75 in (0.5, 0.75], 1.0 in (0.75, 1]."""
+    probs = [[0.5, 0.3, 0.2], [0.3, 0.4, 0.3], [0.25, 0.0, 0.75], [0.0, 1.0, 0.0], [0.0, 1.0, 0.0]]
+    error, bins = metrics.calibration([0, 0, 2, 1, 0], probs, bins=4)
+    assert [(b.low, b.high, b.count) for b in bins] == [(0, 0.25, 0), (0.25, 0.5, 2), (0.5, 0.75, 1), (0.75, 1.0, 2)]
+    assert [b.confidence for b in bins] == [None, pytest.approx(0.45), 0.75, 1.0]
+    assert [b.accuracy for b in bins] == [None, 0.5, 1.0, 0.5]
+    assert error == pytest.approx((2 * 0.05 + 1 * 0.25 + 2 * 0.5) / 5)
+
+
+@pytest.mark.parametrize("bins", (1, 3, 15))
+def test_calibration_is_the_gap_of_each_bin_weighed_by_its_examples(bins):
+    labels, probs = some_probs(bins)
+    error, found = metrics.calibration(labels, probs, bins)
+    slow = 0.0
+    for i in range(bins):
+        rows = [(max(row), int(np.argmax(row)) == label) for row, label in zip(probs, labels)
+                if i / bins < max(row) <= (i + 1) / bins]
+        assert found[i].count == len(rows)
+        if rows:
+            slow += abs(sum(right for _, right in rows) - sum(confidence for confidence, _ in rows)) / len(labels)
+    assert error == pytest.approx(slow, rel=EXACT)
+
+
+def test_calibration_finds_the_calibrated_and_the_overconfident():
+    labels, probs = some_probs(1, size=10_000)
+    assert metrics.calibration(labels, probs)[0] < 0.03
+    sure = np.eye(3)[probs.argmax(1)]
+    wrong = np.mean(sure.argmax(1) != labels)
+    assert metrics.calibration(labels, sure)[0] == pytest.approx(wrong)
+
+
+def test_a_confidence_at_an_edge_belongs_to_the_bin_below():
+    for k in range(8, 16):   # two classes: the likelier has at least one half
+        [place] = [i for i, b in enumerate(metrics.calibration([0], [[k / 15, 1 - k / 15]])[1]) if b.count]
+        assert place == k - 1
+
+
+@pytest.mark.parametrize("measure", (metrics.log_loss, metrics.calibration))
+@pytest.mark.parametrize("labels, probs, message", (
+    ([], np.zeros((0, 2)), "expected labels"), ([0, 1], [[0.5, 0.5]], "expected labels"),
+    ([0], [0.5], "expected labels"), ([2], [[0.5, 0.5]], "classes 0 to 1"), ([-1], [[0.5, 0.5]], "classes 0 to 1"),
+    ([0], [[2.0, -1.0]], "not below 0"), ([0], [[0.5, 0.6]], "the sum 1"), ([0], [[math.nan, 1.0]], "the sum 1")))
+def test_what_is_no_probability_of_a_class_is_refused(measure, labels, probs, message):
+    with pytest.raises(ValueError, match=message):
+        measure(labels, probs)
+
+
+def test_calibration_needs_a_bin():
+    with pytest.raises(ValueError, match="at least one bin"):
+        metrics.calibration([0], [[1.0, 0.0]], bins=0)
+
+
+# ---------------------------------------------------------------- several scores
+
+def test_median_is_the_middle():
+    for values in ([3.0], [3, 1], [5, 1, 2], [4.0, 1.0, 3.0, 1.0]):
+        assert metrics.median(values) == statistics.median(values) and type(metrics.median(values)) is float
+    for nothing in ([], [1.0, math.nan]):
+        with pytest.raises(ValueError):
+            metrics.median(nothing)
+
+
+@pytest.mark.parametrize("p", (0.01, 0.4, 0.5, 0.5 + 1e-9, 0.6, 0.74, 0.75, 0.76, 0.9, 0.975, 0.9995, 1 - 1e-9))
+def test_student_quantiles_match_the_closed_forms_for_one_two_and_four_degrees(p):
+    t = metrics.student_t_quantile
+    tail = 4 * p * (1 - p)
+    tangent = math.tan(math.pi * (p - 0.5)) if p < 0.75 else 1 / math.tan(math.pi * (1 - p))   # where it has digits
+    assert t(p, 1) == pytest.approx(tangent, rel=1e-9, abs=0)
+    assert t(p, 2) == pytest.approx((2 * p - 1) * math.sqrt(2 / tail), rel=1e-9, abs=0)
+    if p > 0.5001:   # closer to a half, this form has lost its digits
+        q = math.cos(math.acos(math.sqrt(tail)) / 3) / math.sqrt(tail)
+        assert t(p, 4) == pytest.approx(2 * math.sqrt(q - 1), rel=1e-9)
+
+
+def test_student_quantiles_undo_the_integral_of_the_density():
+    for df in (1.7, 3, 12.5, 60):
+        for p in (0.55, 0.8, 0.975):
+            x, weights = np.polynomial.legendre.leggauss(200)
+            reach = metrics.student_t_quantile(p, df)
+            density = (1 + (reach * (x + 1) / 2) ** 2 / df) ** (-(df + 1) / 2)
+            front = math.exp(math.lgamma((df + 1) / 2) - math.lgamma(df / 2)) / math.sqrt(df * math.pi)
+            assert 0.5 + front * reach / 2 * (weights @ density) == pytest.approx(p, rel=1e-12)
+
+
+def test_student_quantiles_are_symmetric_and_become_normal():
+    assert metrics.student_t_quantile(0.025, 7.3) == -metrics.student_t_quantile(0.975, 7.3)
+    assert metrics.student_t_quantile(0.5, 3) == 0.0
+    assert metrics.student_t_quantile(0.975, 1e6) == pytest.approx(statistics.NormalDist().inv_cdf(0.975), rel=1e-5)
+
+
+@pytest.mark.parametrize("p, df", ((0, 3), (1, 3), (math.nan, 3), (0.9, 0), (0.9, math.inf), (0.9, math.nan)))
+def test_student_quantiles_refuse_what_has_none(p, df):
+    with pytest.raises(ValueError, match="expected"):
+        metrics.student_t_quantile(p, df)
+
+
 def test_mean_sd_divides_by_n_minus_one():
     assert metrics.mean_sd([2.0, 4.0, 9.0]) == pytest.approx((5.0, math.sqrt((9 + 1 + 16) / 2)))
     assert metrics.mean_sd([3.5]) == (3.5, 0.0)
     with pytest.raises(ValueError):
         metrics.mean_sd([])
+
+
+# ---------------------------------------------------------------- other libraries
+
+DEGENERATE = ([0, 0, 0], [1, 1, 1], [0, 1, 0], [2, 2, 1], [1, 0, 2])
+
+
+def quietly(measure, *args, **settings):
+    """Both sides warn where a measure is undefined; here it is the value that matters."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return measure(*args, **settings)
+
+
+@pytest.fixture
+def sklearn_metrics():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return pytest.importorskip("sklearn.metrics")
+
+
+@pytest.fixture
+def stats():
+    return pytest.importorskip("scipy.stats")
+
+
+def class_pairs():
+    """Random ones of 2, 3 and 7 classes, near and far from perfect, and all degenerate ones."""
+    for classes in (2, 3, 7):
+        for seed in range(10):
+            y, p = draws(seed, size=5 + 40 * seed, classes=classes)
+            yield y, np.where(np.random.default_rng(seed + 100).random(len(y)) < seed / 10, y, p)
+    yield from ((y, p) for y in DEGENERATE for p in DEGENERATE)
+    yield from (([y], [p]) for y in range(3) for p in range(3))
+
+
+def test_class_measures_equal_scikit_learn(sklearn_metrics):
+    sk = sklearn_metrics
+    for y, p in class_pairs():
+        one = dict(labels=[1], average="macro", zero_division=0)   # class 1 of any number of classes
+        expected = (sk.accuracy_score(y, p), quietly(sk.precision_score, y, p, **one),
+                    quietly(sk.recall_score, y, p, **one), quietly(sk.f1_score, y, p, **one),
+                    quietly(sk.f1_score, y, p, average="macro", zero_division=0),
+                    quietly(sk.matthews_corrcoef, y, p))
+        found = [quietly(measure, y, p) for measure in CLASS_MEASURES]
+        assert found == pytest.approx(expected, rel=EXACT, abs=EXACT), (y, p)
+        matrix = metrics.confusion_matrix(y, p, 7)
+        assert (matrix == quietly(sk.confusion_matrix, y, p, labels=range(7))).all()
+
+
+def test_auc_equals_scikit_learn(sklearn_metrics):
+    for seed in range(10):
+        labels, _ = draws(seed)
+        scores = np.random.default_rng(seed).integers(0, 3 + 1000 * (seed % 2), len(labels)) + labels
+        expected = sklearn_metrics.roc_auc_score(labels, scores)
+        assert metrics.roc_auc(labels, scores) == pytest.approx(expected, rel=EXACT)
+
+
+@pytest.mark.parametrize("classes", (2, 3, 7))
+def test_log_loss_equals_scikit_learn(sklearn_metrics, classes):
+    labels, probs = some_probs(classes, classes=classes)
+    probs[:5] = np.eye(classes)[(labels[:5] + [0, 1, 0, 1, 0]) % classes]   # certain, and right or wrong
+    expected = sklearn_metrics.log_loss(labels, probs, labels=range(classes))
+    assert metrics.log_loss(labels, probs) == pytest.approx(expected, rel=EXACT)
+
+
+@pytest.mark.parametrize("levels", (2, 5, 100_000))
+def test_correlations_equal_scipy(stats, levels):
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        x = rng.integers(0, levels, 3 + 30 * seed) / 7
+        y = x + rng.integers(0, levels, len(x))
+        if min(np.ptp(x), np.ptp(y)) > 0:
+            assert metrics.pearson(x, y) == pytest.approx(stats.pearsonr(x, y).statistic, rel=EXACT, abs=EXACT)
+            assert metrics.spearman(x, y) == pytest.approx(stats.spearmanr(x, y).statistic, rel=EXACT, abs=EXACT)
+
+
+def test_correlations_stand_at_zero_where_scipy_has_nan(stats):
+    for x, y in (([1, 1, 1], [1, 2, 3]), ([1, 2, 3], [0.1, 0.1, 0.1]), ([2, 2], [2, 2])):
+        for mine, other in ((metrics.pearson, stats.pearsonr), (metrics.spearman, stats.spearmanr)):
+            assert math.isnan(quietly(other, x, y).statistic) and quietly(mine, x, y) == 0.0
+
+
+def test_student_quantiles_equal_scipy(stats):
+    shares = np.array([0.5, 0.51, 0.6, 0.7499, 0.75, 0.9, 0.95, 0.975, 0.995, 0.9995])
+    for df in (*range(1, 31), 1.01, 2.7, 9.99, 50, 99.5, 100, 150, 199, 200):
+        found = [metrics.student_t_quantile(p, df) for p in shares]
+        assert found == pytest.approx(stats.t.ppf(shares, df), rel=EXACT, abs=0)

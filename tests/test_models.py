@@ -178,7 +178,7 @@ def test_a_batch_in_two_micro_batches_is_the_batch(shape, make_batch, pooling):
     two, second = gradients(parts)
     for name in one:
         torch.testing.assert_close(one[name], two[name], rtol=1e-4, atol=1e-6, msg=name)
-    assert first.sums["examples"] == second.sums["examples"] == 5
+    assert first.sums["weight"] == second.sums["weight"] == 5
     torch.testing.assert_close(first.sums["loss"].float(), second.sums["loss"].float())
     torch.testing.assert_close(first.grad_norm, second.grad_norm)
 
@@ -224,7 +224,27 @@ def test_a_classifier_s_loss_is_a_sum_over_examples(shape, make_batch):
     step = model(batch, generator())
     expected = F.cross_entropy(model.logits(batch), batch.labels) * 3
     torch.testing.assert_close(step.losses[0], expected)
-    assert step.sums["correct"] == (model.logits(batch).argmax(1) == batch.labels).sum() and step.sums["examples"] == 3
+    assert step.sums["weight"] == 3
+
+
+def test_class_weights_make_the_loss_their_weighted_mean(shape, make_batch):
+    weights = torch.tensor([1.0, 0.25, 4.0])
+    model, plain = (seeded(lambda c: Classifier(c, 3, w), shape()) for w in (weights, None))
+    batch = make_batch([20, 13, 4, 9], 24, labels=[0, 2, 1, 2])
+    step = model(batch, generator())
+    torch.testing.assert_close(step.losses[0] / model.counts(batch)[0],
+                               F.cross_entropy(plain.logits(batch), batch.labels, weights))
+    assert model.counts(batch).tolist() == [1 + 4 + 0.25 + 4] == [step.sums["weight"].item()]
+    assert set(model.state_dict()) == set(plain.state_dict())   # weights of the loss are no weights of the model
+
+
+def test_one_output_is_a_regression(shape, make_batch):
+    model = seeded(Classifier, shape(), 1)
+    batch = make_batch([20, 13, 4], 24)._replace(labels=torch.tensor([0.5, -1.0, 2.25]))
+    step = model(batch, generator())
+    expected = ((model.logits(batch)[:, 0] - batch.labels) ** 2).mean()
+    torch.testing.assert_close(step.losses[0] / model.counts(batch)[0], expected)
+    assert model.counts(batch).tolist() == [3]
 
 
 @pytest.mark.parametrize("make", [Electra, BertMLM])

@@ -19,13 +19,18 @@ MAY_IMPORT = {
     "masking": {"config"},
     "encoder": {"config"},
     "heads": {"config"},
-    "tasks": {"config"},
+    "page": set(),
+    "report": {"page"},
+    "tables": set(),
+    "tasks": {"tables"},
     "optim": {"config"},
     "batching": {"config"},
     "hf": {"tokenizer", "config"},                                     # tokenizer for its files in a folder
     "corpus": {"tokenizer", "config"},
     "models": {"encoder", "heads", "masking", "batching", "config"},   # batching for the tuple Batch
     "checkpoint": {"corpus", "tokenizer", "config"},                   # corpus for write_atomically
+    "results": {"tasks", "metrics"},
+    "glue": {"results", "tasks", "metrics", "corpus"},                 # corpus for write_atomically
     "engine": {"models", "optim", "masking", "metrics", "batching"},
 }
 ENTRY_POINTS = sorted([*ROOT.glob("*.py"), *(ROOT / "scripts").glob("*.py")])
