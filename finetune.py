@@ -32,7 +32,7 @@ from electra.engine import (LossScale, MetricsLog, Precision, choose_device, cho
                             train_step)
 from electra.models import Classifier
 from electra.optim import Adam, lr_at, parameter_groups, warmth
-from electra.report import finetune_page
+from electra.report import finetune_page, held_out_rows
 from electra.results import Outcome
 from electra.tasks import Example, TaskData
 from electra.tokenizer import Tokenizer, load_tokenizer, train_tokenizer
@@ -398,11 +398,8 @@ def write_results(folder: RunFolder, config: FinetuneConfig, data: TaskData, out
         write_atomically(folder.path / f"{name}_predictions.tsv",
                          results.every_seed_tsv(data, examples, name, outcomes))
     if config.report:
-        rows = [row for row in results.table_of(data, best) if row["split"] == "dev"]
-        write_atomically(folder.path / "report.html", finetune_page(result, [
-            {"text": row["text"], "gold": row["gold"], "prediction": row["prediction"],
-             "p": _number(row.get(f"p({row['prediction']})")), "p_gold": _number(row.get(f"p({row['gold']})"))}
-            for row in rows]).encode())
+        write_atomically(folder.path / "report.html",
+                         finetune_page(result, held_out_rows(folder.path / "predictions.tsv")).encode())
     folder.write_json("result.json", result)
 
     spread = f" ± {result['dev_sd']:.2%} over {len(outcomes)} seeds" if len(outcomes) > 1 else ""
@@ -417,10 +414,6 @@ def write_results(folder: RunFolder, config: FinetuneConfig, data: TaskData, out
     if any(outcome.collapsed for outcome in outcomes):
         say_red("at least one seed predicts a single class: do not read these scores as a model's.")
     return result
-
-
-def _number(text: str | None) -> float | None:
-    return None if text is None else float(text)
 
 
 if __name__ == "__main__":

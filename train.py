@@ -107,8 +107,10 @@ def run(config: PretrainConfig, given: set[str]) -> None:
             part.compile()
 
     say_start(config, model, shape, train_text, valid_text, precision, device, start)
-    loop = Loop(config, phases, model, optimizer, scale, precision, device, stream, tokenizer, folder, store,
-                held_out_batches(valid_text, config, phases, device, shape.special), start)
+    held_out = {length: held_out_batches(valid_text, config, length, device, shape.special)
+                for length in dict.fromkeys(phase.seq_len for phase in phases)}
+    loop = Loop(config, phases, model, optimizer, scale, precision, device, stream, tokenizer, folder, store, held_out,
+                start)
     loop.train()
     folder.close()
 
@@ -186,6 +188,8 @@ def resolve(config: PretrainConfig, shape: ModelConfig) -> PretrainConfig:
         value = getattr(config, setting)
         if value is not None and value <= 0:
             raise ValueError(f"--{setting.replace('_', '-')} must be above 0, not {value}")
+    if config.interleave and not config.phases:
+        raise ValueError("--interleave needs the lengths to draw from: --phases, e.g. 64:0.8,512:0.2")
     if config.seed < 0:
         raise ValueError(f"--seed must be 0 or more, not {config.seed}")
     if not 0 <= config.dropout < 1:
@@ -217,15 +221,15 @@ def steps_of_epochs(config: PretrainConfig, stream: SpanBatches, phases: tuple[P
     return max(1, round(config.epochs * per_epoch))
 
 
-def held_out_batches(text: corpus.Text, config: PretrainConfig, phases: tuple[Phase, ...], device: torch.device,
+def held_out_batches(text: corpus.Text, config: PretrainConfig, seq_len: int, device: torch.device,
                      special: SpecialIds) -> list[Batch]:
-    """Up to EVALUATION_TOKENS of held-out text at the first phase's length, the same in every run on this corpus."""
+    """Up to EVALUATION_TOKENS of held-out text at a length, the same in every run on this corpus."""
     stream = SpanBatches(*text, config.batch_tokens // config.accumulate, width_multiple(device), seed=0,
                          special=special)
     batches: list[Batch] = []
-    total = len(stream.lay_out(phases[0].seq_len, 0)[1])
+    total = len(stream.lay_out(seq_len, 0)[1])
     while len(batches) < total and sum(b.input_ids.numel() for b in batches) < EVALUATION_TOKENS:
-        batches.append(stream.next(phases[0].seq_len))
+        batches.append(stream.next(seq_len))
     return batches
 
 
@@ -259,7 +263,7 @@ class Loop:
     def __init__(self, config: PretrainConfig, phases: tuple[Phase, ...], model: torch.nn.Module, optimizer: Adam,
                  scale: LossScale, precision: Precision, device: torch.device, stream: SpanBatches,
                  tokenizer: Tokenizer, folder: RunFolder, store: corpus.TokenStore,
-                 held_out: list[Batch], progress: Progress) -> None:
+                 held_out: dict[int, list[Batch]], progress: Progress) -> None:
         self.config, self.phases, self.model, self.optimizer, self.scale = config, phases, model, optimizer, scale
         self.precision, self.device, self.stream, self.tokenizer = precision, device, stream, tokenizer
         self.folder, self.store, self.held_out, self.progress = folder, store, held_out, progress
@@ -275,6 +279,11 @@ class Loop:
             return min(1.0, (time.monotonic() - self.began) / (60 * self.config.minutes))
         return self.progress.step / self.config.steps
 
+    def seq_len(self, share: float) -> int:
+        """The length of the next step, at this share of the run. Interleaved, a function of (seed, step)."""
+        at = mix(self.config.seed, self.progress.step, 0x1E9) % 2 ** 32 / 2 ** 32 if self.config.interleave else share
+        return next(phase.seq_len for phase in self.phases if at < phase.end)
+
     def train(self) -> None:
         """Step until the end or a signal; then save."""
         config, progress = self.config, self.progress
@@ -289,7 +298,7 @@ class Loop:
             if config.init and not progress.step:
                 self._evaluate()   # where the checkpoint stands on this text
             while (share := self.done()) < 1.0 and self.stop_signal is None:
-                seq_len = next(phase.seq_len for phase in self.phases if share < phase.end)
+                seq_len = self.seq_len(share)
                 batches = [self.stream.next(seq_len).to(self.device) for _ in range(config.accumulate)]
                 self.warm = warmth(progress.step, config.warmup_steps, share,
                                    LATEST_WARMUP if config.minutes else math.inf)
@@ -352,18 +361,25 @@ class Loop:
                   flush=True)
         self._new_window()
 
-    def _evaluate(self) -> dict[str, float]:
+    def _evaluate(self) -> None:
+        """Figures on the held-out text: split "valid" at the first length, "valid_512" and so on at the others."""
         began = time.monotonic()
-        values = evaluate(self.model, self.held_out, self.precision, self.device, self.unigram)
-        values["seconds"] = time.monotonic() - self.began
-        self.log.write(self.progress.step, "valid", values)
-        fixed = f", against unigram draws {values['rtd_auc_unigram']:.3f}" if "rtd_auc_unigram" in values else ""
-        tqdm.write(f"step {self.progress.step:,} held out: {_losses(values)}{fixed}")
+        first, *others = self.held_out
+        for length in others:
+            self._evaluate_at(length, f"valid_{length}", f"held out, length {length}")
+        values = self._evaluate_at(first, "valid", "held out")
         if "rtd_auc" in values and self.warm == 1.0 and is_plateau(values):
             tqdm.write(f"  the discriminator has not left the plateau: its loss {values['rtd_loss']:.4f} is the entropy "
                        f"of the replaced share, {replaced_entropy(values):.4f}. It needs more steps, "
                        f"--attention-init neighbours, or a lower --lr; do not fine-tune from it yet.")
         self.window_began += time.monotonic() - began   # not the training's time
+
+    def _evaluate_at(self, length: int, split: str, name: str) -> dict[str, float]:
+        values = evaluate(self.model, self.held_out[length], self.precision, self.device, self.unigram)
+        values["seconds"] = time.monotonic() - self.began
+        self.log.write(self.progress.step, split, values)
+        fixed = f", against unigram draws {values['rtd_auc_unigram']:.3f}" if "rtd_auc_unigram" in values else ""
+        tqdm.write(f"step {self.progress.step:,} {name}: {_losses(values)}{fixed}")
         return values
 
     def _save(self) -> None:

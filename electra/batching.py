@@ -140,14 +140,15 @@ def collate(examples: list[list[int]], types: list[list[int]], labels: list[int]
 
 
 class SpanBatches:
-    """The endless stream of pre-training batches. `state` and `load` carry its place through a checkpoint."""
+    """The endless streams of pre-training batches, one for each length. `state` and `load` carry their places through a
+    checkpoint."""
 
     def __init__(self, tokens: np.ndarray, lines: np.ndarray, starts: np.ndarray, ends: np.ndarray, batch_tokens: int,
                  multiple: int, seed: int, special: SpecialIds = SPECIAL_IDS) -> None:
         self.tokens, self.lines, self.starts, self.ends = tokens, lines, starts, ends
         self.batch_tokens, self.multiple, self.seed, self.special = batch_tokens, multiple, seed, special
-        self.epoch, self.index, self.seq_len = 0, 0, 0
-        self._plan: list[np.ndarray] = []
+        self.places: dict[int, tuple[int, int]] = {}   # length: (epoch, batches taken of it)
+        self._laid_out: dict[int, tuple[Spans, list[np.ndarray]]] = {}
 
     def lay_out(self, seq_len: int, epoch: int) -> tuple[Spans, list[np.ndarray]]:
         """Spans and batches of an epoch: a function of (seed, epoch, seq_len)."""
@@ -156,23 +157,22 @@ class SpanBatches:
         return spans, plan(spans.lengths, self.batch_tokens, self.multiple, seq_len, rng)
 
     def next(self, seq_len: int) -> Batch:
-        """The next batch at this length; another length than before begins a new epoch."""
-        if self._plan and (seq_len != self.seq_len or self.index >= len(self._plan)):
-            self.epoch, self.index, self._plan = self.epoch + 1, 0, []
-        if not self._plan:
-            self.seq_len = seq_len
-            self._spans, self._plan = self.lay_out(seq_len, self.epoch)
-        rows = self._plan[self.index]
-        self.index += 1
-        return collate_spans(self.tokens, self._spans, rows, self.multiple, seq_len, self.special)
+        """The next batch at this length."""
+        epoch, index = self.places.get(seq_len, (0, 0))
+        if seq_len not in self._laid_out:
+            self._laid_out[seq_len] = self.lay_out(seq_len, epoch)
+        if index >= len(self._laid_out[seq_len][1]):
+            epoch, index = epoch + 1, 0
+            self._laid_out[seq_len] = self.lay_out(seq_len, epoch)
+        spans, batches = self._laid_out[seq_len]
+        self.places[seq_len] = epoch, index + 1
+        return collate_spans(self.tokens, spans, batches[index], self.multiple, seq_len, self.special)
 
-    def state(self) -> dict[str, int]:
-        return {"epoch": self.epoch, "index": self.index, "seq_len": self.seq_len}
+    def state(self) -> dict[int, tuple[int, int]]:
+        return dict(self.places)
 
-    def load(self, state: dict[str, int]) -> None:
-        self.epoch, self.index, self.seq_len = state["epoch"], state["index"], state["seq_len"]
-        if self.seq_len:   # 0: saved before the first batch
-            self._spans, self._plan = self.lay_out(self.seq_len, self.epoch)
+    def load(self, state: dict[int, tuple[int, int]]) -> None:
+        self.places, self._laid_out = {length: tuple(place) for length, place in state.items()}, {}
 
 
 class Encoded(NamedTuple):

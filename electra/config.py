@@ -177,6 +177,8 @@ class PretrainConfig:
     seq_len: int = option(128, "batches", "tokens of an example, [CLS] and [SEP] included")
     phases: str | None = option(None, "batches", "lengths by share of the run, e.g. 128:0.9,512:0.1; "
                                 "replaces --seq-len")
+    interleave: bool = option(False, "batches", "draw the length of every step by the shares of --phases, instead of "
+                              "one stretch after the other")
     batch_tokens: int | None = option(None, "batches", "tokens of one step, padding included (default: by size)")
     accumulate: int = option(1, "batches", "split each step into this many micro-batches")
 
@@ -325,7 +327,8 @@ def from_dict(config_class: type, values: dict[str, object]) -> typing.Any:
 
 
 class Phase(typing.NamedTuple):
-    """A stretch of pre-training at one length. `end` is the share of the run at which it ends, in (0, 1]."""
+    """A stretch of pre-training at one length. `end` is the share of the run at which it ends, in (0, 1]; interleaved,
+    the length of a step is that of the first phase whose `end` is above a number drawn from [0, 1)."""
 
     seq_len: int
     end: float

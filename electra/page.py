@@ -364,7 +364,8 @@ text { font-size: 13px; fill: var(--ink); } .tick, .reference { fill: var(--mute
 .tokens { line-height: 2.5; max-width: none; margin: .25rem 0; padding: .4rem .9rem .8rem; background: var(--panel);
   overflow-x: auto; }
 .tokens > span { padding: .1em .12em; border-radius: 2px; white-space: nowrap; }
-.token-legend { line-height: 2; } .ramp, ruby { white-space: nowrap; } ruby { ruby-position: under; }
+.token-legend { line-height: 2; } .ramp > span { border-block: 1px solid var(--rule); }
+.ramp, ruby { white-space: nowrap; } ruby { ruby-position: under; }
 rt { font-size: .75em; font-style: italic; font-weight: normal; color: var(--muted); }
 u { text-decoration: underline 2px; text-underline-offset: 2px; text-decoration-skip-ink: none; }
 .guessed { text-decoration: underline dotted; text-underline-offset: 3px; }

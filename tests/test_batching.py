@@ -1,4 +1,4 @@
-"""Spans and batches: nothing lost, nothing over the budget, and the place in the stream is two numbers."""
+"""Spans and batches: nothing lost, nothing over the budget, and a place in the stream is two numbers."""
 
 import numpy as np
 import pytest
@@ -183,9 +183,9 @@ def test_an_epoch_reads_every_token_once():
     spans, batches = mine.lay_out(64, 0)
     seen = [token for _ in batches for row in rows_of(mine.next(64)) for token in row if token not in (CLS, SEP)]
     assert sorted(seen) == mine.tokens.tolist()
-    assert mine.state() == {"epoch": 0, "index": len(batches), "seq_len": 64}
+    assert mine.state() == {64: (0, len(batches))}
     mine.next(64)
-    assert mine.state() == {"epoch": 1, "index": 1, "seq_len": 64}
+    assert mine.state() == {64: (1, 1)}
 
 
 @pytest.mark.parametrize("multiple", [8, 64])
@@ -226,14 +226,14 @@ def test_a_state_of_before_the_first_batch_can_be_loaded():
     assert same(other.next(64), stream().next(64))
 
 
-def test_another_length_begins_a_new_epoch():
-    mine = stream()
-    mine.next(32), mine.next(32)
-    batch = mine.next(128)
-    assert mine.state() == {"epoch": 1, "index": 1, "seq_len": 128}
-    fresh = stream()
-    fresh.load({"epoch": 1, "index": 0, "seq_len": 128})
-    assert same(batch, fresh.next(128)) and batch.input_ids.shape[1] > 32
+def test_each_length_has_a_place_of_its_own():
+    mixed, short, long = stream(), stream(), stream()
+    for length in (32, 128, 32, 32, 128, 32):
+        assert same(mixed.next(length), (short if length == 32 else long).next(length))
+    assert mixed.state() == {32: (0, 4), 128: (0, 2)} == {**short.state(), **long.state()}
+    other = stream()
+    other.load(mixed.state())
+    assert same(other.next(128), long.next(128)) and same(other.next(32), short.next(32))
 
 
 # --- examples ---

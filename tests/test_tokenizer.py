@@ -493,13 +493,14 @@ def test_pieces_mark_the_beginnings_of_words_and_decoding_puts_words_together(to
 @pytest.fixture(scope="module")
 def theirs(tmp_path_factory, vocabulary):
     """theirs(lower_case, strip_accents) -> ids of a text by transformers' tokenizer of the same vocabulary."""
-    pytest.importorskip("transformers")
-    from transformers import BertTokenizer
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        transformers = pytest.importorskip("transformers")
     path = tmp_path_factory.mktemp("theirs") / "vocab.txt"
     path.write_text("".join(f"{token}\n" for token in vocabulary), encoding="utf-8", newline="")
 
     def make(lower_case, strip_accents):
-        tokenizer = BertTokenizer(str(path), do_lower_case=lower_case, strip_accents=strip_accents)
+        tokenizer = transformers.BertTokenizer(str(path), do_lower_case=lower_case, strip_accents=strip_accents)
         return lambda texts: tokenizer(texts, add_special_tokens=False)["input_ids"]
     return make
 

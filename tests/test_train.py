@@ -277,6 +277,25 @@ def test_a_stop_between_two_lines_of_the_log_changes_no_line(flags, tmp_path, mo
     assert_same_run(tmp_path / "run", tmp_path / "whole")
 
 
+def test_interleaved_lengths_have_their_shares_and_resume_exactly(flags, tmp_path, monkeypatch):
+    mixed = dict(phases="16:0.5,32:0.25,64:0.25", seq_len=None, interleave=True, steps=40, log_every=8, save_every=100,
+                 eval_every=20)
+    seen = []
+    collate = program.SpanBatches.next
+    monkeypatch.setattr(program.SpanBatches, "next", lambda self, length: seen.append(length) or collate(self, length))
+    assert train(*flags(out=tmp_path / "whole", **mixed)) == 0
+    lengths = seen[-40:]   # those before are of the held-out text
+    assert lengths != sorted(lengths) and 12 <= lengths.count(16) <= 28 and {32, 64} < set(lengths)
+    with monkeypatch.context() as patch:
+        stop_in_step(patch, 19, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        assert train(*flags(**mixed)) == 0
+    assert train("--out", tmp_path / "run", "--resume") == 0
+    assert seen[-21:] == lengths[-21:]
+    assert_same_run(tmp_path / "run", tmp_path / "whole")
+    for split in ("valid", "valid_32", "valid_64"):
+        assert [record["step"] for record in metrics_of(tmp_path / "run", split)] == [20, 40]
+
+
 def test_a_stop_in_the_last_step_still_ends_with_an_evaluation(flags, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         stop_in_step(patch, 4, lambda: os.kill(os.getpid(), signal.SIGTERM))
@@ -527,6 +546,7 @@ def test_bad_corpora_are_refused_in_one_line(flags, tmp_path, capsys, monkeypatc
 
 
 @pytest.mark.parametrize("changes, match", (
+    (dict(interleave=True), "--interleave needs"),
     (dict(vocab_size=600_000), "--vocab-size 600000 is outside"), (dict(vocab_size=10), "--vocab-size 10 is outside"),
     (dict(seq_len=1024), "sequence length of 1024 is outside 8 to 512"), (dict(seq_len=4), "outside 8 to 512"),
     (dict(phases="32:0.5"), "add up to 1"), (dict(phases="32"), "does not read like"),
