@@ -155,7 +155,7 @@ def choose_model(config: PretrainConfig, given: set[str], content: dict[str, Any
         if "objective" in given and config.objective != shape.objective:
             raise ValueError(f"{config.init} is a checkpoint of objective {shape.objective}; its weights do not make "
                              f"a model of objective {config.objective}")
-        if config.dropout is not None:
+        if config.dropout is not None and not config.resume:
             shape = replace(shape, dropout=config.dropout, attention_dropout=config.dropout)
         return checkpoint.tokenizer_of(content), shape
     if config.tokenizer:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import pickle
 import struct
 import zipfile
@@ -152,7 +153,9 @@ def _article(network: str) -> str:
 
 
 def _listed(names: list[str], most: int = 12) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    """For messages: one line, whatever a stranger's file calls its tensors."""
+    shown = [(name if name.isprintable() else ascii(name))[:120] for name in names[:most]]
+    return ", ".join(shown) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 # --- settings ---
@@ -166,6 +169,7 @@ _SETTINGS = {"vocab_size": "vocab_size", "hidden_size": "hidden_size", "num_laye
 # What their classes take where config.json leaves a setting out.
 _THEIR_DEFAULTS = {"embedding_size": 128, "max_position_embeddings": 512, "type_vocab_size": 2,
                    "hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1, "layer_norm_eps": 1e-12, "initializer_range": 0.02}
+_LARGEST_SIZE = 1 << 24   # of anything: products of two fit into 64 bits
 # Settings that would make another network of the same weights; None: may be absent.
 _MUST_BE = {"hidden_act": ("gelu", None), "position_embedding_type": ("absolute", None), "is_decoder": (False, None),
             "add_cross_attention": (False, None)}
@@ -178,14 +182,11 @@ def read_config(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
     if not folder.is_dir():
         raise ValueError(f"{folder} is not a folder; give the one with config.json and the weights")
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ValueError(f"{folder} has no config.json; it is not a checkpoint of the Hugging Face layout") from None
-    except (UnicodeDecodeError, json.JSONDecodeError):
-        raise ValueError(f"{path} is not JSON") from None
-    kind = values.get("model_type") if isinstance(values, dict) else None
-    if kind not in _BARE:
+    if not path.exists():
+        raise ValueError(f"{folder} has no config.json; it is not a checkpoint of the Hugging Face layout")
+    values = _read_json(path)
+    kind = values.get("model_type")
+    if kind not in tuple(_BARE):
         raise ValueError(f"{path}: model_type is {kind!r}; only electra and bert can be read")
     for name, allowed in _MUST_BE.items():
         if values.get(name) not in allowed:
@@ -199,11 +200,12 @@ def shape_of(values: dict[str, Any], source: str) -> dict[str, Any]:
     embedding = {"embedding_size": "embedding_size" if values["model_type"] == "electra" else "hidden_size"}
     for ours, theirs in (_SETTINGS | embedding).items():
         value = values.get(theirs, _THEIR_DEFAULTS.get(theirs))
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise ValueError(f"{source}/config.json: {theirs} is {value!r}, not a number")
         whole = isinstance(getattr(ModelConfig, ours, 1), int)
-        if (whole and (not isinstance(value, int) or value < 1)) or value < 0:
-            raise ValueError(f"{source}/config.json: {theirs} is {value!r}")
+        good = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool) and (
+            1 <= value <= _LARGEST_SIZE if whole else 0 <= value < 1)   # not: nan is neither
+        if not good:
+            raise ValueError(f"{source}/config.json: {theirs} is {value!r:.60}, not "
+                             + (f"a whole number from 1 to {_LARGEST_SIZE:,}" if whole else "from 0 to below 1"))
         shape[ours] = value
     return shape
 
@@ -231,9 +233,11 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
                                              "neither model.safetensors nor pytorch_model.bin"))
     try:
         tensors = torch.load(pickled, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, zipfile.BadZipFile, KeyError, ValueError) as problem:
+    except (pickle.UnpicklingError, RuntimeError, EOFError, zipfile.BadZipFile, LookupError, ValueError, TypeError,
+            AttributeError, OSError) as problem:   # what a damaged file makes of the reader
+        reason = (str(problem).splitlines() or [type(problem).__name__])[0]
         raise ValueError(f"{pickled} is damaged, or holds something other than tensors, and was not loaded: "
-                         f"{str(problem).splitlines()[0][:120]}") from None
+                         f"{reason[:120]}") from None
     if not isinstance(tensors, dict) or not all(isinstance(name, str) and isinstance(tensor, Tensor)
                                                 for name, tensor in tensors.items()):
         raise ValueError(f"{pickled} is not a dictionary of tensors")
@@ -263,12 +267,7 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
             length = int.from_bytes(file.read(8), "little")
             if size < 8 or length > min(size - 8, _LONGEST_HEADER):
                 raise wrong(f"a header of {length:,} bytes in a file of {size:,}")
-            try:
-                header = json.loads(file.read(length).decode())
-            except (UnicodeDecodeError, json.JSONDecodeError, RecursionError):
-                raise wrong("its header is not JSON") from None
-            if not isinstance(header, dict):
-                raise wrong("its header is not an object")
+            header = _object(file.read(length), f"the header of {path}")
             header.pop("__metadata__", None)
             places = sorted(((*_place(name, entry, wrong), name) for name, entry in header.items()), key=lambda p: p[:2])
             tensors, reached = {}, 0
@@ -295,12 +294,12 @@ def _place(name: str, entry: Any, wrong: Any) -> tuple[int, int, torch.dtype, li
     if not isinstance(entry, dict) or not natural(entry.get("shape")) or not natural(entry.get("data_offsets")) \
             or len(entry["data_offsets"]) != 2:
         raise wrong(f"tensor {name!r} is not described by dtype, shape and data_offsets")
-    if entry.get("dtype") not in _DTYPES:
-        raise wrong(f"tensor {name!r} has the unknown dtype {entry.get('dtype')!r}")
+    if entry.get("dtype") not in tuple(_DTYPES):
+        raise wrong(f"tensor {name!r} has the unknown dtype {entry.get('dtype')!r:.60}")
     dtype, (begin, end) = _DTYPES[entry["dtype"]], entry["data_offsets"]
-    count = 1
-    for dimension in entry["shape"]:
-        count *= dimension
+    count = math.prod(entry["shape"])
+    if math.prod(max(1, dimension) for dimension in entry["shape"]) >= 1 << 56:   # a 0 hides the others' size
+        raise wrong(f"tensor {name!r} has an absurd shape")
     if end - begin != count * dtype.itemsize:
         raise wrong(f"tensor {name!r} of shape {entry['shape']} takes {count * dtype.itemsize:,} bytes, not "
                     f"{end - begin:,}")
@@ -343,33 +342,40 @@ def read_tokenizer(folder: Path) -> Tokenizer:
     if not fast.exists():
         raise ValueError(f"{folder} has neither vocab.txt nor tokenizer.json")
     content = _read_json(fast)
-    model, normalizer = content.get("model") or {}, content.get("normalizer") or {}
-    if model.get("type", "WordPiece") != "WordPiece" or normalizer.get("type") != "BertNormalizer":
-        raise ValueError(f"{fast} is not a WordPiece tokenizer (model {model.get('type')}, normalizer "
-                         f"{normalizer.get('type')})")
-    ids = model.get("vocab") or {}
+    part = lambda of, name: of[name] if isinstance(of.get(name), dict) else {}
+    model, normalizer = part(content, "model"), part(content, "normalizer")
+    ids = part(model, "vocab")
+    if model.get("type", "WordPiece") != "WordPiece" or normalizer.get("type") != "BertNormalizer" or not ids:
+        raise ValueError(f"{fast} is not a WordPiece tokenizer (model {model.get('type')!r:.60}, normalizer "
+                         f"{normalizer.get('type')!r:.60})")
+    if not all(type(id_) is int for id_ in ids.values()) or sorted(ids.values()) != list(range(len(ids))):
+        raise ValueError(f"{fast}: the ids of its vocabulary are not 0 to {len(ids) - 1}")
     tokens = sorted(ids, key=ids.get)
-    if [ids[token] for token in tokens] != list(range(len(tokens))):
-        raise ValueError(f"{fast}: the ids of its vocabulary are not 0 to {len(tokens) - 1}")
     return WordPieceTokenizer(tokens, normalizer.get("lowercase", True), normalizer.get("strip_accents"),
                               normalizer.get("handle_chinese_chars", True), name=str(fast))
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     """A JSON object; {} where there is no such file."""
+    return _object(path.read_bytes(), str(path)) if path.exists() else {}
+
+
+def _object(data: bytes, name: str) -> dict[str, Any]:
+    """Bytes -> a JSON object. Raises ValueError with `name` for anything else."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    except (UnicodeDecodeError, json.JSONDecodeError):
-        raise ValueError(f"{path} is not JSON") from None
+        content = json.loads(data.decode())
+    except (ValueError, RecursionError):   # also of UTF-8, and of numbers with thousands of digits
+        raise ValueError(f"{name} is not JSON") from None
     if not isinstance(content, dict):
-        raise ValueError(f"{path} is not a JSON object")
+        raise ValueError(f"{name} is not a JSON object")
     return content
 
 
 def write_tokenizer(folder: Path, tokenizer: Tokenizer, max_positions: int) -> None:
     """The files by which `AutoTokenizer` makes the same ids: for WordPiece a BertTokenizer, for SentencePiece a
     PreTrainedTokenizerFast over a Unigram model; and our own file, from which `read_tokenizer` makes it again."""
-    settings: dict[str, Any] = {"model_max_length": max_positions, "clean_up_tokenization_spaces": False}
+    settings: dict[str, Any] = {"model_max_length": max_positions, "clean_up_tokenization_spaces": False,
+                                "model_input_names": ["input_ids", "token_type_ids", "attention_mask"]}
     settings |= {f"{role}_token": token for role, token in zip(("pad", "unk", "cls", "sep", "mask"), SPECIAL_TOKENS)}
     if isinstance(tokenizer, WordPieceTokenizer):
         settings |= {"tokenizer_class": "BertTokenizer", "do_lower_case": tokenizer.lower_case,

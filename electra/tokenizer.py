@@ -116,13 +116,15 @@ class WordPieceTokenizer:
         return [[id_ for word in text.translate(characters).split() for id_ in words[word]] for text in texts]
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Words with a space between them, special tokens left out."""
-        text = "".join(self.pieces(id_ for id_ in ids if id_ not in self.special))
+        """Words with a space between them; special tokens are left out, but for [UNK], which is a word."""
+        text = "".join(self.pieces(id_ for id_ in ids if id_ not in self.special or id_ == self.special.unk))
         return text.replace(WORD_START, " ").strip()
 
     def pieces(self, ids: Iterable[int]) -> list[str]:
-        """As a SentencePiece model writes them: a word's first piece begins with ▁, the others have no ##."""
-        return [token if id_ in self.special else token[2:] if token.startswith("##") else WORD_START + token
+        """As a SentencePiece model writes them: a word's first piece begins with ▁, the others have no ##. [UNK] is a
+        word, the other special tokens are not."""
+        bare = set(self.special) - {self.special.unk}
+        return [token if id_ in bare else token[2:] if token.startswith("##") else WORD_START + token
                 for id_, token in ((id_, self.tokens[id_]) for id_ in ids)]
 
     def to_bytes(self) -> bytes:
@@ -216,9 +218,10 @@ def tokenizer_from_bytes(data: bytes, name: str = "tokenizer") -> Tokenizer:
         return SentencePieceTokenizer(data, name)
     try:
         values = json.loads(data.decode(errors="surrogatepass"))
-        if values.pop("type") != "wordpiece" or not all(isinstance(token, str) for token in values["tokens"]):
+        if values.pop("type") != "wordpiece" or not all(isinstance(token, str) for token in values["tokens"]) \
+                or set(values) != {"tokens", "lower_case", "strip_accents", "split_chinese"}:
             raise KeyError
-    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError):
+    except (ValueError, RecursionError, KeyError, TypeError):
         raise ValueError(f"{name} is neither a SentencePiece model nor a WordPiece tokenizer of this program") from None
     return WordPieceTokenizer(**values, name=name)
 
@@ -241,7 +244,7 @@ def vocab_lines(data: bytes, name: str) -> list[str]:
         text = data.decode()
     except UnicodeDecodeError:
         raise ValueError(f"{name} is not UTF-8 text") from None
-    return text.removesuffix("\n").replace("\r\n", "\n").split("\n")
+    return text.replace("\r\n", "\n").removesuffix("\n").split("\n")
 
 
 def _short_pieces(lines: Iterable[str]) -> Iterator[str]:
