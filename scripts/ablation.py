@@ -96,6 +96,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     compute.add_argument("--post-steps", type=int, help="of post-pre-training, as --steps (default: half of them)")
     compute.add_argument("--phases", help="lengths by share of each pre-training (default: 128:0.9,512:0.1)",
                          default="128:0.9,512:0.1")
+    compute.add_argument("--interleave", action="store_true", help="draw the length of every step by those shares")
     compute.add_argument("--batch-tokens", type=int, help="tokens of a pre-training step (default: by size)")
     compute.add_argument("--device", default="auto")
     compute.add_argument("--amp", default="auto")
@@ -206,6 +207,7 @@ def pretraining(args: argparse.Namespace, name: str, steps: int | None, init: st
         command += ["--corpus", *args.corpus, "--size", args.size, "--objective", OBJECTIVE[name]]
         command += ["--vocab-size", str(args.vocab_size)] if args.vocab_size else []
         minutes = args.minutes or 60
+    command += ["--interleave"] if args.interleave else []
     command += ["--batch-tokens", str(args.batch_tokens)] if args.batch_tokens else []
     if steps is None:
         command += ["--minutes", f"{minutes:g}", "--eval-every", "500"]

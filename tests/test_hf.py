@@ -505,6 +505,30 @@ def test_our_files_are_read_by_the_reference_and_the_reference_s_by_us(tmp_path)
     assert_same(hf.read_safetensors(tmp_path / "theirs"), expected)
 
 
+# ---------------------------------------------------------------- pickled weights
+
+@pytest.mark.filterwarnings("ignore::UserWarning")   # of torch, about odd protocols
+@pytest.mark.parametrize("new_format", [True, False])
+def test_damaged_pickled_bytes_give_tensors_or_a_refusal_by_name(tmp_path, new_format):
+    path, rng, whole = tmp_path / "pytorch_model.bin", random.Random(0), 0
+    torch.save({"a": torch.ones(3, 2), "b.c": torch.zeros(2)}, path, _use_new_zipfile_serialization=new_format)
+    good = path.read_bytes()
+    assert set(hf.read_weights(tmp_path)) == {"a", "b.c"}
+    for _ in range(300):
+        data = bytearray(good)
+        if rng.random() < 0.3:
+            del data[rng.randrange(1, len(data)):]
+        for _ in range(rng.randint(0, 3)):
+            data[rng.randrange(len(data))] = rng.randrange(256)
+        path.write_bytes(data)
+        try:
+            assert all(isinstance(value, torch.Tensor) for value in hf.read_weights(tmp_path).values())
+            whole += 1
+        except ValueError as problem:
+            assert str(path) in str(problem) and "\n" not in str(problem)
+    assert 10 < whole < 250
+
+
 # ---------------------------------------------------------------- tokenizer files
 
 TOKENS = ["[PAD]", "a", "##b", "é", "漢", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "A", "e", "字", "漢字"]
