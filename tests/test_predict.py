@@ -169,7 +169,7 @@ def test_pairs_come_as_json(pairs, ask, refused):
     assert set(said[0]["probabilities"]) == {"True", "False"}
     other = b'{"text": "moon", "text_b": "rain"}\n'
     assert json.loads(ask("--ckpt", pairs, "--jsonl", stdin=other)[0])["probabilities"] != said[0]["probabilities"]
-    refused("learned from pairs (one, two)", "--ckpt", pairs, "sun")
+    refused("learned from pairs of texts", "--ckpt", pairs, "sun")
     refused("standard input:1: the checkpoint learned from pairs", "--ckpt", pairs, "--jsonl", stdin=b'{"text": "x"}\n')
 
 
