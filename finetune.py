@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Fine-tune a pre-trained checkpoint, or random weights as the control, on a labelled task.
 
     python finetune.py --task sst2 --init runs/sample/ckpt.pt --data data/sample/sst2
@@ -52,8 +53,7 @@ class Prepared(NamedTuple):
     data: TaskData
     encoded: dict[str, Encoded]   # "train", and every set of `results.sets_of`
     shape: ModelConfig
-    scale: float                  # of a regression's values; 1 for classes
-    content: dict[str, Any] | None       # the checkpoint to start from, None for random weights
+    content: dict[str, Any] | None   # the checkpoint to start from, None for random weights
     class_weights: Tensor | None
 
 
@@ -104,8 +104,7 @@ def run_task(config: FinetuneConfig, data: TaskData, content: dict[str, Any] | N
     train = tasks.with_both_orders(data.train) if data.task.both_orders else data.train
     sets = results.sets_of(data)
     encoder = CachedTokenizer(tokenizer, config.cache)
-    scale = scale_of(data)
-    encoded = {name: encode_task(encoder, examples, config, scale) for name, examples in
+    encoded = {name: encode_task(encoder, examples, config, unit_of(data)) for name, examples in
                {"train": train, **sets}.items()}
     print(f"{data.task.name}: {len(data.train):,} to learn from, {len(data.dev):,} held out"
           + (f", {len(data.test):,} to test on" if data.test else "")
@@ -115,14 +114,14 @@ def run_task(config: FinetuneConfig, data: TaskData, content: dict[str, Any] | N
     folder.write_json("config.json", {**to_dict(config), "model": to_dict(shape), "amp_used": precision.name})
     log = MetricsLog(folder.path, step=-1)   # no line of an earlier run stays
 
-    prepared = Prepared(data, encoded, shape, scale, content, class_weights)
+    prepared = Prepared(data, encoded, shape, content, class_weights)
     outcomes = [run_seed(seed, config, prepared, device, precision, log) for seed in config.seeds]
     best = max(outcomes, key=lambda outcome: outcome.dev)
     model = Classifier(shape, outputs_of(data))
     model.load_state_dict(best.state)
     checkpoint.save(folder.checkpoint, checkpoint.pack(model, tokenizer, config, labels=data.labels,
                                                        pairs=data.train[0].text_b is not None,
-                                                       scale=scale if data.task.regression else None))
+                                                       scale=data.task.scale))
     result = write_results(folder, config, data, outcomes, best, time.monotonic() - began)
     folder.close()
     return result
@@ -179,18 +178,15 @@ def finished(config: FinetuneConfig, force: bool) -> dict[str, Any] | None:
 
 
 def read_task(config: FinetuneConfig) -> TaskData:
-    """The task's examples. Raises ValueError where there are too few of them or of their labels."""
+    """The task's examples. Raises ValueError where there are too few of them."""
     if config.task_file:
-        source, data = config.task_file, tasks.load_task_file(config.task_file, skip_bad=config.skip_bad)
+        data = tasks.load_task_file(config.task_file, skip_bad=config.skip_bad)
     else:
         if config.task == "csv" and not config.data:
             raise ValueError("--task csv needs --data, a file or a folder")
-        source = config.data or tasks.default_folder(config.task)
         columns = tuple(part for name in config.text_columns for part in name.split(","))
-        data = tasks.load_task(config.task, source, text_columns=columns, label_column=config.label_column,
-                               skip_bad=config.skip_bad)
-    if len(data.labels) < 2 and not data.task.regression:
-        raise ValueError(f"{source}: all examples have one label, {data.labels[0]!r}; there is nothing to learn")
+        data = tasks.load_task(config.task, config.data or tasks.default_folder(config.task), text_columns=columns,
+                               label_column=config.label_column, skip_bad=config.skip_bad)
     if config.train_examples is not None:
         if not 0 < config.train_examples <= len(data.train):
             raise ValueError(f"--train-examples {config.train_examples} is not from 1 to {len(data.train)}")
@@ -264,16 +260,14 @@ def choose_model(config: FinetuneConfig, data: TaskData, content: dict[str, Any]
     return tokenizer, replace(shape, dropout=config.dropout, attention_dropout=config.dropout, pooling=config.pooling)
 
 
-def scale_of(data: TaskData) -> float:
-    """What the values of a regression are divided by for the model: the task's own, or the largest to learn from."""
-    if not data.task.regression:
-        return 1.0
-    return data.task.scale or max(abs(example.label) for example in data.train) or 1.0
+def unit_of(data: TaskData) -> float:
+    """What the model's outputs are multiplied by: the scale of a regression; probabilities stay as they are."""
+    return data.task.scale or 1.0
 
 
-def encode_task(tokenizer: CachedTokenizer, examples: list[Example], config: FinetuneConfig, scale: float) -> Encoded:
+def encode_task(tokenizer: CachedTokenizer, examples: list[Example], config: FinetuneConfig, unit: float) -> Encoded:
     """Examples in ids; the values of a regression are at most about 1."""
-    labels = [example.label / scale if isinstance(example.label, float) else example.label for example in examples]
+    labels = [example.label / unit if isinstance(example.label, float) else example.label for example in examples]
     return encode_examples(tokenizer, [e.text_a for e in examples], [e.text_b for e in examples], labels,
                            config.max_len, config.truncate)
 
@@ -336,7 +330,7 @@ def train_once(seed: int, config: FinetuneConfig, prepared: Prepared, device: to
                 loss, count = loss + result.sums["loss"], count + result.sums["weight"]
                 done, step = done + 1, step + 1
             last_loss = float(loss / count)
-            outputs = predict(model, dev, config, device, precision) * prepared.scale
+            outputs = predict(model, dev, config, device, precision) * unit_of(data)
             values, remarks = results.scores(data.task, data.dev, outputs)
             score = values[data.task.metric]
             log.write(step, "valid", {"seed": seed, "epoch": epoch + 1, "frozen": frozen, "train_loss": last_loss,
@@ -353,7 +347,7 @@ def train_once(seed: int, config: FinetuneConfig, prepared: Prepared, device: to
     outputs = {"dev": best[2]}
     for name in results.sets_of(data):
         if name != "dev":
-            outputs[name] = predict(model, prepared.encoded[name], config, device, precision) * prepared.scale
+            outputs[name] = predict(model, prepared.encoded[name], config, device, precision) * unit_of(data)
     return Outcome(seed, outputs, best[0], score, dev_head, best[1], collapsed)
 
 
@@ -367,7 +361,7 @@ def is_collapsed(prepared: Prepared, outputs: np.ndarray, loss: float) -> bool:
     training loss that is no better than that of always answering with the classes' shares."""
     data = prepared.data
     if data.task.regression:
-        return len(outputs) >= 20 and float(np.ptp(outputs)) < 1e-3 * prepared.scale
+        return len(outputs) >= 20 and float(np.ptp(outputs)) < 1e-3 * unit_of(data)
     shares = np.bincount([example.label for example in data.train], minlength=len(data.labels)).astype(float)
     if prepared.class_weights is not None:
         shares *= prepared.class_weights.numpy()

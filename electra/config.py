@@ -261,7 +261,9 @@ def _flag_type(annotation: str) -> tuple[type, bool]:
     return scalar[name], many
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
+    """A mistake gets one line and exit code 2, without the usage before it."""
+
     def error(self, message: str) -> typing.NoReturn:
         print(f"{self.prog}: error: {message} (see {self.prog} --help)", file=sys.stderr)
         raise SystemExit(2)
@@ -282,7 +284,7 @@ class _SplitCommas(argparse.Action):
 def parse(config_class: type, prog: str, description: str, argv: list[str] | None = None,
           defaults: dict[str, object] | None = None) -> tuple[typing.Any, set[str]]:
     """Make a command line from a dataclass, parse it, and return (config, names of the flags that were typed)."""
-    parser = _Parser(prog=prog, description=description, allow_abbrev=False,
+    parser = Parser(prog=prog, description=description, allow_abbrev=False,
                      formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=28, width=100))
     groups: dict[str, typing.Any] = {}
     for item in fields(config_class):

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from electra.corpus import write_atomically
 from electra.metrics import mean_sd
-from electra.results import read_predictions
+from electra.results import read_every_seed
 from electra.tasks import GLUE, TASKS
 
 AFTER_MNLI = ("mrpc", "rte", "stsb")   # gain from a model that learned MNLI first (paper, section 3.1; appendix B)
@@ -130,7 +130,9 @@ def write_submission(out: Path, found: dict[str, dict[str, Any]]) -> None:
     for file in FILES:
         path = out / file.task / f"{file.set}_predictions.tsv"
         if file.task in found and path.exists():
-            answers = _answers(file.task, read_predictions(path, found[file.task]["best_seed"]))
+            seeds = [seed["seed"] for seed in found[file.task]["seeds"]]
+            best = seeds.index(found[file.task]["best_seed"])
+            answers = _answers(file.task, read_every_seed(path, seeds).by_seed[best])
         else:
             answers = [file.majority] * file.rows
             guessed.append(file.name)

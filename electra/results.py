@@ -157,10 +157,29 @@ def every_seed_tsv(data: TaskData, examples: Sequence[Example], name: str, outco
                 for i, example in enumerate(examples)])
 
 
-def read_predictions(path: Path, seed: int) -> list[str]:
-    """One seed's column of a `<set>_predictions.tsv`. Raises ValueError where it is not there."""
-    lines = [line.split("\t") for line in path.read_text(encoding="utf-8").removesuffix("\n").split("\n")]
-    if f"seed {seed}" not in lines[0]:
-        raise ValueError(f"{path}: no column 'seed {seed}'")
-    column = lines[0].index(f"seed {seed}")
-    return [line[column] for line in lines[1:]]
+class Predictions(NamedTuple):
+    """A `<set>_predictions.tsv`, column by column."""
+
+    index: list[str]
+    gold: list[str]
+    by_seed: list[list[str]]
+
+
+def read_every_seed(path: Path, seeds: Sequence[int], result: str = "result.json") -> Predictions:
+    """The inverse of `every_seed_tsv`. Raises FileNotFoundError, and ValueError for a table of other seeds than those of
+    the file called `result`, or with broken rows."""
+    try:
+        lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    except UnicodeDecodeError:
+        raise ValueError(f"{path}: not UTF-8") from None
+    header = ["index", "gold", *(f"seed {seed}" for seed in seeds)]
+    if lines[0].split("\t") != header:
+        raise ValueError(f"{path}: its columns are not those of {result}, {', '.join(header)}")
+    rows = [line.split("\t") for line in lines[1:]]
+    for number, row in enumerate(rows, 2):
+        if len(row) != len(header):
+            raise ValueError(f"{path}:{number}: {len(row)} columns where the header has {len(header)}")
+    if not rows:
+        raise ValueError(f"{path}: no rows")
+    index, gold, *by_seed = map(list, zip(*rows))
+    return Predictions(index, gold, by_seed)

@@ -26,7 +26,7 @@ import warnings
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -36,11 +36,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from electra import checkpoint, masking, metrics
 from electra.batching import Batch, example_ids
 from electra.checkpoint import write_atomically
-from electra.config import SIZES, ModelConfig, nearest_size, parse_phases
+from electra.config import SIZES, ModelConfig, Parser, nearest_size, parse_phases
 from electra.engine import mix
 from electra.models import Electra, build
 from electra.report import html_report, markdown_table
-from electra.tasks import Example, load_task
+from electra.tasks import Example, TaskData, load_task
 from electra.tokenizer import Tokenizer
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -53,12 +53,6 @@ VIEWED_TOKENS = 48
 SAMPLE = dict(imdb="data/sample/aclImdb", sst2="data/sample/sst2", corpus=["data/sample/wiki.raw"], size="tiny",
               vocab_size=2000, steps=150, post_steps=50, phases="64:1", batch_tokens=2048, seeds="1", epochs=2.0,
               freeze_epochs=1.0, max_len=64, out="runs/ablation-sample")
-
-
-class Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        print(f"{self.prog}: error: {message} (see {self.prog} --help)", file=sys.stderr)
-        raise SystemExit(2)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -151,13 +145,15 @@ def compare(args: argparse.Namespace, command: str) -> None:
     tunings = {(name, task): fine_tuning(args, name, task, sources) for name in NAMES for task in tasks_of(args)}
     for stage in tunings.values():
         run(stage)
+    costs = {stage.name: pretraining_result(stage) for stage in stages}
+    data = {task: load_task(task, getattr(args, task)) for task in tasks_of(args)}
     results = {
         "format": 1, "title": "BERT and ELECTRA, as they are and post-pre-trained on film reviews",
         "date": time.strftime("%Y-%m-%d"), "machine": machine(args), "command": command, "equal": equal(args),
-        "pretraining": [pretraining_result(stage) for stage in stages],
-        "rows": [row(args, name, stages, tunings) for name in NAMES] + [bag_row(args)],
+        "pretraining": list(costs.values()),
+        "rows": [row(name, costs, {task: tunings[name, task] for task in data}) for name in NAMES] + [bag_row(data)],
         "replaced_view": [sentence for name in ("electra", "electra-post")
-                          for sentence in replaced_view(NAMES[name], sources[name], args.imdb)]}
+                          for sentence in replaced_view(NAMES[name], sources[name], data["imdb"].dev)]}
     table = markdown_table(results)
     for name, text in (("results.json", json.dumps(results, indent=1, ensure_ascii=False)), ("table.md", table),
                        ("report.html", html_report(results))):
@@ -344,30 +340,28 @@ def pretraining_result(stage: Stage) -> dict[str, Any]:
                        **{figure: line[figure] for figure in figures if figure in line}} for line in held_out]}
 
 
-def row(args: argparse.Namespace, name: str, stages: list[Stage], tunings: dict[tuple[str, str], Stage]
-        ) -> dict[str, Any]:
-    """A row of the table: a model, with its scores by task."""
+def row(name: str, costs: dict[str, dict[str, Any]], tunings: dict[str, Stage]) -> dict[str, Any]:
+    """A row of the table: a model, with its scores by task. `costs` are the pre-trainings by stage."""
     scores = {}
-    for task in tasks_of(args):
-        stage = tunings[name, task]
+    for task, stage in tunings.items():
         result = json.loads((stage.folder / "result.json").read_text())
         pick = lambda key: [seed[key] for seed in result["seeds"]]
         scores[task] = {"metric": result["metric"], "seeds": pick("seed"), "dev": pick("dev"),
                         "head_dev": None if None in pick("dev_head_only") else pick("dev_head_only"),
                         "test": None if None in pick("test") else pick("test"), "seconds": result["seconds"],
                         "command": stage.text}
-    own = [pretraining_result(stage)["minutes"] for stage in stages if stage.name in (name, name.removesuffix("-post"))]
+    own = [cost["minutes"] for stage, cost in costs.items() if stage in (name, name.removesuffix("-post"))]
     return {"name": NAMES[name], "kind": "reference" if name == "random" else "model",
             "pretraining_minutes": sum(own) if own else None, "scores": scores}
 
 
 # ---------------------------------------------------------------- the bag of words and bigrams
 
-def bag_row(args: argparse.Namespace) -> dict[str, Any]:
+def bag_row(data: dict[str, TaskData]) -> dict[str, Any]:
     scores = {}
-    for task in tasks_of(args):
+    for task, examples in data.items():
         began = time.monotonic()
-        dev, test = bag_of_bigrams(*load_task(task, getattr(args, task))[2:5])
+        dev, test = bag_of_bigrams(examples.train, examples.dev, examples.test)
         scores[task] = {"metric": "accuracy", "seeds": [0], "dev": [dev], "head_dev": None,
                         "test": None if test is None else [test], "seconds": time.monotonic() - began,
                         "command": "electra.tasks.load_task, then scripts/ablation.py: bag_of_bigrams"}
@@ -435,16 +429,16 @@ def logistic_regression(x: Tensor, labels: Tensor, c: float) -> Tensor:
 
 # ---------------------------------------------------------------- the replaced-token view
 
-def replaced_view(name: str, path: str, imdb: str) -> list[dict[str, Any]]:
-    """The beginnings of a few held-out labelled reviews, as the generator corrupts them and the discriminator sees
+def replaced_view(name: str, path: str, reviews: list[Example]) -> list[dict[str, Any]]:
+    """The beginnings of the first few held-out labelled reviews, as the generator corrupts them and the discriminator sees
     them. They are in no pre-training corpus: only the unsupervised reviews are."""
     content = checkpoint.load(path, ("electra",))
     tokenizer, config = checkpoint.tokenizer_of(content), checkpoint.config_of(content)
     model = Electra(config)
     model.load_state_dict(content["model"])
-    reviews = [example.text_a for example in load_task("imdb", imdb).dev]
+    texts = [example.text_a for example in reviews[:VIEWED]]
     return [{"model": name, "tokens": view(model.eval(), tokenizer, ids[:VIEWED_TOKENS], number)}
-            for number, ids in enumerate(tokenizer.encode_batch(reviews[:VIEWED]))]
+            for number, ids in enumerate(tokenizer.encode_batch(texts))]
 
 
 @torch.no_grad()

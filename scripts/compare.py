@@ -24,12 +24,14 @@ import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from electra import metrics
+from electra.config import Parser
+from electra.results import Predictions, read_every_seed
 
 PARTS = ("dev", "test")
 ON_NUMBERS = ("pearson", "spearman")
@@ -47,14 +49,6 @@ class Result(NamedTuple):
     labels: tuple[str, ...]   # in the order of the classes; none where the file does not name them
     seeds: tuple[int, ...]
     scores: dict[str, tuple[float, ...]]
-
-
-class Predictions(NamedTuple):
-    """The rows of a <part>_predictions.tsv, (N,) gold and (S, N) of the seeds, as words."""
-
-    index: list[str]
-    gold: list[str]
-    by_seed: list[list[str]]
 
 
 class OverSeeds(NamedTuple):
@@ -82,12 +76,6 @@ class Comparison(NamedTuple):
     missing: dict[str, str]          # why an interval is not there
     ahead: str | None                # "A", "B", or None: cannot be told apart
     verdict: str
-
-
-class Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        print(f"{self.prog}: error: {message} (see {self.prog} --help)", file=sys.stderr)
-        raise SystemExit(2)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -329,25 +317,11 @@ def table_path(side: Result, part: str) -> Path:
 
 
 def read_predictions(side: Result, part: str) -> Predictions | None:
-    """None where there is no such file. ValueError for one that has other seeds than the result, or broken rows."""
-    path = table_path(side, part)
+    """None where there is no such file."""
     try:
-        lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+        return read_every_seed(table_path(side, part), side.seeds, side.path.name)
     except FileNotFoundError:
         return None
-    except UnicodeDecodeError:
-        raise ValueError(f"{path}: not UTF-8") from None
-    header = ["index", "gold", *(f"seed {seed}" for seed in side.seeds)]
-    if lines[0].split("\t") != header:
-        raise ValueError(f"{path}: its columns are not those of {side.path.name}, {', '.join(header)}")
-    rows = [line.split("\t") for line in lines[1:]]
-    for number, row in enumerate(rows, 2):
-        if len(row) != len(header):
-            raise ValueError(f"{path}:{number}: {len(row)} columns where the header has {len(header)}")
-    if not rows:
-        raise ValueError(f"{path}: no rows")
-    index, gold, *by_seed = map(list, zip(*rows))
-    return Predictions(index, gold, by_seed)
 
 
 def check_same_examples(a: Result, b: Result, part: str, of_a: Predictions, of_b: Predictions) -> None:

@@ -18,24 +18,18 @@ import sys
 import warnings
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from electra import checkpoint, hf
 from electra.batching import Batch
-from electra.config import SIZES, ModelConfig, PretrainConfig, nearest_size
+from electra.config import SIZES, ModelConfig, Parser, PretrainConfig, nearest_size
 from electra.models import BertMLM, Classifier, Electra, MaskedLM, build
 from electra.tokenizer import Tokenizer
 
 USUAL_SHARE = 4   # a discriminator is so many times as wide as its generator (paper, section 3.2), but for the presets
-
-
-class Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        print(f"{self.prog}: error: {message} (see {self.prog} --help)", file=sys.stderr)
-        raise SystemExit(2)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -17,14 +17,14 @@ import sys
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, NoReturn
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import torch
 
 from electra import checkpoint
 from electra.batching import Batch, Encoded, encode_examples, example_ids, plan
-from electra.config import AMP_CHOICES, FinetuneConfig, PretrainConfig, from_dict, parse_phases
+from electra.config import AMP_CHOICES, FinetuneConfig, Parser, PretrainConfig, from_dict, parse_phases
 from electra.engine import Precision, choose_device, choose_precision
 from electra.models import Classifier, Electra
 from electra.tasks import clean_review
@@ -58,12 +58,6 @@ class Loaded(NamedTuple):
     batch_tokens: int
     device: torch.device
     precision: Precision
-
-
-class Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        print(f"{self.prog}: error: {message} (see {self.prog} --help)", file=sys.stderr)
-        raise SystemExit(2)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -11,16 +11,10 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import NoReturn
 
+from electra.config import Parser
 from electra.corpus import write_atomically
 from electra.report import finetune_page, held_out_rows, html_report, markdown_table
-
-
-class Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        print(f"{self.prog}: error: {message} (see {self.prog} --help)", file=sys.stderr)
-        raise SystemExit(2)
 
 
 def main(argv: list[str] | None = None) -> int:

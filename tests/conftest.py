@@ -1,5 +1,6 @@
-"""What several tests share: the sample text, a small tokenizer, a small shape, a batch."""
+"""What several tests share: the sample text, a small tokenizer, a small shape, a batch, a program's exit code."""
 
+import gc
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,16 @@ torch.set_num_threads(1)
 SHAPE = ModelConfig(objective="electra", vocab_size=200, embedding_size=16, hidden_size=24, num_layers=2, num_heads=2,
                     intermediate_size=48, generator_hidden_size=12, generator_num_layers=2, generator_num_heads=2,
                     generator_intermediate_size=24, max_positions=64, dropout=0.0, attention_dropout=0.0)
+
+
+def exit_code(main, arguments):
+    """Of a program, called as a function."""
+    try:
+        return main([str(argument) for argument in arguments])
+    except SystemExit as stop:
+        return stop.code
+    finally:
+        gc.collect()   # locks of run folders end with their objects
 
 
 @pytest.fixture(scope="session")

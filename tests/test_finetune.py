@@ -1,7 +1,6 @@
 """finetune.py as a user runs it: results, predictions, seeds, collapse, and what it refuses."""
 
 import csv
-import gc
 import json
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import torch
 
 import finetune as program
 import train
+from conftest import exit_code
 from electra import checkpoint
 from electra.checkpoint import PRETRAINED
 
@@ -51,13 +51,7 @@ def flags(pretrained, tmp_path):
 
 
 def finetune(*arguments):
-    """The exit code."""
-    try:
-        return program.main([str(argument) for argument in arguments])
-    except SystemExit as stop:
-        return stop.code
-    finally:
-        gc.collect()   # locks of run folders end with their objects
+    return exit_code(program.main, arguments)
 
 
 def refused(capsys, match, *arguments):

@@ -1,6 +1,5 @@
 """`finetune.py --task glue`: all tasks that are there, one table, the files of a submission, and going on."""
 
-import gc
 import json
 import zipfile
 from pathlib import Path
@@ -9,6 +8,7 @@ import pytest
 
 import finetune as program
 import train
+from conftest import exit_code
 from electra import glue
 from electra.tasks import GLUE
 
@@ -67,10 +67,7 @@ def pretrained(tmp_path_factory):
 
 
 def finetune(*arguments):
-    try:
-        return program.main([str(argument) for argument in arguments])
-    finally:
-        gc.collect()   # locks of run folders end with their objects
+    return exit_code(program.main, arguments)
 
 
 def flags(data, pretrained, out, *more):

@@ -3,7 +3,6 @@
 Most runs are calls of `main`, which take a second; only what needs a process of its own gets one.
 """
 
-import gc
 import json
 import math
 import os
@@ -21,6 +20,7 @@ import pytest
 import torch
 
 import train as program
+from conftest import exit_code
 from electra import checkpoint, corpus
 from electra.checkpoint import PRETRAINED, RunFolder
 from electra.config import SIZES, FinetuneConfig, PretrainConfig, model_config
@@ -53,13 +53,7 @@ def small_run(cache, /, **changes):
 
 
 def train(*arguments):
-    """The exit code."""
-    try:
-        return program.main([str(argument) for argument in arguments])
-    except SystemExit as stop:
-        return stop.code
-    finally:
-        gc.collect()   # locks of run folders end with their objects
+    return exit_code(program.main, arguments)
 
 
 def long_run(cache, objective, out):
