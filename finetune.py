@@ -43,7 +43,6 @@ EVALUATION_TOKENS = 8_192
 MULTIPLE = 8
 SMALL_SET, SMALL_SET_EPOCHS = 3_000, 10   # as the paper gives RTE 10 epochs, where most tasks have 3
 GENTLER = 0.25            # factor on the learning rate of a second try
-ANY_KIND = (*checkpoint.PRETRAINED, "classifier")
 RED, PLAIN = "\033[31m", "\033[0m"
 
 
@@ -249,7 +248,7 @@ def choose_model(config: FinetuneConfig, data: TaskData, content: dict[str, Any]
         tokenizer, shape = checkpoint.tokenizer_of(content), checkpoint.config_of(content)
     else:
         if config.tokenizer and config.tokenizer.endswith(".pt"):
-            tokenizer = checkpoint.tokenizer_of(checkpoint.load(config.tokenizer, ANY_KIND))
+            tokenizer = checkpoint.tokenizer_of(checkpoint.load(config.tokenizer, checkpoint.KINDS))
         elif config.tokenizer:
             tokenizer = load_tokenizer(config.tokenizer)
         else:

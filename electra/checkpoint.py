@@ -38,6 +38,7 @@ from electra.tokenizer import Tokenizer, tokenizer_from_bytes
 
 FORMAT = 1
 PRETRAINED = ("electra", "mlm")
+KINDS = (*PRETRAINED, "classifier")
 _COMMENT_LENGTH = len(b"sha256:") + 64
 _COMMENT = struct.pack("<H", _COMMENT_LENGTH) + b"sha256:"   # its length comes first
 

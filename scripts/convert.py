@@ -256,7 +256,7 @@ def export_checkpoint(source: Path, folder: Path, onnx: bool) -> None:
         raise ValueError(f"{folder} is already there; remove it or choose another name")
     if onnx:
         need_onnx()
-    content = checkpoint.load(source, (*checkpoint.PRETRAINED, "classifier"))
+    content = checkpoint.load(source, checkpoint.KINDS)
     config, tokenizer = checkpoint.config_of(content), checkpoint.tokenizer_of(content)
     labels = tuple(content["labels"])
     model = Classifier(config, max(1, len(labels))) if content["kind"] == "classifier" else build(config, 0.15)

@@ -115,7 +115,7 @@ def run(args: argparse.Namespace) -> None:
 
 def load(args: argparse.Namespace) -> Loaded:
     """The checkpoint's model and settings. Raises ValueError for a BERT, and for lengths that do not fit."""
-    content = checkpoint.load(args.ckpt, (*checkpoint.PRETRAINED, "classifier"))
+    content = checkpoint.load(args.ckpt, checkpoint.KINDS)
     if content["kind"] == "mlm":
         raise ValueError(f"{args.ckpt} is a BERT, which does not tell replaced words: a replaced-token view needs an "
                          f"ELECTRA checkpoint (train.py --objective electra); for labels, fine-tune this one with "
