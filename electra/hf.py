@@ -167,7 +167,7 @@ _SETTINGS = {"vocab_size": "vocab_size", "hidden_size": "hidden_size", "num_laye
 # What their classes take where config.json leaves a setting out.
 _THEIR_DEFAULTS = {"embedding_size": 128, "max_position_embeddings": 512, "type_vocab_size": 2,
                    "hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1, "layer_norm_eps": 1e-12, "initializer_range": 0.02}
-_LARGEST_SIZE = 1 << 24   # of anything: products of two fit into 64 bits
+_RANGES = {"num_layers": (1, 1_000), "type_vocab_size": (2, 1 << 24)}   # an example has segments A and B
 # Settings that would make another network of the same weights; None: may be absent.
 _MUST_BE = {"hidden_act": ("gelu", None), "position_embedding_type": ("absolute", None), "is_decoder": (False, None),
             "add_cross_attention": (False, None)}
@@ -199,11 +199,12 @@ def shape_of(values: dict[str, Any], source: str) -> dict[str, Any]:
     for ours, theirs in (_SETTINGS | embedding).items():
         value = values.get(theirs, _THEIR_DEFAULTS.get(theirs))
         whole = isinstance(getattr(ModelConfig, ours, 1), int)
+        least, most = _RANGES.get(ours, (1, 1 << 24))   # products of two sizes fit into 64 bits
         good = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool) and (
-            1 <= value <= _LARGEST_SIZE if whole else 0 <= value < 1)   # not: nan is neither
+            least <= value <= most if whole else 0 <= value < 1)   # not: nan is neither
         if not good:
             raise ValueError(f"{source}/config.json: {theirs} is {value!r:.60}, not "
-                             + (f"a whole number from 1 to {_LARGEST_SIZE:,}" if whole else "from 0 to below 1"))
+                             + (f"a whole number from {least} to {most:,}" if whole else "from 0 to below 1"))
         shape[ours] = value
     return shape
 
@@ -418,8 +419,8 @@ def _unigram_parts(tokenizer: SentencePieceTokenizer) -> dict[str, Any]:
     the text, the likeliest pieces, bytes for what no piece covers.
 
     The ids are SentencePiece's but for rare text: where two cuts are equally likely, as in "000" or "sooooo", rounding
-    decides, in float32 there and in float64 here; a capital with two accents loses one; and text that spells a special
-    token or a byte piece is read as one.
+    decides, in float32 there and in float64 here; a capital with two accents loses one; accents in another order than
+    Unicode's are put into it; and text that spells a special token or a byte piece is read as one.
     """
     pieces, table = _read_sentencepiece(tokenizer.to_bytes())
     replace = lambda regex, content: {"type": "Replace", "pattern": {"Regex": regex}, "content": content}

@@ -70,7 +70,10 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 
 def parse_partner(text: str) -> tuple[int, int, int]:
     """"64:12:1" -> (64, 12, 1)."""
-    hidden, layers, heads = (int(part) for part in text.split(":"))
+    try:
+        hidden, layers, heads = (int(part) for part in text.split(":"))
+    except ValueError:
+        hidden = layers = heads = 0
     if min(hidden, layers, heads) < 1 or hidden % heads:
         raise argparse.ArgumentTypeError(f"{text} is not HIDDEN:LAYERS:HEADS with a hidden size that the heads divide")
     return hidden, layers, heads
@@ -262,6 +265,10 @@ def export_checkpoint(source: Path, folder: Path, onnx: bool) -> None:
     model = Classifier(config, max(1, len(labels))) if content["kind"] == "classifier" else build(config, 0.15)
     model.load_state_dict(content["model"])
     model.eval()
+    if content.get("scale") is not None:   # what goes out answers in the unit of the labels
+        with torch.no_grad():
+            model.head.out.weight *= content["scale"]
+            model.head.out.bias *= content["scale"]
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
     try:
@@ -354,10 +361,10 @@ def write_onnx(path: Path, model: Electra | BertMLM | Classifier) -> None:
     ValueError where they differ by more than 1e-4."""
     import onnxruntime
 
-    warnings.simplefilter("ignore")                            # of the exporter, about itself
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    most = model.config.max_positions
 
     def inputs(rows: int, width: int) -> dict[str, Tensor]:
+        width = min(width, most)
         ids = torch.randint(5, model.config.vocab_size, (rows, width), generator=torch.Generator().manual_seed(rows))
         lengths = torch.linspace(width // 2, width, rows).long()
         mask = (torch.arange(width) < lengths[:, None]).long()
@@ -366,9 +373,18 @@ def write_onnx(path: Path, model: Electra | BertMLM | Classifier) -> None:
     wrapped = Logits(model).eval()
     example = inputs(2, 16)
     axes = {0: torch.export.Dim("batch", min=1, max=4096),
-            1: torch.export.Dim("length", min=2, max=model.config.max_positions)}
-    program = torch.onnx.export(wrapped, tuple(example.values()), input_names=list(example), output_names=["logits"],
-                                dynamic_shapes=(axes, axes, axes), dynamo=True, verbose=False)
+            1: torch.export.Dim("length", min=2, max=most)}
+    log = logging.getLogger("torch.onnx")
+    level = log.level
+    log.setLevel(logging.ERROR)           # the exporter talks of itself
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            program = torch.onnx.export(wrapped, tuple(example.values()), input_names=list(example),
+                                        output_names=["logits"], dynamic_shapes=(axes, axes, axes), dynamo=True,
+                                        verbose=False)
+    finally:
+        log.setLevel(level)
     program.save(str(path), external_data=False)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     for rows, width in ((1, 7), (3, 24)):

@@ -3,12 +3,14 @@ refused."""
 
 import importlib.util
 import json
+import logging
 import math
 import os
 import pickle
 import re
 import struct
 import sys
+import warnings
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -530,7 +532,7 @@ def test_flags_that_do_not_go_with_a_folder_are_refused(folder_of, tmp_path, ref
     refused("--partner is for an ELECTRA", "import", generator, "--objective", "mlm", "--partner", "8:1:1", *out)
     refused("that comes alone", "import", discriminator, generator, "--partner", "8:1:1", *out)
     for partner in ("8:1", "8:1:1:1", "a:1:1", "8:1:3", "0:1:1", "8:-1:1", "8:1:0", "", "8.5:1:1"):
-        refused("--partner", "import", discriminator, "--partner", partner, *out)
+        refused(["--partner", "is not HIDDEN:LAYERS:HEADS"], "import", discriminator, "--partner", partner, *out)
     refused("invalid choice", "import", bert, "--objective", "bert", *out)
     refused("--out", "import", bert)
     refused("import|export")
@@ -652,6 +654,16 @@ def assert_encoder_and_head(ours, folder, pooling):
     data = (folder / "head.safetensors").read_bytes()
     notes = json.loads(data[8:8 + struct.unpack("<Q", data[:8])[0]])["__metadata__"]
     assert json.loads(notes["labels"]) == content["labels"] and notes["pooling"] == pooling
+
+
+def test_an_exported_regression_answers_in_the_unit_of_its_labels(saved, tmp_path, done):
+    path = saved("classifier", labels=("one",), name="r.pt")
+    content = checkpoint.load(path, ("classifier",))
+    checkpoint.save(path, {**content, "labels": [], "scale": 5.0})
+    assert "a regression" in done("export", path, tmp_path / "exported")
+    head = hf.read_safetensors(tmp_path / "exported" / "head.safetensors")
+    for name in ("weight", "bias"):
+        assert torch.equal(head[name], 5 * content["model"][f"head.out.{name}"])
 
 
 def test_checkpoints_that_cannot_be_read_are_refused(saved, tmp_path, refused):
@@ -1014,16 +1026,24 @@ def test_transformers_tokenizes_as_the_exported_model_did(transformers, saved, t
     assert theirs.model_max_length == 64 and theirs.decode(ours.encode_batch(["the stone"])[0]) == "the stone"
 
 
+def test_an_onnx_file_of_few_positions_is_written(saved, tmp_path, vocabulary, done):
+    pytest.importorskip("onnxruntime"), pytest.importorskip("onnxscript")
+    ours = saved("classifier", WordPieceTokenizer(vocabulary[:200]), num_layers=1, max_positions=12)
+    assert "model.onnx" in done("export", ours, tmp_path / "exported", "--onnx")
+
+
 @pytest.mark.parametrize("kind, changes", [("electra", {}), ("mlm", {"embedding_size": 24}),
                                            ("classifier", {"pooling": "mean"})])
 def test_an_onnx_file_answers_as_the_model(saved, tmp_path, done, vocabulary, kind, changes):
     onnxruntime, _ = pytest.importorskip("onnxruntime"), pytest.importorskip("onnxscript")
     tokens = WordPieceTokenizer(vocabulary[:200])
     ours, folder = saved(kind, tokens, num_layers=1, generator_num_layers=1, **changes), tmp_path / "exported"
+    filters, level = list(warnings.filters), logging.getLogger("torch.onnx").level
     assert "model.onnx: input_ids, attention_mask, token_type_ids -> logits" in done("export", ours, folder, "--onnx")
     assert {path.name for path in folder.glob("*.onnx*")} == {"model.onnx"}
     session = onnxruntime.InferenceSession(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])
     assert [value.name for value in session.get_inputs()] == ["input_ids", "attention_mask", "token_type_ids"]
+    assert warnings.filters == filters and logging.getLogger("torch.onnx").level == level   # as they were
     _, model = loaded(ours)
     for lengths, width in (((37, 11, 2, 50, 50), 50), ((64,), 64), ((2,), 2)):
         batch = random_batch(200, lengths, width)

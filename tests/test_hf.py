@@ -293,6 +293,12 @@ def test_settings_that_are_no_sizes_or_shares_are_refused(refused, name, value):
     refused(lambda: hf.shape_of({**ELECTRA, name: value}, "folder"), f"folder/config.json: {name} is {value!r}")
 
 
+@pytest.mark.parametrize("name, value", [("num_hidden_layers", 10 ** 9), ("num_hidden_layers", 1_001),
+                                         ("type_vocab_size", 1), ("hidden_size", 2 ** 24 + 1)])
+def test_sizes_that_no_model_here_has_are_refused(refused, name, value):
+    refused(lambda: hf.shape_of({**ELECTRA, name: value}, "folder"), f"folder/config.json: {name} is {value}")
+
+
 @pytest.mark.parametrize("name", ["vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads",
                                   "intermediate_size"])
 def test_sizes_without_a_default_must_be_there(refused, name):
