@@ -75,7 +75,7 @@ def run(config: PretrainConfig, given: set[str]) -> None:
     store = corpus.open_store(config.corpus, tokenizer, config.errors, config.cache)
     train_text, valid_text = split(store, config, tokenizer)
     stream = SpanBatches(*train_text, config.batch_tokens // config.accumulate, width_multiple(device), config.seed,
-                         shape.special)
+                         shape.special, fill=device.type == "cuda")
     longest = max(phase.seq_len for phase in phases)
     if config.batch_tokens // config.accumulate < longest:
         raise ValueError(f"--batch-tokens {config.batch_tokens} in {config.accumulate} micro-batches does not hold one "
@@ -102,9 +102,8 @@ def run(config: PretrainConfig, given: set[str]) -> None:
     else:
         folder.write_json("config.json", {**to_dict(config), "model": to_dict(shape), "amp_used": precision.name})
         (folder.path / "tokenizer.model").write_bytes(tokenizer.to_bytes())
-    if config.compile:
-        for part in model.children():
-            part.compile()
+    if config.compile or (config.compile is None and device.type == "cuda"):
+        model.compile_networks()
 
     say_start(config, model, shape, train_text, valid_text, precision, device, start)
     held_out = {length: held_out_batches(valid_text, config, length, device, shape.special)

@@ -24,6 +24,9 @@ class Batch(NamedTuple):
     labels: Tensor | None = None    # (B,) int64; float32 where they are values to regress on
 
     def to(self, device: torch.device) -> Batch:
+        """A copy on the device. To a GPU it goes through pinned memory: the host does not wait for it."""
+        if device.type == "cuda":
+            self = Batch(*(None if t is None else t.pin_memory() for t in self))
         return Batch(*(None if t is None else t.to(device, non_blocking=True) for t in self))
 
 
@@ -71,12 +74,13 @@ def cut_spans(lines: np.ndarray, starts: np.ndarray, ends: np.ndarray, seq_len: 
 
 
 def plan(lengths: np.ndarray, batch_tokens: int, multiple: int, longest: int, rng: np.random.Generator | None,
-         most_rows: int | None = None) -> list[np.ndarray]:
+         most_rows: int | None = None, fill: bool = False) -> list[np.ndarray]:
     """Group examples by length: a list of index arrays, each a batch with rows x width <= `batch_tokens`.
 
     Width is the longest row rounded up to `multiple`, at most `longest`. Rows that do not fill a batch of their width
     go on to the next wider one. Every example is in exactly one batch. `rng` shuffles rows and batches; None keeps
-    them sorted by length. `most_rows` bounds the rows as well. Raises ValueError where one row is over the budget.
+    them sorted by length. `most_rows` bounds the rows as well. `fill` completes the last batch, which has what is left,
+    with examples that are in another one too: no new shape for a compiler to work on. Raises ValueError where one row is over the budget.
     """
     order = np.arange(len(lengths)) if rng is None else rng.permutation(len(lengths))
     width = np.minimum(-(-lengths[order] // multiple) * multiple, longest)
@@ -92,7 +96,7 @@ def plan(lengths: np.ndarray, batch_tokens: int, multiple: int, longest: int, rn
         batches += np.split(members[:full], full // rows) if full else []
         rest = members[full:]
     if len(rest):
-        batches.append(rest)
+        batches.append(np.concatenate([rest, order[:rows - len(rest)]]) if fill else rest)
     if rng is not None:
         batches = [batches[i] for i in rng.permutation(len(batches))]
     return batches
@@ -144,9 +148,10 @@ class SpanBatches:
     checkpoint."""
 
     def __init__(self, tokens: np.ndarray, lines: np.ndarray, starts: np.ndarray, ends: np.ndarray, batch_tokens: int,
-                 multiple: int, seed: int, special: SpecialIds = SPECIAL_IDS) -> None:
+                 multiple: int, seed: int, special: SpecialIds = SPECIAL_IDS, fill: bool = False) -> None:
         self.tokens, self.lines, self.starts, self.ends = tokens, lines, starts, ends
         self.batch_tokens, self.multiple, self.seed, self.special = batch_tokens, multiple, seed, special
+        self.fill = fill
         self.places: dict[int, tuple[int, int]] = {}   # length: (epoch, batches taken of it)
         self._laid_out: dict[int, tuple[Spans, list[np.ndarray]]] = {}
 
@@ -154,7 +159,7 @@ class SpanBatches:
         """Spans and batches of an epoch: a function of (seed, epoch, seq_len)."""
         rng = np.random.default_rng([self.seed, epoch, seq_len])
         spans = cut_spans(self.lines, self.starts, self.ends, seq_len, rng)
-        return spans, plan(spans.lengths, self.batch_tokens, self.multiple, seq_len, rng)
+        return spans, plan(spans.lengths, self.batch_tokens, self.multiple, seq_len, rng, fill=self.fill)
 
     def next(self, seq_len: int) -> Batch:
         """The next batch at this length."""

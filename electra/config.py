@@ -192,7 +192,8 @@ class PretrainConfig:
 
     device: str = option("auto", "machine", "auto, cpu, cuda, cuda:1, mps")
     amp: str = option("auto", "machine", "mixed precision; auto: bf16 where the device has it", AMP_CHOICES)
-    compile: bool = option(False, "machine", "torch.compile the networks")
+    compile: bool | None = option(None, "machine", "torch.compile the networks (default: on GPUs; on a CPU it does not "
+                                  "pay)")
 
     out: str | None = option(None, "run", "run folder (default: runs/<corpus>-<size>-<objective>)")
     resume: bool = option(False, "run", "go on with the run in --out, exactly as if it had never stopped")
@@ -298,7 +299,8 @@ def parse(config_class: type, prog: str, description: str, argv: list[str] | Non
             shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
             text += f" (default: {shown})"
         if kind is bool:
-            group.add_argument(flag, action="store_true", default=argparse.SUPPRESS, help=text)
+            either = argparse.BooleanOptionalAction if "None" in str(item.type) else "store_true"
+            group.add_argument(flag, action=either, default=argparse.SUPPRESS, help=text)
         elif many:
             action = group.add_argument(flag, nargs="+", action=_SplitCommas if kind is int else "store",
                                         default=argparse.SUPPRESS, help=text, metavar=item.name.upper())

@@ -1,7 +1,7 @@
 """The Transformer encoder of BERT and ELECTRA: embeddings, self-attention, feed-forward, layers.
 
 Letters: B rows, T tokens, E embedding size, C hidden size, H heads, D = C / H.
-Post-LayerNorm, exact GELU, as in Devlin et al. 2019. Attention through `scaled_dot_product_attention`.
+Post-LayerNorm, exact GELU, as in Devlin et al. 2019. Attention and dropout are in ops.py.
 
 How the weights start (`attention_init`):
 
@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from electra.config import ModelConfig
+from electra.ops import Dropout, attend
 
 
 def init_weights(module: nn.Module, std: float) -> None:
@@ -39,7 +40,7 @@ class Embeddings(nn.Module):
         self.position = nn.Embedding(config.max_positions, config.embedding_size)
         self.token_type = nn.Embedding(config.type_vocab_size, config.embedding_size)
         self.norm = nn.LayerNorm(config.embedding_size, eps=config.layer_norm_eps)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, input_ids: Tensor, token_type_ids: Tensor) -> Tensor:
         """(B, T) int64, (B, T) int64 -> (B, T, E). Raises ValueError beyond the last position."""
@@ -48,24 +49,6 @@ class Embeddings(nn.Module):
             raise ValueError(f"{length} tokens are more than the model's {self.position.num_embeddings} positions")
         x = self.word(input_ids) + self.position.weight[:length] + self.token_type(token_type_ids)   # (B, T, E)
         return self.dropout(self.norm(x))
-
-
-SHORT = 256   # tokens; above it the T x T weights cost more than they save
-
-
-def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: float) -> Tensor:
-    """softmax(q kᵀ / √D) v: queries, keys, values and result (B, H, T, D); mask (B, 1, 1, T) bool or None.
-
-    Through `scaled_dot_product_attention`, but for training on a CPU at short lengths, where plain products are three
-    times as fast as its fused backward pass.
-    """
-    if q.device.type != "cpu" or q.shape[2] > SHORT or not torch.is_grad_enabled():
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
-    with torch.autocast("cpu", enabled=False):   # softmax sums in float32 for bf16 input, too
-        scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)                                 # (B, H, T, T)
-        if mask is not None:
-            scores = scores.masked_fill(~mask, -math.inf)
-        return F.dropout(torch.softmax(scores, -1), dropout, dropout > 0) @ v
 
 
 class SelfAttention(nn.Module):
@@ -101,7 +84,7 @@ class Layer(nn.Module):
         self.up = nn.Linear(config.hidden_size, config.intermediate_size)
         self.down = nn.Linear(config.intermediate_size, config.hidden_size)
         self.output_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """x (B, T, C) -> (B, T, C); mask as in `SelfAttention`."""

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from electra.config import ModelConfig
+from electra.ops import Dropout
 
 
 class MaskedLMHead(nn.Module):
@@ -18,9 +19,13 @@ class MaskedLMHead(nn.Module):
         self.norm = nn.LayerNorm(config.embedding_size, eps=config.layer_norm_eps)
         self.bias = nn.Parameter(torch.zeros(config.vocab_size))
 
+    def transform(self, hidden: Tensor) -> Tensor:
+        """(N, C) -> (N, E): all but the product with the word table."""
+        return self.norm(F.gelu(self.dense(hidden)))
+
     def forward(self, hidden: Tensor, word_table: Tensor) -> Tensor:
-        """hidden (N, C), word_table (V, E) -> logits (N, V)."""
-        return F.linear(self.norm(F.gelu(self.dense(hidden))), word_table, self.bias)
+        """hidden (N, C), word_table (V, E) -> logits (N, V). Training goes through `ops.masked_lm` instead."""
+        return F.linear(self.transform(hidden), word_table, self.bias)
 
 
 class ReplacedTokenHead(nn.Module):
@@ -43,7 +48,7 @@ class ClassificationHead(nn.Module):
     def __init__(self, config: ModelConfig, num_labels: int) -> None:
         super().__init__()
         self.pooling = config.pooling
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.out = nn.Linear(config.hidden_size, num_labels)
 
     def forward(self, hidden: Tensor, attention_mask: Tensor | None) -> Tensor:

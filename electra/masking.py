@@ -72,15 +72,14 @@ def mask(input_ids: Tensor, mask_prob: float, objective: str, vocab_size: int, g
     return Masked(input_ids.scatter(1, positions, new), positions, targets, weights)
 
 
-@torch.no_grad()
-def sample(logits: Tensor, generator: torch.Generator) -> Tensor:
-    """One draw from softmax(logits) a row: (N, V) -> (N,) int64.
+def sample(probabilities: Tensor, uniform: Tensor) -> Tensor:
+    """One draw a row: probabilities (N, V), uniform numbers in [0, 1) (N, 1) -> (N,) int64.
 
     By the inverse of the cumulative distribution: one uniform number a row, where the Gumbel trick needs V.
     """
-    cumulative = torch.softmax(logits.float(), dim=-1).cumsum_(-1)                                # (N, V)
-    uniform = torch.rand((len(logits), 1), generator=generator, device=logits.device) * cumulative[:, -1:]
-    return torch.searchsorted(cumulative, uniform, right=True).squeeze(1).clamp_(max=logits.shape[1] - 1)
+    cumulative = probabilities.cumsum(-1)                                                         # (N, V)
+    tokens = torch.searchsorted(cumulative, uniform * cumulative[:, -1:], right=True).squeeze(1)
+    return tokens.clamp_(max=probabilities.shape[1] - 1)
 
 
 def corrupt(original_ids: Tensor, masked: Masked, sampled: Tensor) -> tuple[Tensor, Tensor]:

@@ -11,20 +11,20 @@ Letters: B rows, T tokens, K masked positions a row, N = B * K, C hidden size, V
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from electra import masking
+from electra import masking, ops
 from electra.batching import Batch
 from electra.config import ModelConfig, SpecialIds
 from electra.encoder import Embeddings, Encoder, init_weights, look_at_neighbours, sinusoidal_positions
 from electra.heads import ClassificationHead, MaskedLMHead, ReplacedTokenHead
 
 RTD_WEIGHT = 50.0   # paper, section 2 and appendix A
-
 
 class Detection(NamedTuple):
     """What the discriminator said of a corrupted batch."""
@@ -53,6 +53,12 @@ def _masked_count(batch: Batch, mask_prob: float, special: SpecialIds) -> Tensor
     return (count * mask_prob).round().clamp(min=1).minimum(count).sum().float()
 
 
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """One graph without a way back to Python, one a shape: `SpanBatches` makes few, but more than the usual limit."""
+    torch._dynamo.config.recompile_limit = 64
+    return torch.compile(function, fullgraph=True, dynamic=False)
+
+
 def _start(model: nn.Module, config: ModelConfig, networks: list[tuple[Encoder, ModelConfig]]) -> None:
     """First values: see the table in encoder.py."""
     model.apply(lambda module: init_weights(module, config.initializer_range))
@@ -74,19 +80,15 @@ class MaskedLM(nn.Module):
         self.encoder = Encoder(config)
         self.head = MaskedLMHead(config)
 
-    def forward(self, embeddings: Embeddings, batch: Batch, masked: masking.Masked) -> Tensor:
-        """Logits at the masked positions only: (N, V)."""
+    def forward(self, embeddings: Embeddings, batch: Batch, masked: masking.Masked, uniform: Tensor | None
+                ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """The sum of cross-entropies at the chosen positions, the number of right guesses there, and, where `uniform`
+        (N, 1) is given, what a draw puts into each position, (N,) int64."""
         hidden = self.encoder(embeddings(masked.input_ids, batch.token_type_ids), batch.attention_mask)  # (B, T, C)
         index = masked.positions[:, :, None].expand(-1, -1, hidden.shape[-1])
-        return self.head(hidden.gather(1, index).flatten(0, 1), embeddings.word.weight)                  # (N, V)
-
-
-def _mlm_loss(logits: Tensor, masked: masking.Masked) -> tuple[Tensor, Tensor]:
-    """(N, V) -> sum of cross-entropies over the chosen positions, number of right guesses there."""
-    targets, weights = masked.targets.flatten(), masked.weights.flatten()
-    loss = (F.cross_entropy(logits.float(), targets, reduction="none") * weights).sum()
-    correct = ((logits.detach().argmax(-1) == targets) * weights).sum()
-    return loss, correct
+        hidden = self.head.transform(hidden.gather(1, index).flatten(0, 1))                              # (N, E)
+        return ops.masked_lm(hidden, embeddings.word.weight, self.head.bias, masked.targets.flatten(),
+                             masked.weights.flatten(), uniform)
 
 
 class BertMLM(nn.Module):
@@ -99,6 +101,7 @@ class BertMLM(nn.Module):
     def __init__(self, config: ModelConfig, mask_prob: float = 0.15) -> None:
         super().__init__()
         self.config, self.mask_prob = config, mask_prob
+        self.register_buffer("loss_weights", torch.tensor(self.weights), persistent=False)
         self.embeddings = Embeddings(config)
         self.mlm = MaskedLM(config)
         _start(self, config, [(self.mlm.encoder, config)])
@@ -109,10 +112,14 @@ class BertMLM(nn.Module):
     def forward(self, batch: Batch, generator: torch.Generator) -> Step:
         masked = masking.mask(batch.input_ids, self.mask_prob, "mlm", self.config.vocab_size, generator,
                               self.config.special)
-        loss, correct = _mlm_loss(self.mlm(self.embeddings, batch, masked), masked)
+        loss, correct, _ = self.mlm(self.embeddings, batch, masked, None)
         sums = {"mlm_loss": loss.detach(), "mlm_correct": correct, "masked": masked.weights.sum(),
                 "tokens": _real(batch).sum()}
         return Step(loss[None], sums)
+
+    def compile_networks(self) -> None:
+        """Compile what the time goes into. Drawing masks stays outside: a `torch.Generator` is nothing to compile."""
+        self.mlm.forward = _compiled(self.mlm.forward)
 
     def encoder_state(self) -> tuple[Embeddings, Encoder]:
         """The parts that fine-tuning goes on with."""
@@ -129,6 +136,7 @@ class Electra(nn.Module):
     def __init__(self, config: ModelConfig, mask_prob: float = 0.15) -> None:
         super().__init__()
         self.config, self.mask_prob = config, mask_prob
+        self.register_buffer("loss_weights", torch.tensor(self.weights), persistent=False)
         self.embeddings = Embeddings(config)
         self.generator = MaskedLM(config.generator())
         self.discriminator = Encoder(config)
@@ -146,9 +154,9 @@ class Electra(nn.Module):
     def forward(self, batch: Batch, generator: torch.Generator) -> Step:
         masked = masking.mask(batch.input_ids, self.mask_prob, "electra", self.config.vocab_size, generator,
                               self.config.special)
-        logits = self.generator(self.embeddings, batch, masked)                                    # (N, V)
-        mlm_loss, mlm_correct = _mlm_loss(logits, masked)
-        sampled = masking.sample(logits.detach(), generator).view_as(masked.positions)             # (B, K)
+        uniform = torch.rand((masked.positions.numel(), 1), generator=generator, device=masked.positions.device)
+        mlm_loss, mlm_correct, sampled = self.generator(self.embeddings, batch, masked, uniform)
+        sampled = sampled.view_as(masked.positions)                                                # (B, K)
         corrupted, replaced = masking.corrupt(batch.input_ids, masked, sampled)
         real = _real(batch)
         detected = self.detect(corrupted, batch)                                                   # (B, T)
@@ -160,6 +168,10 @@ class Electra(nn.Module):
                 "sampled_correct": ((sampled == masked.targets) * masked.weights).sum(),
                 "rtd_loss": rtd_loss.detach(), **detection_sums(detection)}
         return Step(torch.stack([mlm_loss, rtd_loss]), sums, detection)
+
+    def compile_networks(self) -> None:
+        """As in `BertMLM`."""
+        self.generator.forward, self.detect = _compiled(self.generator.forward), _compiled(self.detect)
 
     def encoder_state(self) -> tuple[Embeddings, Encoder]:
         """The parts that fine-tuning goes on with: the discriminator; the generator is thrown away."""
@@ -190,6 +202,7 @@ class Classifier(nn.Module):
         super().__init__()
         self.config = config
         self.regression = num_labels == 1
+        self.register_buffer("loss_weights", torch.tensor(self.weights), persistent=False)
         self.register_buffer("class_weights", class_weights, persistent=False)
         self.embeddings = Embeddings(config)
         self.encoder = Encoder(config)

@@ -64,7 +64,7 @@ class Adam:
     (Zhang et al. 2021, "Revisiting few-sample BERT fine-tuning", saw the same; docs/small-budgets.md has the figures).
 
     A step whose gradient is not finite changes nothing: neither weights nor moments. That is decided on the device,
-    without a look at it from the host: the factors of the update become 1 and 0.
+    without a look at it from the host, by the kernel that does all of the update in one pass.
     """
 
     def __init__(self, groups: list[Group]) -> None:
@@ -72,6 +72,7 @@ class Adam:
         self.parameters = [parameter for group in groups for parameter in group.parameters]
         self.exp_avg = [torch.zeros_like(parameter) for parameter in self.parameters]
         self.exp_avg_sq = [torch.zeros_like(parameter) for parameter in self.parameters]
+        self.moments = dict(zip(self.parameters, zip(self.exp_avg, self.exp_avg_sq)))
         self.updates = torch.zeros((), device=self.parameters[0].device)   # skipped steps aside
 
     def zero_grad(self) -> None:
@@ -81,46 +82,23 @@ class Adam:
     @torch.no_grad()
     def step(self, lr: float, scale: Tensor) -> tuple[Tensor, Tensor]:
         """Update from the gradients, which are `scale` (0-d) times too large. A parameter without gradient (a frozen
-        one, or the generator in a pure discriminator step) stays as it is.
+        one, or the generator in a pure discriminator step) stays as it is. The gradients are scaled and clipped in place.
 
         Returns the gradient's norm before clipping and whether it was finite, both 0-d tensors.
         """
         grads = [p.grad for p in self.parameters if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(grads) / scale
         finite = torch.isfinite(norm)
-        factor = torch.where(finite, torch.clamp(CLIP / (norm + 1e-6), max=1.0) / scale, 0.0)
-        beta1, beta2 = torch.where(finite, BETA1, 1.0), torch.where(finite, BETA2, 1.0)
-
+        clipping = torch.clamp((norm + 1e-6) / CLIP, min=1.0) * scale
         self.updates += finite
-        count = self.updates.clamp(min=1)
-        # 1 - beta ** count, without losing digits in float32
-        correction1 = -torch.expm1(count * math.log(BETA1))
-        correction2 = (-torch.expm1(count * math.log(BETA2))).sqrt()
-
-        position = 0
         for group in self.groups:
-            there = [i for i, p in enumerate(group.parameters, position) if p.grad is not None]
-            position += len(group.parameters)
-            if not there:
-                continue
-            parameters = [self.parameters[i] for i in there]
-            first, second = [self.exp_avg[i] for i in there], [self.exp_avg_sq[i] for i in there]
-            # where, not only the factor: 0 x inf is nan
-            grad = [torch.where(finite, p.grad, 0.0) for p in parameters]
-            torch._foreach_mul_(grad, factor)
-            torch._foreach_mul_(first, beta1)
-            torch._foreach_add_(first, grad, alpha=1 - BETA1)
-            torch._foreach_mul_(second, beta2)
-            torch._foreach_addcmul_(second, grad, grad, value=1 - BETA2)
-            update = torch._foreach_sqrt(second)
-            torch._foreach_div_(update, correction2)
-            torch._foreach_add_(update, EPSILON)
-            update = torch._foreach_div(first, update)
-            rate = finite * (lr * group.lr_factor)                                                 # 0-d
-            if group.weight_decay:
-                torch._foreach_mul_(parameters, 1 - rate * group.weight_decay)
-            torch._foreach_mul_(update, rate / correction1)
-            torch._foreach_sub_(parameters, update)
+            there = [p for p in group.parameters if p.grad is not None]
+            if there:
+                first, second = map(list, zip(*(self.moments[p] for p in there)))
+                torch._fused_adamw_(there, [p.grad for p in there], first, second, [], [self.updates] * len(there),
+                                    lr=lr * group.lr_factor, beta1=BETA1, beta2=BETA2,
+                                    weight_decay=group.weight_decay, eps=EPSILON, amsgrad=False, maximize=False,
+                                    grad_scale=clipping, found_inf=(~finite).float())
         return norm, finite
 
     def state_dict(self) -> dict[str, list[Tensor] | Tensor]:

@@ -14,6 +14,7 @@ stages that are done are skipped, one that was broken off goes on. Writes result
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import platform
@@ -24,6 +25,7 @@ import sys
 import time
 import warnings
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -92,6 +94,8 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
                          default="128:0.9,512:0.1")
     compute.add_argument("--interleave", action="store_true", help="draw the length of every step by those shares")
     compute.add_argument("--batch-tokens", type=int, help="tokens of a pre-training step (default: by size)")
+    compute.add_argument("--jobs", type=int, default=1, help="stages that run side by side and share the cores, each "
+                         "with its output in a .log file (default: 1)")
     compute.add_argument("--device", default="auto")
     compute.add_argument("--amp", default="auto")
     tuning = parser.add_argument_group("fine-tuning")
@@ -134,17 +138,16 @@ def compare(args: argparse.Namespace, command: str) -> None:
         for name in ("bert", "electra"):
             sources[name] = str(args.out / name / "ckpt.pt")
             stages.append(pretraining(args, name, counts[name], None))
-            run(stages[-1])
+        run_all(stages, args.jobs)
     contents = {name: checkpoint.load(path, (OBJECTIVE[name],)) for name, path in sources.items()}
     post_steps = args.post_steps or (args.steps and max(1, args.steps // 2))
     counts = steps_of(args, post_steps, {name: checkpoint.config_of(content) for name, content in contents.items()})
     for name in ("bert", "electra"):
         stages.append(pretraining(args, name, counts[name], sources[name]))
-        run(stages[-1])
         sources[f"{name}-post"] = str(args.out / f"{name}-post" / "ckpt.pt")
+    run_all(stages[-2:], args.jobs)
     tunings = {(name, task): fine_tuning(args, name, task, sources) for name in NAMES for task in tasks_of(args)}
-    for stage in tunings.values():
-        run(stage)
+    run_all(list(tunings.values()), args.jobs)
     costs = {stage.name: pretraining_result(stage) for stage in stages}
     data = {task: load_task(task, getattr(args, task)) for task in tasks_of(args)}
     results = {
@@ -173,7 +176,7 @@ def check(args: argparse.Namespace) -> None:
         raise ValueError("of --minutes (equal time) and --steps (equal FLOPs) give one")
     if args.steps is not None and args.post_minutes is not None or args.minutes is not None and args.post_steps is not None:
         raise ValueError("--post-minutes goes with --minutes, --post-steps with --steps")
-    for name in ("minutes", "steps", "post_minutes", "post_steps"):
+    for name in ("minutes", "steps", "post_minutes", "post_steps", "jobs"):
         if getattr(args, name) is not None and getattr(args, name) <= 0:
             raise ValueError(f"--{name.replace('_', '-')} must be above 0, not {getattr(args, name)}")
     if not re.fullmatch(r"\d+(,\d+)*", args.seeds):
@@ -227,8 +230,25 @@ def fine_tuning(args: argparse.Namespace, name: str, task: str, sources: dict[st
     return Stage(folder.name, folder, command)
 
 
-def run(stage: Stage) -> None:
-    """Run a stage, go on with it, or skip it. Raises ValueError where it fails or was made by another command."""
+def run_all(stages: list[Stage], jobs: int) -> None:
+    """Run stages that do not need each other, `jobs` at a time. What fails or is stopped is raised when those that run
+    beside it have ended; the ones behind it do not begin."""
+    if jobs == 1:
+        for stage in stages:
+            run(stage)
+        return
+    threads = max(1, (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()) // jobs)
+    with ThreadPoolExecutor(jobs) as pool:
+        try:
+            for future in as_completed([pool.submit(run, stage, threads) for stage in stages]):
+                future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def run(stage: Stage, threads: int | None = None) -> None:
+    """Run a stage, go on with it, or skip it. With `threads` it gets so many and writes into a .log file beside its
+    folder. Raises ValueError where it fails or was made by another command."""
     mark = stage.folder.with_name(f"{stage.folder.name}.done")
     begun = stage.folder.with_name(f"{stage.folder.name}.command")
     if begun.exists() and begun.read_text() != stage.text:
@@ -247,11 +267,18 @@ def run(stage: Stage) -> None:
         (stage.folder / "config.json").unlink()
     print(f"\n[{stage.name}] python {shlex.join(command)}", flush=True)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
-    done = subprocess.run([sys.executable, str(ROOT / command[0]), *command[1:]], env=environment)
+    with contextlib.ExitStack() as files:
+        log = stage.folder.with_name(f"{stage.folder.name}.log") if threads else None
+        output = files.enter_context(open(log, "ab")) if log else None
+        if threads:
+            environment["OMP_NUM_THREADS"] = str(threads)
+        done = subprocess.run([sys.executable, str(ROOT / command[0]), *command[1:]], env=environment, stdout=output,
+                              stderr=output)
     if done.returncode == 130:
         raise KeyboardInterrupt
     if done.returncode:
-        raise ValueError(f"stage {stage.name} failed (exit code {done.returncode}); what it said is above")
+        raise ValueError(f"stage {stage.name} failed (exit code {done.returncode}); what it said is "
+                         f"{f'in {log}' if log else 'above'}")
     if command[0] == "train.py" and not is_finished(stage.folder):
         raise KeyboardInterrupt   # train.py saves and ends well when it is stopped
     write_atomically(mark, b"")
@@ -297,7 +324,8 @@ def equal(args: argparse.Namespace) -> dict[str, str]:
                                        "the matrix products of a step of each"}
     return {"by": "time", "text": "both objectives got the same time on the same machine: "
             + (f"{args.minutes or 60:g} minutes of pre-training, " if args.corpus else "")
-            + f"{args.post_minutes or (args.minutes or 60) / 2:g} of post-pre-training"}
+            + f"{args.post_minutes or (args.minutes or 60) / 2:g} of post-pre-training"
+            + (", side by side" if args.jobs > 1 else "")}
 
 
 def machine(args: argparse.Namespace) -> str:

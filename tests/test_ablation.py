@@ -112,7 +112,7 @@ def compared(tmp_path_factory):
     """(folder, output) of a whole comparison on the sample, cut short."""
     out = tmp_path_factory.mktemp("ablation") / "runs"
     done = subprocess.run([sys.executable, "scripts/ablation.py", *SHORT, "--out", str(out), "--cache",
-                           str(out.parent / "cache")], cwd=ROOT, text=True, capture_output=True, timeout=600,
+                           str(out.parent / "cache"), "--jobs", "2"], cwd=ROOT, text=True, capture_output=True, timeout=600,
                           env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)})
     assert done.returncode == 0, done.stderr
     return out, done.stdout
@@ -220,9 +220,14 @@ def test_imdb_without_its_unsupervised_reviews_is_refused(capsys, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_stage_that_fails_is_named(tmp_path, capsys, monkeypatch):
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_a_stage_that_fails_is_named(tmp_path, capsys, monkeypatch, jobs):
     monkeypatch.chdir(tmp_path)
     code = ablation.main(["--imdb", str(ROOT / "data/sample/aclImdb"), "--corpus", str(tmp_path / "nothing.txt"),
-                          "--minutes", "1", "--out", str(tmp_path / "out")])
-    assert code == 2 and "stage bert failed" in capsys.readouterr().err
+                          "--minutes", "1", "--out", str(tmp_path / "out"), "--jobs", jobs])
+    said = capsys.readouterr().err
+    assert code == 2 and re.search(r"stage (bert|electra) failed", said) and said.count("\n") == 1
+    if jobs == "2":
+        name = re.search(r"said is in (\S+)", said)[1]
+        assert "nothing.txt" in Path(name).read_text()
     assert not (tmp_path / "out" / "bert.done").exists()

@@ -103,6 +103,14 @@ def test_every_example_is_in_one_batch_and_the_budget_is_never_exceeded(multiple
         assert len(rows) <= (most_rows or 777)
 
 
+def test_a_filled_plan_has_few_shapes_and_still_every_example():
+    lengths = np.random.default_rng(0).integers(3, 129, 1_001)
+    plain, filled = (plan(lengths, 1_024, 64, 128, np.random.default_rng(1), fill=fill) for fill in (False, True))
+    assert sorted(len(rows) for rows in plain) != sorted(len(rows) for rows in filled)
+    assert set(np.concatenate(filled)) == set(range(1_001))
+    assert {(-(-lengths[rows].max() // 64) * 64, len(rows)) for rows in filled} <= {(64, 16), (64, 8), (128, 8)}
+
+
 def test_a_batch_as_planned_by_hand():
     # Widths 8 8 16 8 16 24; budget 32: four rows of 8, two of 16, one of 24.
     batches = plan(np.array([3, 8, 9, 5, 16, 20]), 32, 8, 64, None)

@@ -1,4 +1,4 @@
-"""Attention against torch's own, padding that cannot be seen, and heads that start on their neighbours."""
+"""Padding that cannot be seen, and heads that start on their neighbours."""
 
 import math
 
@@ -8,59 +8,8 @@ import torch.nn.functional as F
 
 from electra import encoder as module
 from electra.config import SIZES, model_config
-from electra.encoder import SHORT, Embeddings, Encoder, attend, frequencies, head_offset, sinusoidal_positions
+from electra.encoder import Embeddings, Encoder, frequencies, head_offset, sinusoidal_positions
 from electra.models import BertMLM, Electra
-
-
-def heads(T=17, B=3, H=2, D=8, seed=0):
-    """Queries, keys, values with gradients."""
-    generator = torch.Generator().manual_seed(seed)
-    return [torch.randn(B, H, T, D, generator=generator, requires_grad=True) for _ in range(3)]
-
-
-def padding(lengths, T):
-    return (torch.arange(T) < torch.tensor(lengths)[:, None])[:, None, None, :]
-
-
-@pytest.mark.parametrize("mask", [None, padding([17, 5, 1], 17)])
-def test_training_on_a_cpu_computes_what_torch_computes(mask):
-    mine, theirs = heads(), heads()
-    a = attend(*mine, mask, 0.0)
-    b = F.scaled_dot_product_attention(*theirs, attn_mask=mask)
-    torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
-    weight = torch.randn(a.shape, generator=torch.Generator().manual_seed(1))
-    (a * weight).sum().backward(), (b * weight).sum().backward()
-    for x, y in zip(mine, theirs):
-        torch.testing.assert_close(x.grad, y.grad, rtol=1e-4, atol=1e-6)
-
-
-def test_attention_by_hand():
-    q, k = torch.tensor([[[[2.0, 0, 0, 0]]]]), torch.tensor([[[[1.0, 0, 0, 0], [0, 1, 0, 0], [9, 9, 9, 9]]]])
-    v = torch.tensor([[[[1.0], [0.0], [50.0]]]])
-    mask = torch.tensor([[[[True, True, False]]]])
-    expected = math.e / (math.e + 1)   # scores 2 / sqrt(4) and 0
-    for grad in (True, False):
-        with torch.set_grad_enabled(grad):
-            assert attend(q, k, v, mask, 0.0).item() == pytest.approx(expected)
-
-
-def test_long_and_short_texts_are_attended_to_alike(monkeypatch):
-    q, k, v = heads(T=40)
-    short = attend(q, k, v, None, 0.0)
-    monkeypatch.setattr(module, "SHORT", 39)
-    assert SHORT > 40
-    torch.testing.assert_close(attend(q, k, v, None, 0.0), short, rtol=1e-5, atol=1e-6)
-
-
-def test_attention_dropout_keeps_the_mean_and_drops_its_share():
-    q = k = torch.zeros(1, 1, 200, 4)
-    v = torch.ones(1, 1, 200, 4)
-    torch.manual_seed(0)
-    out = attend(q, k, v, None, 0.25)[..., 0]   # each row: kept / 200 / 0.75
-    kept = out * 0.75 * 200
-    torch.testing.assert_close(kept, kept.round(), atol=1e-2, rtol=0)
-    n = 200 * 200
-    assert abs(kept.sum().item() - 0.75 * n) < 4 * math.sqrt(n * 0.75 * 0.25)
 
 
 @pytest.fixture

@@ -5,9 +5,12 @@ import math
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
+from electra import models
+from electra.batching import Batch
 from electra.engine import (LossScale, MetricsLog, Precision, add_up, choose_device, choose_precision, detection_auc,
-                            entropy_of, evaluate, figures, is_plateau, mix, replaced_entropy, train_step)
+                            entropy_of, evaluate, figures, is_plateau, keep_freed_memory, mix, replaced_entropy, train_step)
 from electra.models import BertMLM, Classifier, Detection, Electra
 from electra.optim import Adam, parameter_groups
 
@@ -283,3 +286,57 @@ def test_a_new_run_keeps_no_line_of_an_earlier_one(tmp_path):
     MetricsLog(tmp_path).write(0, "valid", {"loss": 1.0})
     MetricsLog(tmp_path, step=-1)
     assert records(tmp_path) == []
+
+
+# --- what a GPU needs ---
+
+def pretraining(shape, objective):
+    return (Electra if objective == "electra" else BertMLM)(shape(objective=objective, dropout=0.1,
+                                                                  attention_dropout=0.1))
+
+
+@pytest.mark.parametrize("objective", ["electra", "mlm", "classifier"])
+def test_no_step_looks_at_a_value_or_makes_a_shape_of_one(shape, make_batch, monkeypatch, objective):
+    """Tensors without values: what would wait for the device (`.item()`, `.cpu()`, an index by a mask) raises."""
+    monkeypatch.setattr(models, "_start", lambda *arguments: None)   # first values are looked at
+    real = make_batch([16, 9, 3], 16, labels=[0, 1, 1])
+    with FakeTensorMode():
+        model = Classifier(shape(dropout=0.1), 2) if objective == "classifier" else pretraining(shape, objective)
+        optimizer = Adam(parameter_groups(model, 0.01, 0.8, 2))
+        half = Precision(torch.float16, "cpu")   # with loss scaling
+        scale = LossScale(half, CPU)
+        batches = [Batch(*(torch.ones(t.shape, dtype=t.dtype) for t in real)) for _ in range(2)]
+        result = train_step(model, batches, optimizer, 1e-3, scale, half, seed=1)
+        window = {}
+        add_up(window, result.sums)
+        with pytest.raises(DataDependentOutputException):
+            window[next(iter(window))].item()
+    assert scale.bad_in_row.shape == ()
+
+
+@pytest.mark.parametrize("objective", ["electra", "mlm"])
+def test_networks_compile_into_whole_graphs_that_compute_the_same(shape, make_batch, monkeypatch, objective):
+    compiler = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda function, **options: compiler(function, backend="eager", **options))
+
+    def steps(compiled):
+        torch.manual_seed(0)
+        model = (Electra if objective == "electra" else BertMLM)(shape(objective=objective))
+        if compiled:
+            model.compile_networks()
+        optimizer = Adam(parameter_groups(model, 0.01))
+        results = [train_step(model, [make_batch(lengths, 16)], optimizer, 1e-3, LossScale(OFF, CPU), OFF, seed)
+                   for seed, lengths in enumerate([[16, 9], [16, 16], [16, 9, 3]])]
+        held_out = evaluate(model, [make_batch([16, 5], 16, seed=3)], OFF, CPU)
+        return [{name: value.item() for name, value in r.sums.items()} for r in results], held_out, model.state_dict()
+
+    plain, compiled = steps(False), steps(True)
+    for one, two in zip([*plain[0], plain[1]], [*compiled[0], compiled[1]]):
+        assert two == pytest.approx(one, rel=1e-4)
+    for name, value in plain[2].items():
+        torch.testing.assert_close(compiled[2][name], value, rtol=1e-4, atol=1e-5, msg=name)
+
+
+def test_memory_is_kept_where_the_c_library_can():
+    keep_freed_memory()   # and nothing breaks where it cannot
+    assert (torch.ones(3_000_000) * 2).sum() == 6_000_000

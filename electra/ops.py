@@ -1,0 +1,155 @@
+"""Operations that PyTorch has too, but slowly on a CPU or in too much memory. Each computes what its plain form does;
+the tests hold them together, and docs/performance.md has what each one saves.
+
+    dropout         masks from bulk random bits on a CPU: `bernoulli_` took a sixth of a training step
+    attend          plain products on a CPU, `scaled_dot_product_attention` elsewhere
+    masked_lm       vocabulary head, its loss, its gradient and one sample a row, a piece of the rows at a time
+
+Letters: B rows, T tokens, H heads, D head size, N positions, E embedding size, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from electra import masking
+
+
+# --- dropout ---
+
+class Dropout(nn.Module):
+    """`dropout` in training, nothing in evaluation."""
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        return dropout(x, self.rate) if self.training else x
+
+    def extra_repr(self) -> str:
+        return f"rate={self.rate}"
+
+
+def dropout(x: Tensor, rate: float) -> Tensor:
+    """Zero each element with probability `rate`, in [0, 1), and scale the others so that the mean stays. On a CPU from
+    torch's global generator, at the rate of `keep_factors`."""
+    if rate == 0.0:
+        return x
+    if x.device.type != "cpu" or torch.compiler.is_compiling():
+        return F.dropout(x, rate)
+    return x * keep_factors(x.shape, rate).to(x.dtype)
+
+
+def keep_factors(shape: torch.Size, rate: float) -> Tensor:
+    """A bf16 tensor of 0 and 1 / (1 - rate).
+
+    The factor is the nearest that bf16 holds, and the share of zeros is the one that goes with it, to 2^-16: 0.0986
+    for 0.1. Sixteen bits of a random number make each element, by integer operations that a CPU does 16 or 32 at once.
+    """
+    mantissa, exponent = math.frexp(1 / (1 - rate))
+    digits = round(mantissa * 2 ** 8)                        # the 8 binary digits that bf16 has
+    kept = round(2 ** 15 / (digits * 2.0 ** (exponent - 8)))
+    pattern = ((exponent + 126) << 7) + digits - 2 ** 7      # the factor's bits
+    count = math.prod(shape)
+    bits = torch.empty(-(-count // 4), dtype=torch.int64).random_(-2 ** 63, None).view(torch.int16)[:count]
+    # 15 random bits - kept is negative with probability kept / 2^15; the shift copies its sign into all its bits.
+    keep = bits.bitwise_and_(2 ** 15 - 1).sub_(kept).bitwise_right_shift_(15)
+    return keep.bitwise_and_(pattern).view(torch.bfloat16).view(shape)
+
+
+# --- attention ---
+
+SHORT = 512   # tokens; above it the T x T weights cost more than they save
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, rate: float) -> Tensor:
+    """softmax(q kᵀ / √D) v: queries, keys, values and result (B, H, T, D); mask (B, 1, 1, T) bool, True where a token
+    may be looked at, or None; dropout on the softmax at `rate`.
+
+    Through `scaled_dot_product_attention`, but for short lengths on a CPU, where plain products are two to four times
+    as fast as its fused passes.
+    """
+    if q.device.type != "cpu" or q.shape[2] > SHORT:
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=rate)
+    with torch.autocast("cpu", enabled=False):   # softmax sums in float32 for bf16 input, too
+        scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)                                 # (B, H, T, T)
+        if mask is not None:
+            scores = scores + torch.zeros(mask.shape, dtype=scores.dtype).masked_fill_(~mask, -math.inf)
+        return dropout(torch.softmax(scores, -1), rate) @ v
+
+
+# --- the vocabulary head ---
+
+# Elements of the (rows, V) piece that is worked on: on a CPU what its caches hold, on a GPU enough for one product.
+CPU_PIECE, GPU_PIECE = 2 ** 22, 2 ** 26
+
+
+def masked_lm(hidden: Tensor, table: Tensor, bias: Tensor, targets: Tensor, weights: Tensor,
+              uniform: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Cross-entropy of softmax(hidden tableᵀ + bias), and a draw from it.
+
+    hidden (N, E), table (V, E), bias (V,), targets (N,) int64, weights (N,) float32, uniform (N, 1) float32 in [0, 1)
+    or None -> the weighted sum of the losses, the weighted number of right first guesses, both 0-d float32, and a token
+    a row, (N,) int64, where `uniform` is given.
+
+    The (N, V) logits never exist as a whole: pieces of the rows go through product, loss and gradient one after the
+    other. So a gradient is made in the forward pass and scaled in the backward one. Under autocast the products are in
+    its type; softmax, sums and the gradient of the table are in float32.
+    """
+    device = hidden.device.type
+    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
+    rows = max(1, (CPU_PIECE if device == "cpu" else GPU_PIECE) // len(table))
+    loss, correct, sampled = _MaskedLM.apply(hidden, table, bias, targets, weights, uniform, dtype, rows,
+                                             torch.is_grad_enabled())
+    return loss, correct, sampled
+
+
+class _MaskedLM(torch.autograd.Function):
+
+    @staticmethod
+    def forward(ctx, hidden, table, bias, targets, weights, uniform, dtype, rows, wants_gradient):
+        wide = torch.promote_types(hidden.dtype, torch.float32)
+        narrow_hidden, narrow_table, narrow_bias = hidden.to(dtype), table.to(dtype), bias.to(dtype)
+        loss, correct = hidden.new_zeros((), dtype=wide), hidden.new_zeros((), dtype=wide)
+        sampled = []
+        if wants_gradient:
+            d_hidden = torch.empty_like(narrow_hidden)
+            d_table, d_bias = torch.zeros_like(table, dtype=wide), torch.zeros_like(bias, dtype=wide)
+        with torch.autocast(hidden.device.type, enabled=False):
+            for begin in range(0, len(hidden), rows):
+                piece = slice(begin, begin + rows)
+                target, weight = targets[piece, None], weights[piece]
+                logits = F.linear(narrow_hidden[piece], narrow_table, narrow_bias).to(wide)       # (rows, V)
+                largest, guess = logits.max(-1, keepdim=True)
+                right = logits.gather(1, target) - largest
+                p = torch.softmax(logits, -1)
+                del logits
+                # softmax at the largest logit is 1 / the sum that log-softmax takes the logarithm of
+                log_p = right + p.gather(1, guess).log()
+                loss -= (log_p.squeeze(1) * weight).sum()
+                correct += ((guess == target).squeeze(1) * weight).sum()
+                if uniform is not None:
+                    sampled.append(masking.sample(p, uniform[piece]))
+                if wants_gradient:
+                    p.scatter_add_(1, target, -torch.ones_like(target, dtype=wide))
+                    d_logits = p.mul_(weight[:, None]).to(dtype)
+                    d_hidden[piece] = d_logits @ narrow_table
+                    d_table += d_logits.t() @ narrow_hidden[piece]
+                    d_bias += d_logits.sum(0, dtype=wide)
+        if wants_gradient:
+            ctx.save_for_backward(d_hidden, d_table, d_bias)
+            ctx.dtypes = hidden.dtype, table.dtype, bias.dtype
+        tokens = torch.cat(sampled) if sampled else None
+        ctx.mark_non_differentiable(correct, *(() if tokens is None else (tokens,)))
+        return loss, correct, tokens
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, d_loss, *_):
+        gradients = ((d * d_loss).to(dtype) for d, dtype in zip(ctx.saved_tensors, ctx.dtypes))
+        return *gradients, None, None, None, None, None, None
