@@ -225,7 +225,7 @@ def test_values_are_learned_by_regression(flags, tmp_path):
     result = result_of(tmp_path / "out")
     assert result["regression"] and result["metric"] == "pearson" and result["dev_mean"] > 0.9
     values = [float(row["prediction"]) for row in predictions_of(tmp_path / "out")]
-    assert min(values) < 15 and max(values) > 25
+    assert min(values) < 17 and max(values) > 23
     content = checkpoint.load(tmp_path / "out" / "ckpt.pt", ("classifier",))
     assert content["scale"] == 30.0 and content["pairs"] and content["labels"] == []
 
