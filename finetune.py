@@ -24,11 +24,12 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from electra import checkpoint, glue, results, tasks
+from electra import checkpoint, distributed, glue, results, tasks
 from electra.batching import Encoded, encode_examples, plan
 from electra.checkpoint import RunFolder
 from electra.config import SIZES, FinetuneConfig, ModelConfig, model_config, nearest_size, parse, to_dict
 from electra.corpus import CachedTokenizer, write_atomically
+from electra.distributed import Ranks
 from electra.engine import (LossScale, MetricsLog, Precision, choose_device, choose_precision, entropy_of, mix,
                             train_step)
 from electra.models import Classifier
@@ -46,6 +47,14 @@ GENTLER = 0.25            # factor on the learning rate of a second try
 RED, PLAIN = "\033[31m", "\033[0m"
 
 
+class Machine(NamedTuple):
+    """What the computing is done on."""
+
+    device: torch.device
+    precision: Precision
+    ranks: Ranks
+
+
 class Prepared(NamedTuple):
     """A task in ids, and what every seed starts from."""
 
@@ -58,15 +67,18 @@ class Prepared(NamedTuple):
 
 def main(argv: list[str] | None = None) -> int:
     """Run with a command line; returns the exit code: 0, or 2 after one line that names a mistake."""
+    distributed.quiet_unless_first()
     try:
         config, given = parse(FinetuneConfig, "finetune.py", __doc__.split("\n")[0], argv)
         run(config, given)
     except (ValueError, OSError) as problem:
-        print(f"finetune.py: error: {problem}", file=sys.stderr)
+        distributed.report(f"finetune.py: error: {problem}")
         return 2
     except KeyboardInterrupt:
         print("\nfinetune.py: stopped; no result was written", file=sys.stderr)
         return 130
+    finally:
+        distributed.stop()
     return 0
 
 
@@ -79,17 +91,19 @@ def run(config: FinetuneConfig, given: set[str]) -> None:
         raise ValueError(f"--{sorted(alone)[0]} is for --task glue")
     if config.task_file and given & {"task", "data"}:
         raise ValueError("--task-file names its own data; leave out --task and --data")
-    if config.task == "glue":
-        return run_glue(config)
     content = None if config.init == "none" else checkpoint.load(config.init, checkpoint.PRETRAINED)
-    run_task(config, read_task(config), content)
+    device = choose_device(distributed.device_name(config.device))
+    machine = Machine(device, choose_precision(config.amp, device), distributed.start(device))
+    if config.task == "glue":
+        return run_glue(config, content, machine)
+    run_task(config, read_task(config), content, machine)
 
 
-def run_task(config: FinetuneConfig, data: TaskData, content: dict[str, Any] | None) -> dict[str, Any]:
+def run_task(config: FinetuneConfig, data: TaskData, content: dict[str, Any] | None, machine: Machine
+             ) -> dict[str, Any]:
     """Fine-tune on one task, with every seed, and write the run folder. Returns the content of result.json."""
     began = time.monotonic()
-    device = choose_device(config.device)
-    precision = choose_precision(config.amp, device)
+    ranks = machine.ranks
     config = fill_in(config, data, content)
     tokenizer, shape = choose_model(config, data, content)
     if config.max_len > shape.max_positions:
@@ -98,40 +112,54 @@ def run_task(config: FinetuneConfig, data: TaskData, content: dict[str, Any] | N
         raise ValueError(f"--batch-tokens {config.batch_tokens} does not hold one text of --max-len {config.max_len}")
     class_weights = read_class_weights(config.class_weights, data)
 
-    folder = RunFolder(config.out, replace=config.force)
-    (folder.path / "result.json").unlink(missing_ok=True)   # of the run that is replaced
+    folder = None
+    if ranks.first:
+        folder = RunFolder(config.out, replace=config.force or distributed.restarted())
+        (folder.path / "result.json").unlink(missing_ok=True)   # of the run that is replaced
     train = tasks.with_both_orders(data.train) if data.task.both_orders else data.train
     sets = results.sets_of(data)
     encoder = CachedTokenizer(tokenizer, config.cache)
-    encoded = {name: encode_task(encoder, examples, config, unit_of(data)) for name, examples in
-               {"train": train, **sets}.items()}
+    with ranks.first_before_the_others():   # the others find the tokens in the cache
+        encoded = {name: encode_task(encoder, examples, config, unit_of(data)) for name, examples in
+                   {"train": train, **sets}.items()}
     print(f"{data.task.name}: {len(data.train):,} to learn from, {len(data.dev):,} held out"
           + (f", {len(data.test):,} to test on" if data.test else "")
           + (f", {data.skipped:,} lines left out" if data.skipped else "")
-          + f"; from {'random weights' if content is None else config.init}, on {device} (amp {precision.name}), into "
-            f"{config.out}", flush=True)
-    folder.write_json("config.json", {**to_dict(config), "model": to_dict(shape), "amp_used": precision.name})
-    log = MetricsLog(folder.path, step=-1)   # no line of an earlier run stays
+          + f"; from {'random weights' if content is None else config.init}, on {machine.device} (amp {machine.precision.name}"
+          + (f", {ranks.world} ranks" if ranks.world > 1 else "") + f"), into {config.out}", flush=True)
+    log = None
+    if folder is not None:
+        folder.write_json("config.json", {**to_dict(config), "model": to_dict(shape),
+                                          "amp_used": machine.precision.name})
+        log = MetricsLog(folder.path, step=-1)   # no line of an earlier run stays
 
     prepared = Prepared(data, encoded, shape, content, class_weights)
-    outcomes = [run_seed(seed, config, prepared, device, precision, log) for seed in config.seeds]
+    outcomes = [run_seed(seed, config, prepared, machine, log) for seed in config.seeds]
     best = max(outcomes, key=lambda outcome: outcome.dev)
+    result = {}
+    if folder is not None:
+        result = write_run(folder, config, prepared, tokenizer, outcomes, best, time.monotonic() - began)
+        folder.close()
+    return ranks.gather(result)[0]   # not before the files are there
+
+
+def write_run(folder: RunFolder, config: FinetuneConfig, prepared: Prepared, tokenizer: Tokenizer,
+              outcomes: list[Outcome], best: Outcome, seconds: float) -> dict[str, Any]:
+    """The best seed's checkpoint and the results."""
+    data, shape = prepared.data, prepared.shape
     model = Classifier(shape, outputs_of(data))
     model.load_state_dict(best.state)
     checkpoint.save(folder.checkpoint, checkpoint.pack(model, tokenizer, config, labels=data.labels,
                                                        pairs=data.train[0].text_b is not None,
                                                        scale=data.task.scale))
-    result = write_results(folder, config, data, outcomes, best, time.monotonic() - began)
-    folder.close()
-    return result
+    return write_results(folder, config, data, outcomes, best, seconds)
 
 
-def run_glue(config: FinetuneConfig) -> None:
+def run_glue(config: FinetuneConfig, content: dict[str, Any] | None, machine: Machine) -> None:
     """Every task of GLUE whose data are there, each in its own folder; then one table. What is done is skipped."""
     root = Path(config.data or "data/glue")
     name = "random" if config.init == "none" else Path(config.init).resolve().parent.name
     config = replace(config, out=config.out or f"runs/glue-{name}")
-    content = None if config.init == "none" else checkpoint.load(config.init, checkpoint.PRETRAINED)
     if not root.is_dir():
         raise ValueError(f"{root}: no such folder; scripts/download.py glue fetches the data")
     there = glue.tasks_there(root)
@@ -151,7 +179,10 @@ def run_glue(config: FinetuneConfig) -> None:
             own = replace(own, init=f"{config.out}/{config.intermediate}/ckpt.pt")
             start = checkpoint.load(own.init, ("classifier",))
         data = read_task(own)
-        found[task] = finished(fill_in(own, data, start), config.force) or run_task(own, data, start)
+        before = machine.ranks.gather(finished(fill_in(own, data, start), config.force))[0]
+        found[task] = before or run_task(own, data, start, machine)
+    if not machine.ranks.first:
+        return
     glue.write_table(Path(config.out), found, config.references)
     if config.submission:
         glue.write_submission(Path(config.out), found)
@@ -275,16 +306,16 @@ def outputs_of(data: TaskData) -> int:
     return 1 if data.task.regression else len(data.labels)
 
 
-def run_seed(seed: int, config: FinetuneConfig, prepared: Prepared, device: torch.device, precision: Precision,
-             log: MetricsLog) -> Outcome:
+def run_seed(seed: int, config: FinetuneConfig, prepared: Prepared, machine: Machine, log: MetricsLog | None
+             ) -> Outcome:
     """Fine-tune once; once more, gentler, where the first try collapsed to one class."""
-    outcome = train_once(seed, config, prepared, device, precision, log)
+    outcome = train_once(seed, config, prepared, machine, log)
     if not outcome.collapsed:
         return outcome
     say_red(f"seed {seed}: every prediction is one class, so the model has learned nothing. Trying once more at "
             f"{GENTLER:g} of the learning rate.")
     gentler = replace(config, lr=config.lr * GENTLER, warmup=max(config.warmup, 0.2))
-    outcome = train_once(seed, gentler, prepared, device, precision, log)._replace(retried=True)
+    outcome = train_once(seed, gentler, prepared, machine, log)._replace(retried=True)
     if outcome.collapsed:
         say_red(f"seed {seed}: all predictions are one class again. The score below is the majority's, not a model's: "
                 f"try a lower --lr or more --epochs, and compare with --init none.")
@@ -295,11 +326,12 @@ def say_red(text: str) -> None:
     tqdm.write(f"{RED}{text}{PLAIN}" if sys.stdout.isatty() else f"WARNING: {text}")
 
 
-def train_once(seed: int, config: FinetuneConfig, prepared: Prepared, device: torch.device, precision: Precision,
-               log: MetricsLog) -> Outcome:
+def train_once(seed: int, config: FinetuneConfig, prepared: Prepared, machine: Machine, log: MetricsLog | None
+               ) -> Outcome:
     """One run: the head alone for --freeze-epochs, then everything; the best epoch by the held-out part makes the
     predictions on every set, once. The seed draws the head, the order and the dropout."""
     data, train, dev = prepared.data, prepared.encoded["train"], prepared.encoded["dev"]
+    device, precision, ranks = machine
     torch.manual_seed(mix(seed, 0xF17E))
     model = Classifier(prepared.shape, outputs_of(data), prepared.class_weights).to(device)
     if prepared.content is not None:
@@ -313,6 +345,7 @@ def train_once(seed: int, config: FinetuneConfig, prepared: Prepared, device: to
             part.requires_grad_(not frozen)
         optimizer = Adam(parameter_groups(model, config.weight_decay, config.layer_decay,
                                           prepared.shape.num_layers))
+        wrapped = distributed.wrap(model, ranks)   # anew: it looks once at which parameters learn
         scale = LossScale(precision, device)
         total = max(1, round(epochs * len(epoch_plan(train, config, seed, 0))))
         done = 0
@@ -322,18 +355,19 @@ def train_once(seed: int, config: FinetuneConfig, prepared: Prepared, device: to
                 break
             loss, count = 0.0, 0.0
             for rows in tqdm(batches, desc=f"seed {seed}, {'head ' if frozen else ''}epoch {epoch + 1}", leave=False,
-                             disable=None):
+                             disable=None if ranks.first else True):
                 batch = train.batch(rows, MULTIPLE, config.max_len).to(device)
                 lr = config.lr * lr_at(warmth(done, round(config.warmup * total)), done / total)
-                result = train_step(model, [batch], optimizer, lr, scale, precision, mix(seed, step))
+                result = train_step(wrapped, [batch], optimizer, lr, scale, precision, mix(seed, step), ranks)
                 loss, count = loss + result.sums["loss"], count + result.sums["weight"]
                 done, step = done + 1, step + 1
-            last_loss = float(loss / count)
-            outputs = predict(model, dev, config, device, precision) * unit_of(data)
+            last_loss = sum(ranks.gather(float(loss))) / sum(ranks.gather(float(count)))
+            outputs = predict(model, dev, config, machine) * unit_of(data)
             values, remarks = results.scores(data.task, data.dev, outputs)
             score = values[data.task.metric]
-            log.write(step, "valid", {"seed": seed, "epoch": epoch + 1, "frozen": frozen, "train_loss": last_loss,
-                                      **values, "skipped_steps": int(scale.skipped)})
+            if log is not None:
+                log.write(step, "valid", {"seed": seed, "epoch": epoch + 1, "frozen": frozen, "train_loss": last_loss,
+                                          **values, "skipped_steps": int(scale.skipped)})
             tqdm.write(f"seed {seed}, {'head ' if frozen else ''}epoch {epoch + 1}: training loss {last_loss:.4f}, "
                        f"held out {score:.2%}" + "".join(f" ({remark})" for remark in remarks))
             if frozen:
@@ -346,7 +380,7 @@ def train_once(seed: int, config: FinetuneConfig, prepared: Prepared, device: to
     outputs = {"dev": best[2]}
     for name in results.sets_of(data):
         if name != "dev":
-            outputs[name] = predict(model, prepared.encoded[name], config, device, precision) * unit_of(data)
+            outputs[name] = predict(model, prepared.encoded[name], config, machine) * unit_of(data)
     return Outcome(seed, outputs, best[0], score, dev_head, best[1], collapsed)
 
 
@@ -369,16 +403,17 @@ def is_collapsed(prepared: Prepared, outputs: np.ndarray, loss: float) -> bool:
 
 
 @torch.no_grad()
-def predict(model: Classifier, examples: Encoded, config: FinetuneConfig, device: torch.device, precision: Precision
-            ) -> np.ndarray:
+def predict(model: Classifier, examples: Encoded, config: FinetuneConfig, machine: Machine) -> np.ndarray:
     """Probabilities, (n, classes) float32, in the order of the examples; of a regression its values, (n, 1). Where a
     model has broken down and its outputs are no numbers, they are taken for knowing nothing: all classes alike, or 0."""
     model.eval()
     outputs = np.zeros((len(examples.ids), model.head.out.out_features), np.float32)
-    for rows in plan(examples.lengths, max(EVALUATION_TOKENS, config.max_len), MULTIPLE, config.max_len, None):
-        with precision.autocast():
-            logits = model.logits(examples.batch(rows, MULTIPLE, config.max_len).to(device))
+    batches = plan(examples.lengths, max(EVALUATION_TOKENS, config.max_len), MULTIPLE, config.max_len, None)
+    for rows in machine.ranks.share(batches):
+        with machine.precision.autocast():
+            logits = model.logits(examples.batch(rows, MULTIPLE, config.max_len).to(machine.device))
         outputs[rows] = (logits if model.regression else torch.softmax(logits, -1)).cpu().numpy()
+    outputs = sum(machine.ranks.gather(outputs))   # each rank's are 0 in the others' rows
     return np.where(np.isfinite(outputs), outputs, np.float32(0.0 if model.regression else 1 / outputs.shape[1]))
 
 

@@ -22,13 +22,15 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from electra import checkpoint, corpus
+from electra import checkpoint, corpus, distributed
 from electra.batching import Batch, SpanBatches
 from electra.checkpoint import RunFolder
 from electra.config import (SIZES, ModelConfig, Phase, PretrainConfig, SpecialIds, from_dict, model_config, nearest_size,
                             parse, parse_phases, to_dict)
+from electra.distributed import Ranks
 from electra.engine import (NON_FINITE_LIMIT, LossScale, MetricsLog, Precision, add_up, choose_device,
-                            choose_precision, detection_auc, evaluate, figures, is_plateau, mix, replaced_entropy, train_step)
+                            auc_of, choose_precision, evaluate, figures, is_plateau, mix, replaced_entropy, scored, sum_over,
+                            train_step)
 from electra.models import build
 from electra.optim import Adam, lr_at, parameter_groups, warmth
 from electra.tokenizer import Tokenizer, load_tokenizer
@@ -40,40 +42,49 @@ SAMPLE = dict(size="tiny", out="runs/sample", steps=400, warmup_steps=50, batch_
 FREE_ON_RESUME = {"out", "resume", "compile", "save_every", "keep", "eval_every", "log_every", "cache"}
 EVALUATION_TOKENS = 50_000
 WEIGHT_DECAY = 0.01
+SAME_SIGNAL = 1.0       # seconds
 LATEST_WARMUP = 0.1     # share of --minutes: nobody knows how many steps they hold
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run with a command line; returns the exit code: 0, or 2 after one line that names a mistake."""
+    distributed.quiet_unless_first()
     try:
         config, given = parse(PretrainConfig, "train.py", __doc__.split("\n")[0], argv)
         if not given & {"corpus", "init", "resume"}:
             config = replace(config, **{name: value for name, value in SAMPLE.items() if name not in given})
         run(config, given)
     except (ValueError, OSError) as problem:
-        print(f"train.py: error: {problem}", file=sys.stderr)
+        distributed.report(f"train.py: error: {problem}")
         return 2
     except KeyboardInterrupt:   # before the first step, or a second time
         print("\ntrain.py: stopped at once; what was saved before is whole", file=sys.stderr)
         return 130
+    finally:
+        distributed.stop()
     return 0
 
 
 def run(config: PretrainConfig, given: set[str]) -> None:
     """Build everything, or read it back, then train."""
     content = None
+    if distributed.restarted():   # by torchrun, with the command line of the beginning
+        config = replace(config, out=config.out or default_out(config))
+        config = replace(config, resume=config.resume or (Path(config.out) / "ckpt.pt").exists())
     if config.resume:
         content, config = read_run(config, given)
     elif config.init:
         content = checkpoint.load(config.init, checkpoint.PRETRAINED)
-    device = choose_device(config.device)
+    device = choose_device(distributed.device_name(config.device))
     precision = choose_precision(config.amp, device)
+    ranks = distributed.start(device)
 
-    tokenizer, shape = choose_model(config, given, content)
-    config = resolve(config, shape)
-    phases = parse_phases(config.seq_len, config.phases, shape.max_positions)
-    store = corpus.open_store(config.corpus, tokenizer, config.errors, config.cache)
-    train_text, valid_text = split(store, config, tokenizer)
+    with ranks.first_before_the_others():   # the others find tokenizer and tokens in the cache
+        tokenizer, shape = choose_model(config, given, content)
+        config = resolve(config, shape)
+        phases = parse_phases(config.seq_len, config.phases, shape.max_positions)
+        store = corpus.open_store(config.corpus, tokenizer, config.errors, config.cache)
+        train_text, valid_text = split(store, config, tokenizer)
     stream = SpanBatches(*train_text, config.batch_tokens // config.accumulate, width_multiple(device), config.seed,
                          shape.special, fill=device.type == "cuda")
     longest = max(phase.seq_len for phase in phases)
@@ -89,7 +100,7 @@ def run(config: PretrainConfig, given: set[str]) -> None:
         wanted = SIZES[config.size].warmup_steps
         config = replace(config, warmup_steps=min(wanted, config.steps // 10) if config.steps else wanted)
 
-    folder = RunFolder(config.out, config.resume)
+    folder = RunFolder(config.out, config.resume, replace=distributed.restarted()) if ranks.first else None
     torch.manual_seed(mix(config.seed, 0xE1EC))
     model = build(shape, SIZES[config.size].mask_prob).to(device)
     optimizer = Adam(parameter_groups(model, WEIGHT_DECAY))
@@ -99,19 +110,20 @@ def run(config: PretrainConfig, given: set[str]) -> None:
         model.load_state_dict(content["model"])
     if config.resume:
         start = restore(content["training"], optimizer, scale, stream, store)
-    else:
+    elif folder is not None:
         folder.write_json("config.json", {**to_dict(config), "model": to_dict(shape), "amp_used": precision.name})
         (folder.path / "tokenizer.model").write_bytes(tokenizer.to_bytes())
     if config.compile or (config.compile is None and device.type == "cuda"):
         model.compile_networks()
 
-    say_start(config, model, shape, train_text, valid_text, precision, device, start)
+    say_start(config, model, shape, train_text, valid_text, precision, device, start, ranks)
     held_out = {length: held_out_batches(valid_text, config, length, device, shape.special)
                 for length in dict.fromkeys(phase.seq_len for phase in phases)}
     loop = Loop(config, phases, model, optimizer, scale, precision, device, stream, tokenizer, folder, store, held_out,
-                start)
+                start, ranks)
     loop.train()
-    folder.close()
+    if folder is not None:
+        folder.close()
 
 
 class Progress:
@@ -178,10 +190,9 @@ def resolve(config: PretrainConfig, shape: ModelConfig) -> PretrainConfig:
         config = replace(config, lr=preset.continue_lr if config.init else scratch)
     if config.steps is None and config.minutes is None and config.epochs is None:
         config = replace(config, steps=preset.steps)
-    name = Path(config.corpus[0].rstrip("/")).name.split(".")[0].strip("*") or "corpus"
     config = replace(config, batch_tokens=config.batch_tokens or preset.batch_tokens, dropout=shape.dropout,
                      attention_init=shape.attention_init, vocab_size=shape.vocab_size,
-                     out=config.out or f"runs/{name}-{config.size}-{config.objective}")
+                     out=config.out or default_out(config))
     for setting in ("steps", "minutes", "epochs", "lr", "batch_tokens", "accumulate", "save_every", "eval_every",
                     "log_every"):
         value = getattr(config, setting)
@@ -194,6 +205,11 @@ def resolve(config: PretrainConfig, shape: ModelConfig) -> PretrainConfig:
     if not 0 <= config.dropout < 1:
         raise ValueError(f"--dropout must be from 0 to below 1, not {config.dropout}")
     return config
+
+
+def default_out(config: PretrainConfig) -> str:
+    name = Path(config.corpus[0].rstrip("/")).name.split(".")[0].strip("*") or "corpus"
+    return f"runs/{name}-{config.size}-{config.objective}"
 
 
 def split(store: corpus.TokenStore, config: PretrainConfig, tokenizer: Tokenizer
@@ -246,14 +262,14 @@ def restore(training: dict[str, Any], optimizer: Adam, scale: LossScale, stream:
 
 
 def say_start(config: PretrainConfig, model: torch.nn.Module, shape: ModelConfig, train_text: corpus.Text,
-              valid_text: corpus.Text, precision: Precision, device: torch.device, start: Progress) -> None:
+              valid_text: corpus.Text, precision: Precision, device: torch.device, start: Progress, ranks: Ranks) -> None:
     count = sum(p.numel() for p in model.parameters())
     length = f"{config.minutes:g} minutes" if config.minutes else f"{config.steps:,} steps"
     print(f"{config.objective} {config.size}: {count / 1e6:.1f} M parameters, vocabulary {shape.vocab_size:,}\n"
           f"text: {train_text.num_tokens:,} tokens of {len(train_text.starts):,} documents, held out "
           f"{valid_text.num_tokens:,}\n"
-          f"run: {length} of {config.batch_tokens:,} tokens, lr {config.lr:g}, on {device} (amp {precision.name}), "
-          f"into {config.out}" + (f", from step {start.step:,}" if start.step else ""), flush=True)
+          f"run: {length} of {config.batch_tokens:,} tokens, lr {config.lr:g}, on {device} (amp {precision.name}"
+          + (f", {ranks.world} ranks" if ranks.world > 1 else "") + f"), into {config.out}" + (f", from step {start.step:,}" if start.step else ""), flush=True)
 
 
 class Loop:
@@ -261,14 +277,15 @@ class Loop:
 
     def __init__(self, config: PretrainConfig, phases: tuple[Phase, ...], model: torch.nn.Module, optimizer: Adam,
                  scale: LossScale, precision: Precision, device: torch.device, stream: SpanBatches,
-                 tokenizer: Tokenizer, folder: RunFolder, store: corpus.TokenStore,
-                 held_out: dict[int, list[Batch]], progress: Progress) -> None:
+                 tokenizer: Tokenizer, folder: RunFolder | None, store: corpus.TokenStore,
+                 held_out: dict[int, list[Batch]], progress: Progress, ranks: Ranks) -> None:
         self.config, self.phases, self.model, self.optimizer, self.scale = config, phases, model, optimizer, scale
         self.precision, self.device, self.stream, self.tokenizer = precision, device, stream, tokenizer
         self.folder, self.store, self.held_out, self.progress = folder, store, held_out, progress
-        self.log = MetricsLog(folder.path, progress.step)
+        self.ranks, self.wrapped = ranks, distributed.wrap(model, ranks)
+        self.log = MetricsLog(folder.path, progress.step) if folder is not None else None
         self.unigram = torch.from_numpy(np.array(store.unigram, dtype=np.float32)).to(device)
-        self.stop_signal: int | None = None
+        self.stop_asked: float | None = None   # when
         self.warm = 0.0
         self.began = time.monotonic() - progress.seconds
 
@@ -288,22 +305,24 @@ class Loop:
         config, progress = self.config, self.progress
         self.window, self.places = progress.window, progress.places
         self.window_began = time.monotonic() - progress.window_seconds
-        if progress.step and self.done() >= 1.0:
+        share, stop = self.ranks.agree(self.done(), False)
+        if progress.step and share >= 1.0:
             print("this run is already finished")
             return self._finish()
         old_handlers = {s: signal.signal(s, self._on_signal) for s in (signal.SIGINT, signal.SIGTERM)}
-        bar = tqdm(total=config.steps, initial=progress.step, unit="step", disable=None, smoothing=0.05)
+        bar = tqdm(total=config.steps, initial=progress.step, unit="step", smoothing=0.05,
+                   disable=None if self.ranks.first else True)
         try:
             if config.init and not progress.step:
                 self._evaluate()   # where the checkpoint stands on this text
-            while (share := self.done()) < 1.0 and self.stop_signal is None:
+            while share < 1.0 and not stop:
                 seq_len = self.seq_len(share)
                 batches = [self.stream.next(seq_len).to(self.device) for _ in range(config.accumulate)]
                 self.warm = warmth(progress.step, config.warmup_steps, share,
                                    LATEST_WARMUP if config.minutes else math.inf)
                 lr = config.lr * lr_at(self.warm, share)
-                result = train_step(self.model, batches, self.optimizer, lr, self.scale, self.precision,
-                                    mix(config.seed, progress.step))
+                result = train_step(self.wrapped, batches, self.optimizer, lr, self.scale, self.precision,
+                                    mix(config.seed, progress.step), self.ranks)
                 progress.step += 1
                 bar.update()
                 add_up(self.window, result.sums)
@@ -316,21 +335,25 @@ class Loop:
                     self._evaluate()
                 if progress.step % config.save_every == 0:
                     self._save()
+                share, stop = self.ranks.agree(self.done(), self.stop_asked is not None)
         finally:
             bar.close()
             for number, handler in old_handlers.items():
                 signal.signal(number, handler)
-        if self.stop_signal is not None:
+        if stop:
             self._save()
             print(f"stopped at step {progress.step:,}, saved. Go on with:\n"
-                  f"  python train.py --out {self.folder.path} --resume", flush=True)
+                  f"  python train.py --out {config.out} --resume", flush=True)
         else:
             self._finish()
 
     def _on_signal(self, number: int, frame: object) -> None:
-        if self.stop_signal is not None:   # a second one: at once
-            raise KeyboardInterrupt
-        self.stop_signal = number
+        now = time.monotonic()
+        if self.stop_asked is not None:
+            if distributed.started_by_torchrun() and now < self.stop_asked + SAME_SIGNAL:
+                return                # torchrun passes on what the terminal has sent already
+            raise KeyboardInterrupt   # a second one: at once
+        self.stop_asked = now
         tqdm.write("finishing the step and saving …")
 
     def _new_window(self) -> None:
@@ -340,15 +363,25 @@ class Loop:
     def _stop_if_broken(self) -> None:
         if self.scale.bad_in_row >= NON_FINITE_LIMIT:
             raise ValueError(f"the loss or its gradient was not finite {NON_FINITE_LIMIT} steps in a row, until step "
-                             f"{self.progress.step:,}; lower --lr, or try --amp off. {self.folder.checkpoint} is of "
+                             f"{self.progress.step:,}; lower --lr, or try --amp off. {self.config.out}/ckpt.pt is of "
                              f"before, if the run had saved one")
 
+    def _gather_window(self) -> None:
+        """Put what all ranks have counted since the last line into the first one's window."""
+        if self.ranks.world > 1:
+            total = sum_over(self.ranks, self.window)
+            self.window = {name: value if self.ranks.first else torch.zeros_like(value) for name, value in total.items()}
+
     def _write_log(self, result: Any, lr: float, bar: tqdm) -> None:
+        self._gather_window()
+        detections = self.ranks.gather(scored(result.detection)) if result.detection is not None else []
+        if self.log is None:
+            return self._new_window()
         real = float(self.window["tokens"])
         seconds = time.monotonic() - self.window_began
         values = figures(self.window)
-        if result.detection is not None:
-            values["rtd_auc"] = detection_auc([result.detection])
+        if detections:
+            values["rtd_auc"] = auc_of(detections)
         values |= {"tokens": int(real), "lr": lr, "grad_norm": float(result.grad_norm), "tokens_per_s": real / seconds,
                    "padding_frac": 1 - real / self.places, "skipped_steps": int(self.scale.skipped),
                    "seconds": time.monotonic() - self.began}
@@ -374,14 +407,19 @@ class Loop:
         self.window_began += time.monotonic() - began   # not the training's time
 
     def _evaluate_at(self, length: int, split: str, name: str) -> dict[str, float]:
-        values = evaluate(self.model, self.held_out[length], self.precision, self.device, self.unigram)
+        values = evaluate(self.model, self.held_out[length], self.precision, self.device, self.unigram,
+                          self.ranks)
         values["seconds"] = time.monotonic() - self.began
-        self.log.write(self.progress.step, split, values)
+        if self.log is not None:
+            self.log.write(self.progress.step, split, values)
         fixed = f", against unigram draws {values['rtd_auc_unigram']:.3f}" if "rtd_auc_unigram" in values else ""
         tqdm.write(f"step {self.progress.step:,} {name}: {_losses(values)}{fixed}")
         return values
 
     def _save(self) -> None:
+        self._gather_window()
+        if self.folder is None:
+            return
         self.progress.seconds = time.monotonic() - self.began
         training = {"step": self.progress.step, "seconds": self.progress.seconds,
                     "corpus_tokens": len(self.store.tokens), "optimizer": self.optimizer.state_dict(),
@@ -392,13 +430,16 @@ class Loop:
 
     def _finish(self) -> None:
         """Evaluate and save once more, where that was not done, and say what came out."""
-        if self.progress.step not in (record["step"] for record in self._evaluations()):
+        missing = self.progress.step not in (record["step"] for record in self._evaluations())
+        if self.ranks.gather(missing)[0]:
             self._evaluate()
         self._save()
-        print_summary(self._evaluations(), self.folder, self.config)
+        if self.folder is not None:
+            print_summary(self._evaluations(), self.folder, self.config)
 
     def _evaluations(self) -> list[dict[str, Any]]:
-        history = map(json.loads, self.log.path.read_text().splitlines() if self.log.path.exists() else ())
+        there = self.log is not None and self.log.path.exists()
+        history = map(json.loads, self.log.path.read_text().splitlines() if there else ())
         return [record for record in history if record["split"] == "valid"]
 
 

@@ -29,6 +29,9 @@ class Batch(NamedTuple):
             self = Batch(*(None if t is None else t.pin_memory() for t in self))
         return Batch(*(None if t is None else t.to(device, non_blocking=True) for t in self))
 
+    def take(self, rows: slice) -> Batch:
+        return Batch(*(None if t is None else t[rows] for t in self))
+
 
 class Spans(NamedTuple):
     """Pieces of documents: tokens[start:end], segment A before `split` and B from it; split = end: A alone."""

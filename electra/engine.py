@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import math
 import os
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,18 +16,17 @@ from torch import Tensor, nn
 
 from electra import masking, metrics
 from electra.batching import Batch
+from electra.distributed import Ranks
 from electra.models import Detection, Electra, Step, detection_sums
 from electra.optim import Adam
 
 NON_FINITE_LIMIT = 20   # steps in a row
 EVALUATION_SEED = 1234  # masks of the held-out text: the same in every run
 UNIGRAM_SHARE = 0.10
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4   # of malloc.h
 
 
 def choose_device(name: str) -> torch.device:
-    """"auto" -> the first GPU, or the CPU; and set this process up for it. Raises ValueError for a device that is not
-    there."""
+    """"auto" -> the first GPU, or the CPU. Raises ValueError for a device that is not there."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -39,21 +36,7 @@ def choose_device(name: str) -> torch.device:
         raise ValueError(f"--device {name} is not on this machine") from None
     if device.type == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = True
-    elif device.type == "cpu":
-        keep_freed_memory()
     return device
-
-
-def keep_freed_memory() -> None:
-    """Let this process keep the memory of freed tensors instead of giving it back to the system and asking again.
-
-    A step on a CPU frees and takes gigabytes, and each new page costs more than the work on it: a fifth of the step.
-    Where the C library is not glibc, nothing happens.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:
-        mallopt(M_MMAP_MAX, 0)
-        mallopt(M_TRIM_THRESHOLD, 2 ** 31 - 1)
 
 
 class Precision(NamedTuple):
@@ -129,25 +112,30 @@ class StepResult(NamedTuple):
 
 
 def train_step(model: nn.Module, batches: list[Batch], optimizer: Adam, lr: float, scale: LossScale,
-               precision: Precision, seed: int) -> StepResult:
-    """One optimizer step over micro-batches.
+               precision: Precision, seed: int, ranks: Ranks = Ranks()) -> StepResult:
+    """One optimizer step over micro-batches, which are the same on every rank; `model` is what `distributed.wrap` made.
 
-    Each term of the loss is a sum over all micro-batches divided once by its count over all of them: a mean of means
-    would weigh tokens by how full their micro-batch happened to be. All randomness comes from `seed`.
+    Each term of the loss is a sum over all micro-batches and ranks divided once by its count over all of them: a mean
+    of means would weigh tokens by how full their micro-batch happened to be. All randomness comes from `seed`: masks
+    are those of the whole batch, dropout is the rank's own. The result is of this rank's rows.
     """
     model.train()
+    bare = getattr(model, "module", model)
     device = batches[0].input_ids.device
-    counts = torch.stack([model.counts(batch) for batch in batches]).sum(0)                       # (n,)
-    factors = model.loss_weights / counts.clamp(min=1)
+    counts = torch.stack([bare.counts(batch) for batch in batches]).sum(0)                        # (n,)
+    factors = bare.loss_weights / counts.clamp(min=1) * ranks.world   # gradients become the mean over ranks
     optimizer.zero_grad()
     sums: dict[str, Tensor] = {}
     for number, batch in enumerate(batches):
-        torch.manual_seed(mix(seed, number, 0))                                                   # dropout
+        torch.manual_seed(mix(seed, number, 2 * ranks.rank))                                      # dropout
         generator = torch.Generator(device).manual_seed(mix(seed, number, 1))                     # masks and samples
-        with precision.autocast():
-            step: Step = model(batch, generator)
-        ((step.losses * factors).sum() * scale.scale).backward()
-        add_up(sums, step.sums)
+        rows, weight = ranks.rows(len(batch.input_ids))
+        last = number == len(batches) - 1
+        with contextlib.nullcontext() if last or ranks.world == 1 else model.no_sync():
+            with precision.autocast():
+                step: Step = model(batch, generator, rows)
+            ((step.losses * factors).sum() * (scale.scale * weight)).backward()
+        add_up(sums, {name: value * weight for name, value in step.sums.items()} if weight != 1 else step.sums)
     norm, finite = optimizer.step(lr, scale.scale)
     scale.update(finite)
     return StepResult(sums, step.detection, norm)
@@ -176,25 +164,34 @@ def figures(sums: dict[str, Tensor]) -> dict[str, float]:
     return {name: values[top] / max(values[bottom], 1.0) for name, (top, bottom) in RATIOS.items() if top in values}
 
 
-def detection_auc(detections: Iterable[Detection]) -> float:
-    """Area under the ROC curve over the real tokens of some batches; NaN where a logit is not finite."""
-    logits, replaced = [], []
-    for detection in detections:
-        logits.append(detection.logits[detection.real].cpu().numpy())
-        replaced.append(detection.replaced[detection.real].cpu().numpy())
-    scores = np.concatenate(logits)
-    return metrics.roc_auc(np.concatenate(replaced), scores) if np.isfinite(scores).all() else math.nan
+def sum_over(ranks: Ranks, sums: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The sums of all ranks added up, on every rank."""
+    total: dict[str, Tensor] = {}
+    for theirs in ranks.gather({name: value.cpu() for name, value in sums.items()}):
+        add_up(total, theirs)
+    return total
+
+
+def scored(detection: Detection) -> tuple[np.ndarray, np.ndarray]:
+    """(replaced or not, logit) of the real tokens."""
+    return detection.replaced[detection.real].cpu().numpy(), detection.logits[detection.real].cpu().numpy()
+
+
+def auc_of(pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> float:
+    """Area under the ROC curve over what `scored` made of some batches; NaN where a logit is not finite."""
+    replaced, logits = map(np.concatenate, zip(*pairs))
+    return metrics.roc_auc(replaced, logits) if np.isfinite(logits).all() else math.nan
 
 
 @torch.no_grad()
 def evaluate(model: nn.Module, batches: list[Batch], precision: Precision, device: torch.device,
-             unigram: Tensor | None = None) -> dict[str, float]:
-    """Figures on held-out batches, with masks that are the same every time. ELECTRA also gets `rtd_auc` against its own
+             unigram: Tensor | None = None, ranks: Ranks = Ranks()) -> dict[str, float]:
+    """Figures on held-out batches, which ranks share, with masks that are the same every time. ELECTRA also gets `rtd_auc` against its own
     generator, and `rtd_auc_unigram` against draws from the unigram counts `unigram` (V,), by which runs compare."""
     model.eval()
     sums: dict[str, Tensor] = {}
     own, fixed = [], []
-    for number, batch in enumerate(batches):
+    for number, batch in ranks.share(list(enumerate(batches))):
         batch = batch.to(device)
         generator = torch.Generator(device).manual_seed(mix(EVALUATION_SEED, number))
         with precision.autocast():
@@ -205,9 +202,10 @@ def evaluate(model: nn.Module, batches: list[Batch], precision: Precision, devic
                 corrupted, replaced = masking.corrupt_unigram(batch.input_ids, unigram, UNIGRAM_SHARE, generator,
                                                               model.config.special)
                 fixed.append(Detection(model.detect(corrupted, batch), replaced, step.detection.real, corrupted))
-    result = figures(sums)
-    if own:
-        result["rtd_auc"], result["rtd_auc_unigram"] = detection_auc(own), detection_auc(fixed)
+    result = figures(sum_over(ranks, sums))
+    if unigram is not None and isinstance(model, Electra):
+        for name, detections in (("rtd_auc", own), ("rtd_auc_unigram", fixed)):
+            result[name] = auc_of(pair for pairs in ranks.gather([scored(d) for d in detections]) for pair in pairs)
     return result
 
 

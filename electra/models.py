@@ -2,9 +2,10 @@
 
 Each has two methods that the engine knows:
 
-    counts(batch)              (n,) float32: what each loss term is divided by, known before the forward pass
-    forward(batch, generator)  `Step`: the loss terms as *sums*, so that micro-batches and ranks can be added up and
-                               divided once; and sums to log
+    counts(batch)                    (n,) float32: what each loss term is divided by, known before the forward pass
+    forward(batch, generator, rows)  `Step` of these rows of the batch, masked as the whole batch is: the loss terms as
+                                     *sums*, so that micro-batches and ranks can be added up and divided once; and sums
+                                     to log
 
 Letters: B rows, T tokens, K masked positions a row, N = B * K, C hidden size, V vocabulary.
 """
@@ -109,9 +110,10 @@ class BertMLM(nn.Module):
     def counts(self, batch: Batch) -> Tensor:
         return _masked_count(batch, self.mask_prob, self.config.special)[None]
 
-    def forward(self, batch: Batch, generator: torch.Generator) -> Step:
+    def forward(self, batch: Batch, generator: torch.Generator, rows: slice = slice(None)) -> Step:
         masked = masking.mask(batch.input_ids, self.mask_prob, "mlm", self.config.vocab_size, generator,
                               self.config.special)
+        batch, masked = batch.take(rows), masking.Masked(*(t[rows] for t in masked))
         loss, correct, _ = self.mlm(self.embeddings, batch, masked, None)
         sums = {"mlm_loss": loss.detach(), "mlm_correct": correct, "masked": masked.weights.sum(),
                 "tokens": _real(batch).sum()}
@@ -151,11 +153,12 @@ class Electra(nn.Module):
         hidden = self.discriminator(self.embeddings(input_ids, batch.token_type_ids), batch.attention_mask)
         return self.rtd_head(hidden).float()
 
-    def forward(self, batch: Batch, generator: torch.Generator) -> Step:
+    def forward(self, batch: Batch, generator: torch.Generator, rows: slice = slice(None)) -> Step:
         masked = masking.mask(batch.input_ids, self.mask_prob, "electra", self.config.vocab_size, generator,
                               self.config.special)
-        uniform = torch.rand((masked.positions.numel(), 1), generator=generator, device=masked.positions.device)
-        mlm_loss, mlm_correct, sampled = self.generator(self.embeddings, batch, masked, uniform)
+        uniform = torch.rand(masked.positions.shape, generator=generator, device=masked.positions.device)
+        batch, masked, uniform = batch.take(rows), masking.Masked(*(t[rows] for t in masked)), uniform[rows]
+        mlm_loss, mlm_correct, sampled = self.generator(self.embeddings, batch, masked, uniform.reshape(-1, 1))
         sampled = sampled.view_as(masked.positions)                                                # (B, K)
         corrupted, replaced = masking.corrupt(batch.input_ids, masked, sampled)
         real = _real(batch)
@@ -219,7 +222,8 @@ class Classifier(nn.Module):
         hidden = self.encoder(self.embeddings(batch.input_ids, batch.token_type_ids), batch.attention_mask)
         return self.head(hidden, batch.attention_mask).float()
 
-    def forward(self, batch: Batch, generator: torch.Generator) -> Step:
+    def forward(self, batch: Batch, generator: torch.Generator, rows: slice = slice(None)) -> Step:
+        batch = batch.take(rows)
         assert batch.labels is not None
         logits = self.logits(batch)
         if self.regression:

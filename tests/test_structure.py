@@ -14,6 +14,7 @@ PACKAGE = ROOT / "electra"
 MAY_IMPORT = {
     "__init__": set(),
     "config": set(),
+    "distributed": set(),
     "metrics": set(),
     "tokenizer": {"config"},
     "masking": {"config"},
@@ -32,7 +33,7 @@ MAY_IMPORT = {
     "checkpoint": {"corpus", "tokenizer", "config"},                   # corpus for write_atomically
     "results": {"tasks", "metrics"},
     "glue": {"results", "tasks", "metrics", "corpus"},                 # corpus for write_atomically
-    "engine": {"models", "optim", "masking", "metrics", "batching"},
+    "engine": {"models", "optim", "distributed", "masking", "metrics", "batching"},
 }
 ENTRY_POINTS = sorted([*ROOT.glob("*.py"), *(ROOT / "scripts").glob("*.py")])
 OUTSIDE_TESTS = sorted([*PACKAGE.glob("*.py"), *ENTRY_POINTS])

@@ -1,0 +1,130 @@
+"""Several processes under torchrun: start and stop their group, who one of them is, what they say to each other.
+
+A step over N ranks is the step of one process: every rank makes the whole batch and its masks, which cost nothing beside
+the networks, and computes its share of the rows. So all know the global counts without asking, and the same command
+is the same training on one GPU or eight. Alone, all of it does nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+import torch
+import torch.distributed as dist
+from torch import nn
+
+PATIENCE = timedelta(minutes=10)   # for a rank that does not answer within a step
+TOKENISING = timedelta(days=2)     # for the first rank, which prepares what all read
+
+
+class Ranks(NamedTuple):
+    """One process of several; `Ranks()` is one alone."""
+
+    rank: int = 0
+    world: int = 1
+    host: Any = None       # group for words between the hosts, which must not wait for the devices
+    patient: Any = None    # the same, for long waits
+
+    @property
+    def first(self) -> bool:
+        """Whether this one prints and writes."""
+        return self.rank == 0
+
+    def rows(self, count: int) -> tuple[slice, float]:
+        """The rows of a batch of `count` that are this rank's, and what they weigh: 1; or, where there are fewer rows
+        than ranks, 0 for a row that is another's, so that all take part in the step."""
+        begin, end = count * self.rank // self.world, count * (self.rank + 1) // self.world
+        return (slice(begin, end), 1.0) if begin < end else (slice(0, 1), 0.0)
+
+    def share(self, items: list[Any]) -> list[Any]:
+        """Every `world`-th item, beginning with the rank's."""
+        return items[self.rank::self.world]
+
+    def gather(self, value: Any) -> list[Any]:
+        """What all ranks hold, in their order, on every rank. Plain values and arrays, no tensors on a GPU."""
+        if self.world == 1:
+            return [value]
+        values = [None] * self.world
+        dist.all_gather_object(values, value, group=self.host)
+        return values
+
+    def agree(self, progress: float, stop: bool) -> tuple[float, bool]:
+        """The first rank's progress, by whose clock all go, and whether any was told to stop."""
+        if self.world == 1:
+            return progress, stop
+        said = torch.tensor([progress if self.first else -1.0, float(stop)], dtype=torch.float64)
+        dist.all_reduce(said, dist.ReduceOp.MAX, group=self.host)
+        return said[0].item(), bool(said[1])
+
+    @contextmanager
+    def first_before_the_others(self) -> Iterator[None]:
+        """The block runs on the first rank, then on the others, which find what it has made."""
+        if self.world > 1 and not self.first:
+            dist.barrier(self.patient)
+        yield
+        if self.world > 1 and self.first:
+            dist.barrier(self.patient)
+
+
+def started_by_torchrun() -> bool:
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
+def restarted() -> bool:
+    """Whether torchrun has started this process again, after one of them failed."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
+
+
+def device_name(name: str) -> str:
+    """--device on this rank: of several GPUs each rank takes its own."""
+    if started_by_torchrun() and name in ("auto", "cuda") and torch.cuda.is_available():
+        return f"cuda:{os.environ['LOCAL_RANK']}"
+    return name
+
+
+def start(device: torch.device) -> Ranks:
+    """Join the group that torchrun describes; alone where it did not start this process."""
+    if not started_by_torchrun():
+        return Ranks()
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+    host, patient = (dist.new_group(backend="gloo", timeout=timeout) for timeout in (PATIENCE, TOKENISING))
+    return Ranks(dist.get_rank(), dist.get_world_size(), host, patient)
+
+
+def stop() -> None:
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def wrap(model: nn.Module, ranks: Ranks) -> nn.Module:
+    """The model, with gradients that become their mean over the ranks in the backward pass."""
+    if ranks.world == 1:
+        return model
+    with warnings.catch_warnings():   # newer versions have another name for broadcast_buffers
+        warnings.simplefilter("ignore", FutureWarning)
+        return nn.parallel.DistributedDataParallel(model, broadcast_buffers=False, gradient_as_bucket_view=True)
+
+
+def quiet_unless_first() -> None:
+    """One log: what other ranks print is what the first one prints."""
+    if int(os.environ.get("RANK", 0)) > 0:
+        sys.stdout = open(os.devnull, "w")
+
+
+def report(line: str) -> None:
+    """Print a mistake. All ranks mostly find the same one: the others leave the first the time to say it, and end with
+    it."""
+    rank = int(os.environ.get("RANK", 0))
+    if rank > 0:
+        time.sleep(3)
+        line = f"[rank {rank}] {line}"
+    print(line, file=sys.stderr)

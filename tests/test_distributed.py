@@ -1,0 +1,231 @@
+"""Several ranks compute what one process computes: steps, whole programs, and a run that goes on with other ranks."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+import train
+from conftest import SHAPE, exit_code
+from electra import checkpoint, distributed
+from electra.batching import Batch
+from electra.config import CLS, SEP
+from electra.distributed import Ranks
+from electra.engine import LossScale, Precision, evaluate, mix, sum_over, train_step
+from electra.models import BertMLM, Classifier, Electra
+from electra.optim import Adam, parameter_groups
+
+ROOT = Path(__file__).resolve().parent.parent
+CPU, OFF = torch.device("cpu"), Precision(None, "cpu")
+STEPS = 50
+
+
+# --- alone ---
+
+@pytest.mark.parametrize("world", [1, 2, 3, 8])
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 8, 33])
+def test_every_row_is_some_rank_s_once(count, world):
+    shares = [Ranks(rank, world).rows(count) for rank in range(world)]
+    assert [row for rows, weight in shares if weight for row in range(count)[rows]] == list(range(count))
+    assert all(len(range(count)[rows]) >= 1 and weight in (0.0, 1.0) for rows, weight in shares)
+    assert max(len(range(count)[rows]) for rows, _ in shares) == -(-count // world)
+    items = list(range(count))
+    assert sorted(item for rank in range(world) for item in Ranks(rank, world).share(items)) == items
+
+
+def test_one_process_alone_agrees_with_itself():
+    alone = Ranks()
+    assert alone.first and alone.gather("x") == ["x"] and alone.agree(0.3, True) == (0.3, True)
+    model = torch.nn.Linear(1, 1)
+    assert distributed.wrap(model, alone) is model and distributed.start(CPU) == alone
+    with alone.first_before_the_others():
+        pass
+    distributed.stop()
+
+
+# --- steps of several ranks ---
+
+def batches_of(step):
+    """Two micro-batches of a step: rows that no number of ranks divides, one with fewer rows than ranks."""
+    generator = torch.Generator().manual_seed(step)
+    made = []
+    for lengths, width in (((16, 9, 12, 5, 16), 16), ((20, 7)[:1 + step % 2], 24)):
+        ids = torch.zeros(len(lengths), width, dtype=torch.int64)
+        for row, length in enumerate(lengths):
+            ids[row, 0], ids[row, length - 1] = CLS, SEP
+            ids[row, 1:length - 1] = torch.randint(5, 200, (length - 2,), generator=generator)
+        mask = torch.arange(width) < torch.tensor(lengths)[:, None]
+        made.append(Batch(ids, torch.zeros_like(ids), mask, torch.randint(3, (len(lengths),), generator=generator)))
+    return made
+
+
+MODELS = {"electra": lambda: Electra(SHAPE), "mlm": lambda: BertMLM(replace(SHAPE, objective="mlm")),
+          "classifier": lambda: Classifier(SHAPE, 3, torch.tensor([1.0, 2.0, 0.5]))}
+
+
+def fifty_steps(name, ranks):
+    """(weights, sums over all steps and ranks, figures on held-out batches)."""
+    torch.manual_seed(0)
+    model = MODELS[name]()
+    wrapped = distributed.wrap(model, ranks)
+    optimizer, scale = Adam(parameter_groups(model, 0.01)), LossScale(OFF, CPU)
+    sums = {}
+    for step in range(STEPS):
+        result = train_step(wrapped, batches_of(step), optimizer, 1e-3, scale, OFF, mix(7, step), ranks)
+        for key, value in sum_over(ranks, result.sums).items():
+            sums[key] = sums.get(key, 0.0) + value.item()
+    unigram = torch.ones(200)
+    held_out = {} if name == "classifier" else evaluate(model, batches_of(1_000), OFF, CPU, unigram, ranks)
+    return {key: value.detach().clone() for key, value in model.state_dict().items()}, sums, held_out
+
+
+def worker(folder):
+    """One rank: all models after another."""
+    torch.set_num_threads(1)
+    ranks = distributed.start(CPU)
+    found = {name: fifty_steps(name, ranks) for name in MODELS}
+    assert ranks.agree(0.25 if ranks.first else 0.9, ranks.rank == ranks.world - 1) == (0.25, True)
+    assert ranks.gather(ranks.rank) == list(range(ranks.world))
+    with ranks.first_before_the_others():
+        if ranks.first:
+            (Path(folder) / "made").write_text("by the first")
+        assert (Path(folder) / "made").read_text() == "by the first"
+    torch.save(found, Path(folder) / f"{ranks.rank}.pt")
+    distributed.stop()
+
+
+def environment(rank, world, port):
+    return {**os.environ, "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world), "OMP_NUM_THREADS": "1",
+            "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "TORCHELASTIC_RUN_ID": "test",
+            "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
+
+
+def on_ranks(world, *arguments):
+    """Start a program once a rank, as torchrun does; (exit code, stdout, stderr) of each."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    running = [subprocess.Popen([sys.executable, *map(str, arguments)], env=environment(rank, world, port), cwd=ROOT,
+                                text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for rank in range(world)]
+    return [(process.returncode, *said) for process, said in ((p, p.communicate(timeout=300)) for p in running)]
+
+
+@pytest.fixture(scope="module")
+def alone():
+    return {name: fifty_steps(name, Ranks()) for name in MODELS}
+
+
+def assert_near(weights, expected):
+    """To 1e-6 of all weights' size, which is what another order of float32 sums leaves."""
+    assert set(weights) == set(expected)
+    difference = sum((weights[name] - value).double().square().sum() for name, value in expected.items())
+    assert difference.sqrt() <= 1e-6 * sum(value.double().square().sum() for value in expected.values()).sqrt()
+
+
+@pytest.mark.parametrize("world", [2, 3])
+def test_fifty_steps_of_several_ranks_are_those_of_one(alone, tmp_path, world):
+    done = on_ranks(world, "-c", f"import test_distributed; test_distributed.worker({str(tmp_path)!r})")
+    assert [code for code, _, _ in done] == [0] * world, done
+    ranks = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(world)]
+    for name, (weights, sums, held_out) in alone.items():
+        for mine in ranks:
+            assert_near(mine[name][0], weights)
+            assert mine[name][1] == pytest.approx(sums, rel=1e-5)
+            for key, value in held_out.items():   # logits that differ in the last digit may change places: a pair of few
+                assert mine[name][2][key] == pytest.approx(value, **({"abs": 0.01} if "auc" in key else {"rel": 1e-5}))
+        for key, value in ranks[0][name][0].items():   # what one rank has, all have, to the bit
+            assert all(torch.equal(value, other[name][0][key]) for other in ranks[1:])
+
+
+# --- whole programs ---
+
+COMMAND = ("train.py", "--steps", 12, "--warmup-steps", 4, "--vocab-size", 500, "--batch-tokens", 1024, "--dropout", 0,
+           "--amp", "off", "--log-every", 4, "--eval-every", 6, "--save-every", 6)
+
+
+def lines_of(folder):
+    """The metrics, without what the clock says."""
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key not in ("seconds", "tokens_per_s")} for line in lines]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A folder with runs `one` of one process and `two` of two ranks under torchrun."""
+    folder = tmp_path_factory.mktemp("ranks")
+    cache = ("--cache", folder / "cache")
+    assert exit_code(train.main, [*COMMAND[1:], *cache, "--out", folder / "one"]) == 0
+    done = subprocess.run([sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2",
+                           *map(str, [*COMMAND, *cache, "--out", folder / "two"])], cwd=ROOT, text=True,
+                          capture_output=True, timeout=300, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("done: 12 steps") == 1 and "2 ranks" in done.stdout
+    return folder
+
+
+def test_two_ranks_under_torchrun_train_as_one_process(runs):
+    one, two = (checkpoint.load(runs / name / "ckpt.pt", ("electra",)) for name in ("one", "two"))
+    assert_near(two["model"], one["model"])
+    for mine, theirs in zip(lines_of(runs / "two"), lines_of(runs / "one"), strict=True):
+        assert mine.pop("split") == theirs.pop("split")
+        assert mine == pytest.approx(theirs, rel=1e-3, abs=1e-3)
+
+
+@pytest.mark.parametrize("world", [1, 3])
+def test_a_checkpoint_of_two_ranks_goes_on_with_other_ranks(runs, tmp_path, world):
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in ("config.json", "tokenizer.model", "metrics.jsonl"):
+        (out / name).write_bytes((runs / "two" / name).read_bytes())
+    (out / "ckpt.pt").write_bytes((runs / "two" / "ckpt-6.pt").read_bytes())
+    resume = ("train.py", "--out", out, "--resume", "--cache", runs / "cache")
+    if world == 1:
+        assert exit_code(train.main, resume[1:]) == 0
+    else:
+        assert [code for code, _, _ in on_ranks(world, *resume)] == [0] * world
+    assert_near(checkpoint.load(out / "ckpt.pt", ("electra",))["model"],
+                checkpoint.load(runs / "two" / "ckpt.pt", ("electra",))["model"])
+    assert [line["step"] for line in lines_of(out)] == [line["step"] for line in lines_of(runs / "two")]
+
+
+def test_two_ranks_fine_tune_as_one_process(runs, tmp_path):
+    import finetune
+    common = ("--task", "sst2", "--data", ROOT / "data/sample/sst2", "--init", runs / "one" / "ckpt.pt", "--dropout", 0,
+              "--amp", "off", "--epochs", 0.1, "--freeze-epochs", 0.1, "--cache", tmp_path / "cache")
+    assert exit_code(finetune.main, [*common, "--out", tmp_path / "one"]) == 0
+    done = on_ranks(2, "finetune.py", *common, "--out", tmp_path / "two")
+    assert [code for code, _, _ in done] == [0, 0], done
+    assert done[1][1] == "" and "2 ranks" in done[0][1]
+    one, two = (checkpoint.load(tmp_path / name / "ckpt.pt", ("classifier",)) for name in ("one", "two"))
+    assert_near(two["model"], one["model"])
+    mine, theirs = (json.loads((tmp_path / name / "result.json").read_text()) for name in ("two", "one"))
+    assert mine["dev_mean"] == theirs["dev_mean"]
+
+
+def test_a_mistake_ends_all_ranks_and_is_said_by_the_first(tmp_path):
+    first, second = on_ranks(2, "train.py", "--corpus", tmp_path / "nothing.txt", "--out", tmp_path / "out", "--seed", -1)
+    assert first[0] == 2 and first[2].startswith("train.py: error: ") and first[2].count("\n") == 1
+    assert second[0] != 0 and not (tmp_path / "out").exists()
+
+
+def test_a_restart_by_torchrun_goes_on_from_the_checkpoint(runs, tmp_path, monkeypatch):
+    """The command line is that of the beginning, without --resume."""
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in ("config.json", "tokenizer.model", "metrics.jsonl"):
+        (out / name).write_bytes((runs / "one" / name).read_bytes())
+    command = [*COMMAND[1:], "--cache", runs / "cache", "--out", out]
+    assert exit_code(train.main, command) == 2   # there already
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    assert exit_code(train.main, command) == 0   # killed before its first checkpoint: from the beginning
+    (out / "ckpt.pt").write_bytes((runs / "one" / "ckpt-6.pt").read_bytes())
+    assert exit_code(train.main, command) == 0
+    expected = checkpoint.load(runs / "one" / "ckpt.pt", ("electra",))["model"]
+    for name, value in checkpoint.load(out / "ckpt.pt", ("electra",))["model"].items():
+        assert torch.equal(value, expected[name])
