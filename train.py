@@ -37,7 +37,7 @@ from electra.tokenizer import Tokenizer, load_tokenizer
 SAMPLE = dict(size="tiny", out="runs/sample", steps=400, warmup_steps=50, batch_tokens=2048, seq_len=64,
               eval_every=100, log_every=50, save_every=200, vocab_size=2000)
 # What --resume may change: none of it touches weights, metrics or the order of the data.
-FREE_ON_RESUME = {"out", "resume", "compile", "save_every", "keep", "eval_every", "log_every", "cache"}
+FREE_ON_RESUME = {"out", "resume", "compile", "save_every", "save_minutes", "keep", "eval_every", "log_every", "cache"}
 EVALUATION_TOKENS = 50_000
 WEIGHT_DECAY = 0.01
 LATEST_WARMUP = 0.1     # share of --minutes: nobody knows how many steps they hold
@@ -101,7 +101,7 @@ def run(config: PretrainConfig, given: set[str]) -> None:
         start = restore(content["training"], optimizer, scale, stream, store)
     else:
         folder.write_json("config.json", {**to_dict(config), "model": to_dict(shape), "amp_used": precision.name})
-        (folder.path / "tokenizer.model").write_bytes(tokenizer.to_bytes())
+        folder.write("tokenizer.model", tokenizer.to_bytes())
     if config.compile or (config.compile is None and device.type == "cuda"):
         model.compile_networks()
 
@@ -110,8 +110,11 @@ def run(config: PretrainConfig, given: set[str]) -> None:
                 for length in dict.fromkeys(phase.seq_len for phase in phases)}
     loop = Loop(config, phases, model, optimizer, scale, precision, device, stream, tokenizer, folder, store, held_out,
                 start)
-    loop.train()
-    folder.close()
+    try:
+        loop.train()
+    finally:
+        loop.tell(folder.settle())
+        folder.close()
 
 
 class Progress:
@@ -129,7 +132,9 @@ def read_run(config: PretrainConfig, given: set[str]) -> tuple[dict[str, Any], P
     """The checkpoint and the settings of the run in --out. Raises ValueError where a flag contradicts them."""
     if config.out is None:
         raise ValueError("--resume needs --out, the folder of the run to go on with")
-    content = checkpoint.load(Path(config.out) / "ckpt.pt", checkpoint.PRETRAINED)
+    content, instead = checkpoint.load_newest(Path(config.out), checkpoint.PRETRAINED)
+    if instead:
+        print(instead, flush=True)
     if "training" not in content:
         raise ValueError(f"{config.out} holds an imported checkpoint, not a run to go on with; begin one with --init")
     old = from_dict(PretrainConfig, content["settings"])
@@ -182,8 +187,8 @@ def resolve(config: PretrainConfig, shape: ModelConfig) -> PretrainConfig:
     config = replace(config, batch_tokens=config.batch_tokens or preset.batch_tokens, dropout=shape.dropout,
                      attention_init=shape.attention_init, vocab_size=shape.vocab_size,
                      out=config.out or f"runs/{name}-{config.size}-{config.objective}")
-    for setting in ("steps", "minutes", "epochs", "lr", "batch_tokens", "accumulate", "save_every", "eval_every",
-                    "log_every"):
+    for setting in ("steps", "minutes", "epochs", "lr", "batch_tokens", "accumulate", "save_every", "save_minutes",
+                    "eval_every", "log_every"):
         value = getattr(config, setting)
         if value is not None and value <= 0:
             raise ValueError(f"--{setting.replace('_', '-')} must be above 0, not {value}")
@@ -271,6 +276,7 @@ class Loop:
         self.stop_signal: int | None = None
         self.warm = 0.0
         self.began = time.monotonic() - progress.seconds
+        self.saved_at = time.monotonic()
 
     def done(self) -> float:
         """The share of the run that lies behind, in [0, 1]."""
@@ -314,14 +320,15 @@ class Loop:
                     self._write_log(result, lr, bar)
                 if progress.step % config.eval_every == 0:
                     self._evaluate()
-                if progress.step % config.save_every == 0:
+                if self._is_due():
                     self._save()
+                self.tell(self.folder.settle(wait=False))
         finally:
             bar.close()
             for number, handler in old_handlers.items():
                 signal.signal(number, handler)
         if self.stop_signal is not None:
-            self._save()
+            self._save_last()
             print(f"stopped at step {progress.step:,}, saved. Go on with:\n"
                   f"  python train.py --out {self.folder.path} --resume", flush=True)
         else:
@@ -381,7 +388,20 @@ class Loop:
         tqdm.write(f"step {self.progress.step:,} {name}: {_losses(values)}{fixed}")
         return values
 
+    def _is_due(self) -> bool:
+        """Whether to save after this step: by the steps, or by the time since the last try."""
+        return (self.progress.step % self.config.save_every == 0
+                or time.monotonic() - self.saved_at >= 60 * self.config.save_minutes)
+
+    def tell(self, problem: str | None) -> None:
+        """Say why a save has failed. The run goes on: the next save tries again."""
+        if problem:
+            tqdm.write(f"not saved: {problem}")
+
     def _save(self) -> None:
+        """Hand the state over to be written, after the one before it."""
+        self.tell(self.folder.settle())
+        self.saved_at = time.monotonic()
         self.progress.seconds = time.monotonic() - self.began
         training = {"step": self.progress.step, "seconds": self.progress.seconds,
                     "corpus_tokens": len(self.store.tokens), "optimizer": self.optimizer.state_dict(),
@@ -390,16 +410,24 @@ class Loop:
         content = checkpoint.pack(self.model, self.tokenizer, replace(self.config, resume=False), training)
         self.folder.save(content, self.progress.step, self.config.keep)
 
+    def _save_last(self) -> None:
+        """Save, and wait until it is done. Raises ValueError where this step is not on the disk in the end."""
+        self._save()
+        problem = self.folder.settle()
+        if problem and self.folder.saved_step != self.progress.step:
+            raise ValueError(f"step {self.progress.step:,} is not saved: {problem}")
+        self.tell(problem)
+        self.log.flush()   # the save may have made a removed folder again
+
     def _finish(self) -> None:
         """Evaluate and save once more, where that was not done, and say what came out."""
         if self.progress.step not in (record["step"] for record in self._evaluations()):
             self._evaluate()
-        self._save()
+        self._save_last()
         print_summary(self._evaluations(), self.folder, self.config)
 
     def _evaluations(self) -> list[dict[str, Any]]:
-        history = map(json.loads, self.log.path.read_text().splitlines() if self.log.path.exists() else ())
-        return [record for record in history if record["split"] == "valid"]
+        return [record for record in map(json.loads, self.log.lines) if record["split"] == "valid"]
 
 
 def _losses(values: dict[str, float]) -> str:
