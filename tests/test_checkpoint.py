@@ -17,8 +17,8 @@ import pytest
 import torch
 
 from electra import checkpoint
-from electra.checkpoint import (FORMAT, PRETRAINED, RunFolder, config_of, link, load, load_encoder, load_newest, pack, save,
-                                snapshot, tokenizer_of)
+from electra.checkpoint import (FORMAT, PRETRAINED, RunFolder, config_of, link, load, load_encoder, load_newest, pack,
+                                save, snapshot, tokenizer_of)
 from electra.config import FinetuneConfig, PretrainConfig, from_dict
 from electra.models import BertMLM, Classifier, Electra
 
