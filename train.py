@@ -39,7 +39,7 @@ from electra.tokenizer import Tokenizer, load_tokenizer
 SAMPLE = dict(size="tiny", out="runs/sample", steps=400, warmup_steps=50, batch_tokens=2048, seq_len=64,
               eval_every=100, log_every=50, save_every=200, vocab_size=2000)
 # What --resume may change: none of it touches weights, metrics or the order of the data.
-FREE_ON_RESUME = {"out", "resume", "compile", "save_every", "keep", "eval_every", "log_every", "cache"}
+FREE_ON_RESUME = {"out", "resume", "compile", "save_every", "save_minutes", "keep", "eval_every", "log_every", "cache"}
 EVALUATION_TOKENS = 50_000
 WEIGHT_DECAY = 0.01
 SAME_SIGNAL = 1.0       # seconds
@@ -70,7 +70,7 @@ def run(config: PretrainConfig, given: set[str]) -> None:
     content = None
     if distributed.restarted():   # by torchrun, with the command line of the beginning
         config = replace(config, out=config.out or default_out(config))
-        config = replace(config, resume=config.resume or (Path(config.out) / "ckpt.pt").exists())
+        config = replace(config, resume=config.resume or bool(checkpoint.of_run(Path(config.out))))
     if config.resume:
         content, config = read_run(config, given)
     elif config.init:
@@ -112,7 +112,7 @@ def run(config: PretrainConfig, given: set[str]) -> None:
         start = restore(content["training"], optimizer, scale, stream, store)
     elif folder is not None:
         folder.write_json("config.json", {**to_dict(config), "model": to_dict(shape), "amp_used": precision.name})
-        (folder.path / "tokenizer.model").write_bytes(tokenizer.to_bytes())
+        folder.write("tokenizer.model", tokenizer.to_bytes())
     if config.compile or (config.compile is None and device.type == "cuda"):
         model.compile_networks()
 
@@ -121,9 +121,12 @@ def run(config: PretrainConfig, given: set[str]) -> None:
                 for length in dict.fromkeys(phase.seq_len for phase in phases)}
     loop = Loop(config, phases, model, optimizer, scale, precision, device, stream, tokenizer, folder, store, held_out,
                 start, ranks)
-    loop.train()
-    if folder is not None:
-        folder.close()
+    try:
+        loop.train()
+    finally:
+        if folder is not None:
+            loop.tell(folder.settle())
+            folder.close()
 
 
 class Progress:
@@ -141,7 +144,9 @@ def read_run(config: PretrainConfig, given: set[str]) -> tuple[dict[str, Any], P
     """The checkpoint and the settings of the run in --out. Raises ValueError where a flag contradicts them."""
     if config.out is None:
         raise ValueError("--resume needs --out, the folder of the run to go on with")
-    content = checkpoint.load(Path(config.out) / "ckpt.pt", checkpoint.PRETRAINED)
+    content, instead = checkpoint.load_newest(Path(config.out), checkpoint.PRETRAINED)
+    if instead:
+        print(instead, flush=True)
     if "training" not in content:
         raise ValueError(f"{config.out} holds an imported checkpoint, not a run to go on with; begin one with --init")
     old = from_dict(PretrainConfig, content["settings"])
@@ -193,8 +198,8 @@ def resolve(config: PretrainConfig, shape: ModelConfig) -> PretrainConfig:
     config = replace(config, batch_tokens=config.batch_tokens or preset.batch_tokens, dropout=shape.dropout,
                      attention_init=shape.attention_init, vocab_size=shape.vocab_size,
                      out=config.out or default_out(config))
-    for setting in ("steps", "minutes", "epochs", "lr", "batch_tokens", "accumulate", "save_every", "eval_every",
-                    "log_every"):
+    for setting in ("steps", "minutes", "epochs", "lr", "batch_tokens", "accumulate", "save_every", "save_minutes",
+                    "eval_every", "log_every"):
         value = getattr(config, setting)
         if value is not None and value <= 0:
             raise ValueError(f"--{setting.replace('_', '-')} must be above 0, not {value}")
@@ -288,6 +293,7 @@ class Loop:
         self.stop_asked: float | None = None   # when
         self.warm = 0.0
         self.began = time.monotonic() - progress.seconds
+        self.saved_at = time.monotonic()
 
     def done(self) -> float:
         """The share of the run that lies behind, in [0, 1]."""
@@ -305,7 +311,7 @@ class Loop:
         config, progress = self.config, self.progress
         self.window, self.places = progress.window, progress.places
         self.window_began = time.monotonic() - progress.window_seconds
-        share, stop = self.ranks.agree(self.done(), False)
+        share, stop, _ = self._agree()
         if progress.step and share >= 1.0:
             print("this run is already finished")
             return self._finish()
@@ -333,15 +339,17 @@ class Loop:
                     self._write_log(result, lr, bar)
                 if progress.step % config.eval_every == 0:
                     self._evaluate()
-                if progress.step % config.save_every == 0:
+                if self.folder is not None:
+                    self.tell(self.folder.settle(wait=False))
+                share, stop, due = self._agree()
+                if due:
                     self._save()
-                share, stop = self.ranks.agree(self.done(), self.stop_asked is not None)
         finally:
             bar.close()
             for number, handler in old_handlers.items():
                 signal.signal(number, handler)
         if stop:
-            self._save()
+            self._save_last()
             print(f"stopped at step {progress.step:,}, saved. Go on with:\n"
                   f"  python train.py --out {config.out} --resume", flush=True)
         else:
@@ -416,10 +424,30 @@ class Loop:
         tqdm.write(f"step {self.progress.step:,} {name}: {_losses(values)}{fixed}")
         return values
 
+    def _agree(self) -> tuple[float, bool, bool]:
+        """How far the run has come, whether to stop, and whether to save now; the same on all ranks, by the first one's
+        clock."""
+        said = (self.done(), self._is_due()) if self.ranks.first else (0.0, False)
+        share, due, stop = self.ranks.most(*said, self.stop_asked is not None)
+        return share, bool(stop), bool(due)
+
+    def _is_due(self) -> bool:
+        """Whether to save after this step: by the steps, or by the time since the last try."""
+        return (self.progress.step % self.config.save_every == 0
+                or time.monotonic() - self.saved_at >= 60 * self.config.save_minutes)
+
+    def tell(self, problem: str | None) -> None:
+        """Say why a save has failed. The run goes on: the next save tries again."""
+        if problem:
+            tqdm.write(f"not saved: {problem}")
+
     def _save(self) -> None:
+        """Hand the state over to be written, after the one before it."""
         self._gather_window()
+        self.saved_at = time.monotonic()
         if self.folder is None:
             return
+        self.tell(self.folder.settle())
         self.progress.seconds = time.monotonic() - self.began
         training = {"step": self.progress.step, "seconds": self.progress.seconds,
                     "corpus_tokens": len(self.store.tokens), "optimizer": self.optimizer.state_dict(),
@@ -428,19 +456,29 @@ class Loop:
         content = checkpoint.pack(self.model, self.tokenizer, replace(self.config, resume=False), training)
         self.folder.save(content, self.progress.step, self.config.keep)
 
+    def _save_last(self) -> None:
+        """Save, and wait until it is done. Raises ValueError where this step is not on the disk in the end."""
+        self._save()
+        if self.folder is None:
+            return
+        problem = self.folder.settle()
+        if problem and self.folder.saved_step != self.progress.step:
+            raise ValueError(f"step {self.progress.step:,} is not saved: {problem}")
+        self.tell(problem)
+        self.log.flush()   # the save may have made a removed folder again
+
     def _finish(self) -> None:
         """Evaluate and save once more, where that was not done, and say what came out."""
         missing = self.progress.step not in (record["step"] for record in self._evaluations())
         if self.ranks.gather(missing)[0]:
             self._evaluate()
-        self._save()
+        self._save_last()
         if self.folder is not None:
             print_summary(self._evaluations(), self.folder, self.config)
 
     def _evaluations(self) -> list[dict[str, Any]]:
-        there = self.log is not None and self.log.path.exists()
-        history = map(json.loads, self.log.path.read_text().splitlines() if there else ())
-        return [record for record in history if record["split"] == "valid"]
+        lines = self.log.lines if self.log is not None else []
+        return [record for record in map(json.loads, lines) if record["split"] == "valid"]
 
 
 def _losses(values: dict[str, float]) -> str:

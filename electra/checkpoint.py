@@ -18,15 +18,19 @@ Nothing random is stored: masks, samples and dropout of step n are functions of 
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import json
 import os
 import pickle
+import re
+import shutil
 import struct
 import zipfile
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -60,9 +64,9 @@ def save(path: Path, content: dict[str, Any]) -> None:
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        torch.save(content, temporary)
-        digest = _digest(temporary, temporary.stat().st_size - 2)
-        with open(temporary, "r+b") as file:
+        with open(temporary, "w+b") as file:
+            torch.save(content, file)   # into an open file: only so does a full disk raise with its own reason
+            digest = _digest(file, file.tell() - 2)
             file.seek(-2, os.SEEK_END)
             file.write(_COMMENT + digest)
             file.flush()
@@ -73,21 +77,55 @@ def save(path: Path, content: dict[str, Any]) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
-    except (OSError, RuntimeError) as problem:   # torch's zip writer raises RuntimeError on a full disk
-        reason = problem.strerror if isinstance(problem, OSError) else str(problem).splitlines()[0]
-        raise ValueError(f"cannot write the checkpoint {path}: {reason}; the one before it is untouched") from None
+    except (OSError, RuntimeError) as problem:
+        untouched = "; the one before it is untouched" if path.exists() else ""
+        raise ValueError(f"cannot write the checkpoint {path}: {_reason(problem)}{untouched}") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):   # a disk that has become read-only
+            temporary.unlink(missing_ok=True)
 
 
-def _digest(path: Path, size: int) -> bytes:
+def _reason(problem: BaseException) -> str:
+    """What the system said. Closing its archive, torch's writer hides that behind a RuntimeError of its own."""
+    while not isinstance(problem, OSError) and problem.__context__ is not None:
+        problem = problem.__context__
+    return getattr(problem, "strerror", None) or str(problem).split("\n")[0]
+
+
+def _digest(file: BinaryIO, size: int) -> bytes:
     """SHA-256, in hexadecimal, of the first `size` bytes."""
+    file.seek(0)
     digest, left = hashlib.sha256(), size
-    with open(path, "rb") as file:
-        while left and (block := file.read(min(left, 1 << 22))):
-            digest.update(block)
-            left -= len(block)
+    while left and (block := file.read(min(left, 1 << 22))):
+        digest.update(block)
+        left -= len(block)
     return digest.hexdigest().encode()
+
+
+def snapshot(content: Any) -> Any:
+    """A copy of nested dicts, lists and tensors on the host, which later steps do not change.
+
+    From a GPU all tensors are under way at once, into pinned memory, and waited for once.
+    """
+    gpus: set[torch.device] = set()
+
+    def copy(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: copy(part) for name, part in value.items()}
+        if isinstance(value, (list, tuple)):
+            return type(value)(copy(part) for part in value)
+        if not isinstance(value, torch.Tensor):
+            return value
+        value = value.detach()
+        if value.device.type != "cuda":
+            return value.to("cpu", copy=True)
+        gpus.add(value.device)
+        return torch.empty_like(value, device="cpu", pin_memory=True).copy_(value, non_blocking=True)
+
+    copied = copy(content)
+    for device in gpus:
+        torch.cuda.synchronize(device)
+    return copied
 
 
 def load(path: str | Path, kinds: tuple[str, ...]) -> dict[str, Any]:
@@ -98,15 +136,16 @@ def load(path: str | Path, kinds: tuple[str, ...]) -> dict[str, Any]:
     """
     path = Path(path)
     try:
-        size = path.stat().st_size
         with open(path, "rb") as file:
-            file.seek(max(0, size - _COMMENT_LENGTH - 2))
+            sealed = max(0, file.seek(0, os.SEEK_END) - _COMMENT_LENGTH - 2)
+            file.seek(sealed)
             comment = file.read()
+            whole = comment.startswith(_COMMENT) and _digest(file, sealed) == comment[len(_COMMENT):]
     except OSError as problem:
         raise ValueError(f"cannot read the checkpoint {path}: {problem.strerror}") from None
     if not comment.startswith(_COMMENT):
         raise ValueError(f"{path} is not a checkpoint of this program, or it was cut off")
-    if _digest(path, size - _COMMENT_LENGTH - 2) != comment[len(_COMMENT):]:
+    if not whole:
         raise ValueError(f"the checkpoint {path} is damaged: its checksum is wrong; take an earlier one")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
@@ -141,18 +180,55 @@ def load_encoder(model: nn.Module, content: dict[str, Any]) -> None:
 
 
 def link(source: Path, target: Path) -> None:
-    """Give `source` the second name `target` without writing it twice."""
+    """Give `source` the second name `target` without writing it twice. Raises OSError."""
     temporary = target.with_name(f".{target.name}.{os.getpid()}")
     temporary.unlink(missing_ok=True)
     try:
-        os.link(source, temporary)
-    except OSError:   # a file system without links
-        temporary.write_bytes(source.read_bytes())
-    os.replace(temporary, target)
+        try:
+            os.link(source, temporary)
+        except OSError:   # a file system without links
+            shutil.copyfile(source, temporary)
+        os.replace(temporary, target)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)   # there still, too, where both were one file before
+
+
+def numbered(folder: Path) -> dict[int, Path]:
+    """The ckpt-<step>.pt of a run folder by step, the newest first."""
+    found = {int(match[1]): path for path in folder.glob("ckpt-*.pt")
+             if (match := re.fullmatch(r"ckpt-([0-9]+)\.pt", path.name))}
+    return dict(sorted(found.items(), reverse=True))
+
+
+def of_run(folder: Path) -> list[Path]:
+    """The checkpoints of a run folder, the newest first."""
+    newest = folder / "ckpt.pt"
+    return [newest] * newest.exists() + list(numbered(folder).values())
+
+
+def load_newest(folder: Path, kinds: tuple[str, ...]) -> tuple[dict[str, Any], str | None]:
+    """The newest whole checkpoint of a run folder and, where that is not its ckpt.pt, a line that says why.
+
+    Raises the ValueError of ckpt.pt where none is whole. A second name of a damaged file is not read again.
+    """
+    newest = folder / "ckpt.pt"
+    try:
+        return load(newest, kinds), None
+    except ValueError as problem:
+        for path in of_run(folder):
+            if not (newest.exists() and path.samefile(newest)):
+                with contextlib.suppress(ValueError):
+                    return load(path, kinds), f"{problem}; going on from {path} instead"
+        raise
 
 
 class RunFolder:
-    """`runs/NAME/`, held by one process at a time through a lock that dies with it."""
+    """`runs/NAME/`, held by one process at a time through a lock that dies with it.
+
+    Checkpoints are written by a thread while training goes on. ckpt.pt and the newest ckpt-<step>.pt are one file under
+    two names, since a copy would cost its size once more; so it is the one before it on which a resume falls back.
+    """
 
     def __init__(self, path: str | Path, resume: bool = False, replace: bool = False) -> None:
         """Open a new folder, or with `resume` one that is there; `replace` takes over what an earlier run left.
@@ -161,39 +237,102 @@ class RunFolder:
         """
         self.path = Path(path)
         self.checkpoint = self.path / "ckpt.pt"
-        if resume and not self.checkpoint.exists():
+        if resume and not of_run(self.path):
             raise ValueError(f"there is nothing to resume in {self.path}: it has no ckpt.pt")
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = open(self.path / ".lock", "w")
-        except OSError as problem:
-            raise ValueError(f"cannot write in the run folder {self.path}: {problem.strerror}") from None
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise ValueError(f"the run folder {self.path} is in use by another process; choose another --out") from None
+        self._lock = self._take_lock()
         if (self.path / "config.json").exists() and not resume and not replace:
             self._lock.close()
             raise ValueError(f"the run folder {self.path} is already there; {self._way_on()} or choose another --out")
+        for path in self.path.iterdir():
+            if re.fullmatch(r"\..+\.[0-9]+", path.name) and path.is_file():   # half a file, of a process that was killed
+                path.unlink()
+        # What has to be written again, should somebody remove the folder.
+        self._small = {name: (self.path / name).read_bytes() for name in ("config.json", "tokenizer.model")
+                       if resume and (self.path / name).exists()}
+        self._writer = ThreadPoolExecutor(1)
+        self._saving: Future | None = None
+        self.saved_step: int | None = None   # by this process
+
+    def _take_lock(self) -> BinaryIO:
+        """Make the folder where it is not there, and lock it."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = open(self.path / ".lock", "wb")
+        except OSError as problem:
+            raise ValueError(f"cannot write in the run folder {self.path}: {problem.strerror}") from None
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.close()
+            raise ValueError(f"the run folder {self.path} is in use by another process; choose another --out") from None
+        return lock
 
     def _way_on(self) -> str:
-        if not self.checkpoint.exists():
+        if not of_run(self.path):
             return "it has no checkpoint: remove it,"
         pretraining = "corpus" in json.loads((self.path / "config.json").read_text())
         return "go on with --resume" if pretraining else "replace it with --force"
 
-    def write_json(self, name: str, content: object) -> None:
+    def write(self, name: str, data: bytes) -> None:
         """Write a small file whole or not at all."""
-        write_atomically(self.path / name, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+        write_atomically(self.path / name, data)
+        self._small[name] = data
+
+    def write_json(self, name: str, content: object) -> None:
+        self.write(name, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
 
     def save(self, content: dict[str, Any], step: int, keep: int) -> None:
-        """Save as ckpt.pt and as ckpt-<step>.pt, of which the newest `keep` stay."""
-        save(self.checkpoint, content)
-        if keep:
-            link(self.checkpoint, self.path / f"ckpt-{step}.pt")
-        numbered = sorted(self.path.glob("ckpt-*.pt"), key=lambda p: int(p.stem.removeprefix("ckpt-")))
-        for old in numbered[:max(0, len(numbered) - keep)]:
-            old.unlink()
+        """Copy the state as it is now and return. A thread writes it as ckpt.pt and as ckpt-<step>.pt, of which the
+        newest `keep` stay. The save before has to be settled."""
+        assert self._saving is None
+        self._saving = self._writer.submit(self._write, snapshot(content), step, keep)
+
+    def settle(self, wait: bool = True) -> str | None:
+        """What went wrong with the last save: None where nothing did, where that was told already, or where it is under
+        way still and `wait` is False. Raises what is not the disk's fault but ours."""
+        if self._saving is None or not (wait or self._saving.done()):
+            return None
+        try:
+            self._saving.result()
+        except ValueError as problem:
+            return str(problem)
+        finally:
+            self._saving = None
+        return None
+
+    def _write(self, content: dict[str, Any], step: int, keep: int) -> None:
+        """In the thread. Raises ValueError, in one line, where something cannot be written."""
+        try:
+            self._make_again()
+            save(self.checkpoint, content)
+            self.saved_step = step
+            if keep:
+                link(self.checkpoint, self.path / f"ckpt-{step}.pt")
+            there = numbered(self.path)
+            # Later steps are of a part of the run that a resume from an earlier checkpoint has given up.
+            stay = [number for number in there if number <= step][:keep]
+            for number, path in there.items():
+                if number not in stay:
+                    path.unlink()
+        except OSError as problem:
+            raise ValueError(f"cannot write in the run folder {self.path}: {problem.strerror}") from None
+
+    def _make_again(self) -> None:
+        """Make a folder that was removed anew, with its small files. Raises ValueError where another run has it."""
+        mark = self.path / ".lock"
+        if mark.exists() and os.path.samestat(mark.stat(), os.fstat(self._lock.fileno())):
+            return
+        lock = self._take_lock()
+        settings = self.path / "config.json"
+        if settings.exists() and settings.read_bytes() != self._small.get("config.json"):
+            lock.close()
+            raise ValueError(f"the run folder {self.path} has become another run's")
+        for name, data in self._small.items():
+            write_atomically(self.path / name, data)
+        self._lock.close()
+        self._lock = lock
 
     def close(self) -> None:
+        """Wait for a save that is under way, and let the folder go."""
+        self._writer.shutdown()
         self._lock.close()

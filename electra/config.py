@@ -198,7 +198,9 @@ class PretrainConfig:
     out: str | None = option(None, "run", "run folder (default: runs/<corpus>-<size>-<objective>)")
     resume: bool = option(False, "run", "go on with the run in --out, exactly as if it had never stopped")
     save_every: int = option(1_000, "run", "steps between checkpoints")
-    keep: int = option(2, "run", "numbered checkpoints kept beside ckpt.pt")
+    save_minutes: float = option(10.0, "run", "most minutes between checkpoints")
+    keep: int = option(2, "run", "numbered checkpoints kept beside ckpt.pt; the newest is the same file, so --resume can "
+                       "fall back on an earlier one from 2 on")
     eval_every: int = option(1_000, "run", "steps between evaluations on the held-out text")
     log_every: int = option(100, "run", "steps between lines of the log")
 

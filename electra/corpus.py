@@ -5,7 +5,7 @@
                     its end, else a line of the file: the places at which an example may be split into segments
     documents.bin   int64, n_documents + 1: the first line of each document
     unigram.bin     int64, vocab_size: how often each id occurs
-    meta.json       sizes, the tokenizer's fingerprint, the sources' names, sizes and times
+    meta.json       sizes and checksums, the tokenizer's fingerprint, the sources' names, sizes and times
 
 One process reads and writes in order, the others turn text into ids; a bounded number of chunks is under way, so memory
 does not grow with the corpus. The folder gets its name when it is whole.
@@ -38,6 +38,7 @@ from tqdm import tqdm
 from electra.tokenizer import SAMPLE_BYTES, Tokenizer, load_tokenizer, train_tokenizer
 
 STORE_FORMAT = 1
+STORE_FILES = ("tokens.bin", "lines.bin", "documents.bin", "unigram.bin")
 LONGEST_LINE = 10_000_000    # bytes; a longer one is a file in another format, and would not fit in memory twice
 CHUNK_CHARACTERS = 500_000   # what one process encodes at a time
 SMALL_BYTES = 4_000_000      # below this, starting processes takes longer than the work
@@ -269,10 +270,12 @@ def corpus_tokenizer(patterns: tuple[str, ...], vocab_size: int, cased: bool, er
                      ) -> Tokenizer:
     """The tokenizer of a corpus: trained on a sample of at most SAMPLE_BYTES of it, or found from an earlier run."""
     sources = find_sources(patterns)
-    path = _cache_path(cache, "tokenizer", _identity(sources, errors, vocab_size=vocab_size, cased=cased)
-                       ).with_suffix(".model")
-    if path.exists():
-        return load_tokenizer(path)
+    stem = _cache_path(cache, "tokenizer", _identity(sources, errors, vocab_size=vocab_size, cased=cased))
+    for path in stem.parent.glob(f"{stem.name}-*.model"):   # the checksum is in the name
+        if path.stem == f"{stem.name}-{_crc32(path)}":
+            return load_tokenizer(path)
+        print(f"the tokenizer {path} is damaged; making it again", flush=True)
+        path.unlink()
     # A compressed file is taken for a quarter of its text.
     size = sum(source.size * (4 if source.path.suffix in OPENERS else 1) for source in sources)
     share = min(1.0, SAMPLE_BYTES / max(1, size))
@@ -295,7 +298,8 @@ def corpus_tokenizer(patterns: tuple[str, ...], vocab_size: int, cased: bool, er
     if first is None:
         raise ValueError(f"the corpus {' '.join(patterns)} has no text")
     tokenizer = train_tokenizer((line for part in ([first], lines) for line in part), vocab_size, cased)
-    write_atomically(path, tokenizer.to_bytes())
+    data = tokenizer.to_bytes()
+    write_atomically(stem.with_name(f"{stem.name}-{zlib.crc32(data):08x}.model"), data)
     return tokenizer
 
 
@@ -351,14 +355,17 @@ class TokenStore(NamedTuple):
 
 def open_store(patterns: tuple[str, ...], tokenizer: Tokenizer, errors: str, cache: str,
                workers: int | None = None) -> TokenStore:
-    """The token store of a corpus: found in `cache`, or made there. `workers` processes, default one a core.
+    """The token store of a corpus: found in `cache`, or made there, again where it is damaged. `workers` processes,
+    default one a core.
 
     Raises ValueError for a corpus that cannot be read or has no text; then nothing is left in the cache.
     """
     sources = find_sources(patterns)
     identity = _identity(sources, errors, tokenizer=tokenizer.fingerprint)
     folder = _cache_path(cache, "tokens", identity)
-    if not _is_whole(folder, identity):
+    if flaw := _flaw(folder, identity):
+        if folder.exists():
+            print(f"the token store {folder} is damaged ({flaw}); making it again", flush=True)
         shutil.rmtree(folder, ignore_errors=True)
         _write_store(folder, sources, tokenizer, errors, identity, workers)
     dtype = token_dtype(tokenizer.vocab_size)
@@ -367,14 +374,31 @@ def open_store(patterns: tuple[str, ...], tokenizer: Tokenizer, errors: str, cac
                       np.fromfile(folder / "unigram.bin", np.int64))
 
 
-def _is_whole(folder: Path, identity: dict[str, object]) -> bool:
-    """Whether a folder is the store of `identity`, with every file of the size that its meta.json tells."""
+def _flaw(folder: Path, identity: dict[str, object]) -> str | None:
+    """Why a folder is not the whole store of `identity`; None where it is. Reads all of it, a second for two gigabytes."""
     try:
         meta = json.loads((folder / "meta.json").read_text())
-        return meta["identity"] == identity and all((folder / name).stat().st_size == size
-                                                    for name, size in meta["sizes"].items())
-    except (OSError, ValueError, KeyError):
-        return False
+        if meta["identity"] != identity:
+            return "meta.json is not of this corpus and tokenizer"
+        for name in STORE_FILES:
+            if (folder / name).stat().st_size != meta["sizes"][name]:
+                return f"{name} has lost its end"
+            if _crc32(folder / name) != meta["crc32"][name]:
+                return f"the checksum of {name} is wrong"
+    except OSError as problem:
+        return str(problem)
+    except (ValueError, KeyError, TypeError):
+        return "meta.json is not what was written, or of a version without checksums"
+    return None
+
+
+def _crc32(path: Path) -> str:
+    """Of a file, in hexadecimal. Enough against a disk; nobody forges a cache."""
+    crc = 0
+    with open(path, "rb") as file:
+        while block := file.read(1 << 22):
+            crc = zlib.crc32(block, crc)
+    return f"{crc:08x}"
 
 
 def _write_store(folder: Path, sources: list[Source], tokenizer: Tokenizer, errors: str,
@@ -406,13 +430,14 @@ def _write_store(folder: Path, sources: list[Source], tokenizer: Tokenizer, erro
         if not tokens:
             raise ValueError(f"the corpus {sources[0].path}{' …' if len(sources) > 1 else ''} has no text")
         unigram.tofile(temporary / "unigram.bin")
-        sizes = {path.name: path.stat().st_size for path in temporary.iterdir()}
         (temporary / "meta.json").write_text(json.dumps(
-            {"identity": identity, "tokens": tokens, "lines": lines, "documents": documents, "sizes": sizes}, indent=1))
+            {"identity": identity, "tokens": tokens, "lines": lines, "documents": documents,
+             "sizes": {name: (temporary / name).stat().st_size for name in STORE_FILES},
+             "crc32": {name: _crc32(temporary / name) for name in STORE_FILES}}, indent=1))
         try:
             os.rename(temporary, folder)
         except OSError:
-            if not _is_whole(folder, identity):   # another run may have been faster
+            if _flaw(folder, identity):   # another run may have been faster
                 raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

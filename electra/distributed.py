@@ -55,13 +55,13 @@ class Ranks(NamedTuple):
         dist.all_gather_object(values, value, group=self.host)
         return values
 
-    def agree(self, progress: float, stop: bool) -> tuple[float, bool]:
-        """The first rank's progress, by whose clock all go, and whether any was told to stop."""
+    def most(self, *said: float) -> list[float]:
+        """Of each number the largest that a rank says."""
         if self.world == 1:
-            return progress, stop
-        said = torch.tensor([progress if self.first else -1.0, float(stop)], dtype=torch.float64)
-        dist.all_reduce(said, dist.ReduceOp.MAX, group=self.host)
-        return said[0].item(), bool(said[1])
+            return [float(number) for number in said]
+        numbers = torch.tensor(said, dtype=torch.float64)
+        dist.all_reduce(numbers, dist.ReduceOp.MAX, group=self.host)
+        return numbers.tolist()
 
     @contextmanager
     def first_before_the_others(self) -> Iterator[None]:

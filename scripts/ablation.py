@@ -261,7 +261,7 @@ def run(stage: Stage, threads: int | None = None) -> None:
     command = stage.command
     if command[0] == "finetune.py":
         command = [*command, "--force"]   # a broken-off fine-tuning begins again
-    elif (stage.folder / "ckpt.pt").exists():
+    elif checkpoint.of_run(stage.folder):
         command = ["train.py", "--out", str(stage.folder), "--resume"]
     elif (stage.folder / "config.json").exists():   # stopped before its first checkpoint
         (stage.folder / "config.json").unlink()

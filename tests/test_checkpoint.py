@@ -5,17 +5,20 @@ import hashlib
 import json
 import os
 import pickle
+import shutil
 import struct
 import subprocess
 import sys
+import threading
 import zipfile
 from dataclasses import replace
 
 import pytest
 import torch
 
-from electra.checkpoint import (FORMAT, PRETRAINED, RunFolder, config_of, link, load, load_encoder, pack, save,
-                                tokenizer_of)
+from electra import checkpoint
+from electra.checkpoint import (FORMAT, PRETRAINED, RunFolder, config_of, link, load, load_encoder, load_newest, pack,
+                                save, snapshot, tokenizer_of)
 from electra.config import FinetuneConfig, PretrainConfig, from_dict
 from electra.models import BertMLM, Classifier, Electra
 
@@ -185,14 +188,66 @@ def test_another_format_is_refused_by_number(content, tmp_path, version):
 def test_a_save_that_fails_leaves_the_old_file_and_nothing_else(content, path, monkeypatch, problem):
     before = path.read_bytes()
 
-    def fail(content, target):
-        target.write_bytes(b"half")
+    def fail(content, file):
+        file.write(b"half")
         raise problem
     monkeypatch.setattr(torch, "save", fail)
     with pytest.raises(ValueError, match="cannot write the checkpoint") as caught:
         save(path, content)
     assert "\n" not in str(caught.value)
     assert path.read_bytes() == before and list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("function", ["fsync", "replace"])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EIO])
+def test_a_disk_that_fails_late_leaves_the_old_file_and_nothing_else(content, path, monkeypatch, function, number):
+    before = path.read_bytes()
+
+    def fail(*args):
+        raise OSError(number, os.strerror(number))
+    monkeypatch.setattr(os, function, fail)
+    with pytest.raises(ValueError, match=f"{path}: {os.strerror(number)}; the one before it is untouched"):
+        save(path, content)
+    assert path.read_bytes() == before and list(path.parent.iterdir()) == [path]
+
+
+def test_the_reason_comes_through_the_writer_of_torch(content, path, monkeypatch):
+    """It closes its archive when a write has failed, and hides the first error behind a second."""
+    before = path.read_bytes()
+
+    class Full:
+        def __init__(self, name, mode):
+            self.file = open(name, mode)
+
+        def write(self, data):
+            if self.file.tell() + len(data) > 20_000:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return self.file.write(data)
+
+        def __getattr__(self, name):
+            return getattr(self.file, name)
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *args):
+            self.file.close()
+    monkeypatch.setattr(checkpoint, "open", Full, raising=False)
+    with pytest.raises(ValueError, match="No space left on device; the one before it is untouched"):
+        save(path, content)
+    assert path.read_bytes() == before and list(path.parent.iterdir()) == [path]
+
+
+def test_a_snapshot_shares_nothing_with_what_it_was_taken_of(content):
+    expected = {**content, "model": dict(content["model"])}
+    taken = snapshot(content)
+    assert same(expected, taken)
+    for value in (*content["model"].values(), *content["training"]["optimizer"]["exp_avg"]):
+        value.add_(1)
+    content["training"]["step"] = 4
+    assert taken["training"]["step"] == 3
+    assert not any(torch.equal(value, content["model"][name]) for name, value in taken["model"].items())
+    assert not same(expected["training"]["optimizer"], taken["training"]["optimizer"])
 
 
 @pytest.mark.parametrize("make", [Electra, BertMLM])
@@ -276,7 +331,9 @@ def test_there_is_nothing_to_resume_without_a_checkpoint(tmp_path, content):
     first = RunFolder(tmp_path / "run")
     first.write_json("config.json", {"corpus": []})
     first.save(content, 1, 1)
-    first.close()
+    first.close()   # which waits
+    RunFolder(tmp_path / "run", resume=True).close()
+    (tmp_path / "run" / "ckpt.pt").unlink()
     RunFolder(tmp_path / "run", resume=True).close()
 
 
@@ -286,12 +343,17 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
         RunFolder(tmp_path / "file" / "run")
 
 
+def state(step):
+    return {"format": FORMAT, "kind": "mlm", "step": step}
+
+
 @pytest.mark.parametrize("keep, expected", [(0, []), (1, [1000]), (2, [200, 1000]), (3, [30, 200, 1000]),
                                             (4, [4, 30, 200, 1000]), (9, [4, 30, 200, 1000])])
 def test_the_newest_checkpoints_are_kept(tmp_path, keep, expected):
     folder = RunFolder(tmp_path / "run")
     for step in (4, 30, 200, 1000):
-        folder.save({"format": FORMAT, "kind": "mlm", "step": step}, step, keep)
+        folder.save(state(step), step, keep)
+        assert folder.settle() is None and folder.saved_step == step
         assert load(folder.checkpoint, PRETRAINED)["step"] == step
     assert sorted(int(p.stem.split("-")[1]) for p in folder.path.glob("ckpt-*.pt")) == expected
     for step in expected:
@@ -306,3 +368,135 @@ def test_json_is_written_whole(tmp_path):
     assert json.loads((folder.path / "a.json").read_text(encoding="utf-8")) == {"ä": [1, None]}
     assert sorted(p.name for p in folder.path.iterdir()) == [".lock", "a.json"]
     folder.close()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A new run folder with its small files."""
+    folder = RunFolder(tmp_path / "run")
+    folder.write_json("config.json", {"seed": 1})
+    folder.write("tokenizer.model", b"pieces")
+    yield folder
+    folder.close()
+
+
+def test_what_is_written_is_the_state_at_the_call(folder, content, monkeypatch):
+    """The thread comes to it when training has long gone on."""
+    expected, gone_on, real = snapshot(content), threading.Event(), save
+    monkeypatch.setattr(checkpoint, "save", lambda *args: gone_on.wait(10) and real(*args))
+    folder.save(content, 3, 1)
+    for value in content["model"].values():
+        value.zero_()
+    content["training"]["optimizer"]["exp_avg"].clear()
+    assert folder.settle(wait=False) is None and not folder.checkpoint.exists()
+    gone_on.set()
+    assert folder.settle() is None
+    assert same(expected, load(folder.checkpoint, PRETRAINED))
+
+
+def test_a_save_that_failed_is_told_once_and_the_next_one_works(folder, monkeypatch):
+    folder.save(state(1), 1, 2)
+    assert folder.settle() is None
+
+    def full(*args):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        folder.save(state(2), 2, 2)
+        assert "ckpt.pt: No space left on device" in folder.settle()
+    assert folder.settle() is None and folder.saved_step == 1
+    assert load(folder.checkpoint, PRETRAINED)["step"] == 1
+    folder.save(state(3), 3, 2)
+    assert folder.settle() is None
+    assert sorted(checkpoint.numbered(folder.path)) == [1, 3]
+
+
+def test_what_is_not_the_disks_fault_is_raised(folder, monkeypatch):
+    def mistake(*args):
+        raise TypeError("ours")
+    monkeypatch.setattr(checkpoint, "save", mistake)
+    folder.save(state(1), 1, 2)
+    with pytest.raises(TypeError, match="ours"):
+        folder.settle()
+
+
+def test_a_file_that_cannot_be_linked_leaves_ckpt_pt_saved(folder, monkeypatch):
+    (folder.path / "ckpt-5.pt").mkdir()   # not to be replaced by a file
+    folder.save(state(5), 5, 2)
+    assert "cannot write in the run folder" in folder.settle()
+    assert folder.saved_step == 5 and load(folder.checkpoint, PRETRAINED)["step"] == 5
+    assert {p.name for p in folder.path.iterdir()} == {".lock", "config.json", "tokenizer.model", "ckpt.pt", "ckpt-5.pt"}
+
+
+def test_a_removed_folder_is_made_again_and_is_still_held(folder):
+    shutil.rmtree(folder.path)
+    folder.save(state(1), 1, 1)
+    assert folder.settle() is None
+    assert {p.name for p in folder.path.iterdir()} == {".lock", "config.json", "tokenizer.model", "ckpt.pt", "ckpt-1.pt"}
+    assert json.loads((folder.path / "config.json").read_text()) == {"seed": 1}
+    with pytest.raises(ValueError, match="in use by another process"):
+        RunFolder(folder.path, resume=True)
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_a_folder_that_has_become_another_runs_is_left_alone(folder, held):
+    shutil.rmtree(folder.path)
+    other = RunFolder(folder.path)
+    other.write_json("config.json", {"seed": 2})
+    if not held:
+        other.close()
+    for step in (1, 2):
+        folder.save(state(step), step, 1)
+        assert ("in use by another process" if held else "has become another run's") in folder.settle()
+    assert {p.name for p in folder.path.iterdir()} == {".lock", "config.json"}
+    assert json.loads((folder.path / "config.json").read_text()) == {"seed": 2}
+    other.close()
+
+
+def test_halves_of_killed_writers_go_away_and_nothing_else(folder):
+    path = folder.path
+    folder.close()
+    for name in (".ckpt.pt.123", ".ckpt-10.pt.4", ".metrics.99999", ".config.json.7"):
+        (path / name).write_bytes(b"half")
+    others = {".lock", ".notes", "ckpt-best.pt", "a.1", "config.json", "tokenizer.model"}
+    for name in (".notes", "ckpt-best.pt", "a.1"):
+        (path / name).write_bytes(b"the user's")
+    with pytest.raises(ValueError, match="already there"):
+        RunFolder(path)
+    assert (path / ".ckpt.pt.123").exists()   # a refused start touches nothing
+    RunFolder(path, replace=True).close()
+    assert {p.name for p in path.iterdir()} == others
+
+
+def test_checkpoints_of_a_part_that_was_given_up_go_away(folder):
+    for step in (10, 20, 30):
+        folder.save(state(step), step, 3)
+        assert folder.settle() is None
+    folder.save(state(15), 15, 3)   # resumed from 10, since the later ones were damaged
+    assert folder.settle() is None
+    assert list(checkpoint.numbered(folder.path)) == [15, 10]
+
+
+def test_the_newest_whole_checkpoint_is_found(folder):
+    path = folder.path
+    for step in (9, 10, 200):
+        folder.save(state(step), step, 3)
+        assert folder.settle() is None
+    found = lambda: load_newest(path, PRETRAINED)
+    assert found()[0]["step"] == 200 and found()[1] is None
+    (path / "ckpt.pt").unlink()
+    assert found()[0]["step"] == 200
+    assert found()[1] == f"cannot read the checkpoint {path / 'ckpt.pt'}: No such file or directory; going on from " \
+                         f"{path / 'ckpt-200.pt'} instead"
+    link(path / "ckpt-200.pt", path / "ckpt.pt")
+    with open(path / "ckpt.pt", "r+b") as file:   # and so in both names
+        file.seek(1000)
+        file.write(b"\xff")
+    content, said = found()
+    assert content["step"] == 10 and "\n" not in said
+    assert said.startswith(f"the checkpoint {path / 'ckpt.pt'} is damaged") and "ckpt-10.pt instead" in said
+    (path / "ckpt-10.pt").write_bytes(b"")
+    assert found()[0]["step"] == 9
+    (path / "ckpt-9.pt").unlink()
+    with pytest.raises(ValueError, match=f"{path / 'ckpt.pt'} is damaged"):
+        found()

@@ -288,6 +288,58 @@ def test_a_store_that_is_not_whole_is_made_again(tmp_path, tokenizer, pages, nam
     assert same(expected, store_of(tokenizer, cache, pages))
 
 
+@pytest.mark.parametrize("name", ["tokens.bin", "lines.bin", "documents.bin", "unigram.bin"])
+def test_one_changed_byte_of_a_store_is_noticed(tmp_path, tokenizer, pages, name, capsys):
+    cache = tmp_path / "cache"
+    expected = TokenStore(*(np.array(array) for array in store_of(tokenizer, cache, pages)))
+    [path] = cache.glob(f"tokens-*/{name}")
+    size = path.stat().st_size
+    for at in (0, size // 2, size - 1):
+        flip(path, at)
+        assert same(expected, store_of(tokenizer, cache, pages))
+        assert capsys.readouterr().out == \
+            f"the token store {path.parent} is damaged (the checksum of {name} is wrong); making it again\n"
+    store_of(tokenizer, cache, pages)
+    assert capsys.readouterr().out == ""
+
+
+def test_one_changed_byte_of_a_stores_description_does_no_harm(tmp_path, tokenizer, pages):
+    cache = tmp_path / "cache"
+    expected = TokenStore(*(np.array(array) for array in store_of(tokenizer, cache, pages)))
+    [path] = cache.glob("tokens-*/meta.json")
+    for at in range(0, path.stat().st_size, 7):
+        flip(path, at)
+        assert same(expected, store_of(tokenizer, cache, pages))
+
+
+def test_a_store_without_checksums_is_made_again(tmp_path, tokenizer, pages, capsys):
+    store_of(tokenizer, tmp_path, pages)
+    [path] = tmp_path.glob("tokens-*/meta.json")
+    meta = json.loads(path.read_text())
+    del meta["crc32"]
+    path.write_text(json.dumps(meta))
+    store_of(tokenizer, tmp_path, pages)
+    assert "without checksums" in capsys.readouterr().out and "crc32" in json.loads(path.read_text())
+
+
+def flip(path, at):
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+
+
+def test_one_changed_byte_of_a_tokenizer_is_noticed(tmp_path, pages, capsys):
+    make = lambda: corpus_tokenizer((str(pages),), 400, False, "strict", str(tmp_path / "cache"))
+    fingerprint = make().fingerprint
+    [path] = (tmp_path / "cache").iterdir()
+    for at in (0, path.stat().st_size // 2):
+        flip(path, at)
+        capsys.readouterr()
+        assert make().fingerprint == fingerprint
+        assert f"the tokenizer {path} is damaged; making it again\n" in capsys.readouterr().out
+        assert list((tmp_path / "cache").iterdir()) == [path]
+
+
 def test_a_half_written_store_is_never_used(tmp_path, tokenizer, pages, monkeypatch):
     """A run that is killed leaves a folder of the temporary name; one that fails leaves nothing."""
     cache = tmp_path / "cache"

@@ -1,5 +1,6 @@
 """Figures by hand, steps that repeat bitwise, evaluation that is the same every time, and the log after a kill."""
 
+import errno
 import json
 import math
 
@@ -7,7 +8,7 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
-from electra import models
+from electra import engine, models
 from electra.batching import Batch
 from electra.engine import (LossScale, MetricsLog, Precision, add_up, auc_of, choose_device, choose_precision,
                             entropy_of, evaluate, figures, is_plateau, mix, replaced_entropy, scored,
@@ -281,6 +282,51 @@ def test_a_log_may_be_cut_off_anywhere(tmp_path, cut):
     (tmp_path / "metrics.jsonl").write_text(whole + "\n" + whole[:cut])
     MetricsLog(tmp_path, step=10)
     assert records(tmp_path) in ([json.loads(whole)], [json.loads(whole)] * 2)
+
+
+class Full:
+    """A file on a disk with room for eight more bytes."""
+
+    def __init__(self, *arguments, **settings):
+        self.file = open(*arguments, **settings)
+
+    def write(self, data):
+        if len(data) <= 8:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return self.file.write(data[:8])
+
+    def __getattr__(self, name):
+        return getattr(self.file, name)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *arguments):
+        self.file.close()
+
+
+def test_lines_that_cannot_be_written_wait_and_are_said_once(tmp_path, monkeypatch, capsys):
+    log = MetricsLog(tmp_path)
+    log.write(10, "train", {"loss": 1.0})
+    for step in (20, 30):
+        with monkeypatch.context() as patch:
+            patch.setattr(engine, "open", Full, raising=False)
+            log.write(step, "train", {"loss": 1.0})
+        assert [record["step"] for record in records(tmp_path)] == [10]   # no part of a line
+    assert capsys.readouterr().out.splitlines() == [
+        f"cannot write {tmp_path / 'metrics.jsonl'}: No space left on device; its lines wait for the next time"]
+    log.write(40, "train", {"loss": 1.0})
+    assert [record["step"] for record in records(tmp_path)] == [10, 20, 30, 40]
+
+
+def test_a_removed_log_is_written_again(tmp_path):
+    log = MetricsLog(tmp_path / "run")
+    log.write(10, "train", {"loss": 1.0})   # the folder is not there yet
+    (tmp_path / "run").mkdir()
+    log.write(20, "train", {"loss": 1.0})
+    (tmp_path / "run" / "metrics.jsonl").unlink()
+    log.flush()
+    assert [record["step"] for record in records(tmp_path / "run")] == [10, 20]
 
 
 def test_a_new_run_keeps_no_line_of_an_earlier_one(tmp_path):

@@ -3,11 +3,14 @@
 Most runs are calls of `main`, which take a second; only what needs a process of its own gets one.
 """
 
+import errno
 import json
 import math
 import os
 import pickle
 import random
+import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -75,11 +78,11 @@ def whole(cache, tmp_path_factory):
     return run
 
 
-def start(arguments, folder):
+def start(arguments, folder, **settings):
     """train.py in a process of its own, in `folder`."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     return subprocess.Popen([sys.executable, ROOT / "train.py", *arguments], cwd=folder, env=environment, text=True,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, **settings)
 
 
 def wait_for_step(process, folder, step):
@@ -88,6 +91,14 @@ def wait_for_step(process, folder, step):
     until = time.monotonic() + 60
     while not log.exists() or f'{{"step": {step}, ' not in log.read_text():
         assert process.poll() is None, process.communicate()
+        assert time.monotonic() < until
+        time.sleep(0.005)
+
+
+def wait_for_file(path):
+    """Return as soon as it is there: a thread writes it."""
+    until = time.monotonic() + 60
+    while not path.exists():
         assert time.monotonic() < until
         time.sleep(0.005)
 
@@ -224,6 +235,7 @@ def test_killed_and_resumed_is_bitwise_the_run_that_was_never_stopped(objective,
     process = start(long_run(cache, objective, tmp_path / "run"), tmp_path)
     try:
         wait_for_step(process, tmp_path / "run", step)
+        wait_for_file(tmp_path / "run" / "ckpt.pt")
     finally:
         process.kill()
         process.communicate()
@@ -382,29 +394,157 @@ def test_a_folder_in_use_is_refused(flags, tmp_path, capsys):
     assert train("--out", tmp_path / "run", "--resume") == 0
 
 
-def test_a_full_disk_leaves_the_last_checkpoint_whole(flags, tmp_path, monkeypatch, capsys):
-    real, calls = torch.save, []
-
-    def save(content, path):
-        calls.append(1)
-        if len(calls) == 2:
-            Path(path).write_bytes(b"half of a checkpoint")
-            raise OSError(28, "No space left on device")
-        real(content, path)
-    with monkeypatch.context() as patch:
-        patch.setattr(torch, "save", save)
-        refused(capsys, "No space left on device", *flags())
-    assert load(tmp_path / "run")["training"]["step"] == 4
-    assert [path for path in (tmp_path / "run").iterdir() if path.name.startswith(".ckpt")] == []
-    assert train("--out", tmp_path / "run", "--resume") == 0
-    assert train(*flags(out=tmp_path / "whole")) == 0
-    assert_same_run(tmp_path / "run", tmp_path / "whole")
-
-
 def test_a_loss_that_stays_not_finite_stops_the_run(flags, tmp_path, capsys):
     refused(capsys, "not finite 20 steps in a row", *flags(steps=100, lr=1e30, save_every=1000))
     logged = metrics_of(tmp_path / "run", "train")
     assert 20 <= logged[-1]["step"] <= 25 and logged[-1]["skipped_steps"] >= 18
+
+
+# ---------------------------------------------------------------- checkpoints that are not lost
+
+SHORT = dict(steps=6, save_every=2, eval_every=6, keep=3)
+
+
+@pytest.fixture(scope="module")
+def short(cache, tmp_path_factory):
+    """A run that nothing happened to, with ckpt-2.pt, ckpt-4.pt and ckpt-6.pt."""
+    folder = tmp_path_factory.mktemp("short") / "run"
+    assert train(*small_run(cache, out=folder, **SHORT)) == 0
+    return folder
+
+
+def names_in(folder):
+    return {path.name for path in folder.iterdir()} - {"tensorboard"}
+
+
+def files_after(*steps):
+    return {".lock", "config.json", "tokenizer.model", "metrics.jsonl", "ckpt.pt", *(f"ckpt-{n}.pt" for n in steps)}
+
+
+def damage(path, how):
+    if how == "gone":
+        return path.unlink()
+    with open(path, "r+b") as file:   # in place: under its other name too
+        if how == "cut":
+            file.truncate(path.stat().st_size // 2)
+        else:
+            file.seek(path.stat().st_size // 2)
+            byte = file.read(1)[0]
+            file.seek(-1, os.SEEK_CUR)
+            file.write(bytes([byte ^ 1]))
+
+
+@pytest.mark.parametrize("save_every", (1, 1000))
+def test_how_often_a_run_saves_changes_nothing_in_it(save_every, short, flags, tmp_path):
+    assert train(*flags(**SHORT | {"save_every": save_every})) == 0
+    assert_same_run(tmp_path / "run", short)
+
+
+@pytest.mark.parametrize("module, function, number", ((os, "fsync", errno.ENOSPC), (os, "replace", errno.EROFS),
+                                                      (checkpoint, "open", errno.EROFS)))
+def test_a_disk_that_fails_for_a_while_stops_nothing(module, function, number, short, flags, tmp_path, monkeypatch,
+                                                     capsys):
+    save, saves = checkpoint.save, []
+
+    def second_fails(path, content):
+        def fail(*arguments, **settings):
+            raise OSError(number, os.strerror(number))
+        saves.append(1)
+        with monkeypatch.context() as patch:
+            if len(saves) == 2:   # of step 4
+                patch.setattr(module, function, fail, raising=False)
+            save(path, content)
+    monkeypatch.setattr(checkpoint, "save", second_fails)
+    assert train(*flags(**SHORT)) == 0
+    said = [line for line in capsys.readouterr().out.splitlines() if "cannot write" in line]
+    assert said == [f"not saved: cannot write the checkpoint {tmp_path / 'run' / 'ckpt.pt'}: {os.strerror(number)}; "
+                    f"the one before it is untouched"]
+    assert_same_run(tmp_path / "run", short)
+    assert names_in(tmp_path / "run") == files_after(2, 6)
+
+
+def test_a_disk_that_stays_full_ends_with_one_line_and_the_last_checkpoint_whole(short, tmp_path):
+    """A real one, to the process: its files may not grow beyond a megabyte."""
+    run = tmp_path / "run"
+    shutil.copytree(short, run)
+    for name in ("ckpt.pt", "ckpt-6.pt"):
+        damage(run / name, "gone")
+    shutil.copy(run / "ckpt-4.pt", run / "ckpt.pt")
+    before = (run / "ckpt.pt").read_bytes()
+    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
+    process = start(["--out", run, "--resume", "--save-every", "1"], tmp_path, preexec_fn=limit)
+    said, error = process.communicate(timeout=60)
+    assert process.returncode == 2
+    problem = f"cannot write the checkpoint {run / 'ckpt.pt'}: File too large; the one before it is untouched"
+    assert error == f"train.py: error: step 6 is not saved: {problem}\n"
+    assert said.splitlines().count(f"not saved: {problem}") == 2   # steps 5 and 6
+    assert (run / "ckpt.pt").read_bytes() == before and names_in(run) == files_after(2, 4)
+    assert train("--out", run, "--resume") == 0
+    assert_same_run(run, short)
+
+
+def test_a_removed_folder_is_made_again(short, flags, tmp_path, monkeypatch, capsys):
+    def remove():
+        wait_for_file(tmp_path / "run" / "ckpt-4.pt")
+        shutil.rmtree(tmp_path / "run")
+    with monkeypatch.context() as patch:
+        stop_in_step(patch, 5, remove)
+        assert train(*flags(**SHORT)) == 0
+    assert_same_run(tmp_path / "run", short)
+    assert names_in(tmp_path / "run") == files_after(6)
+    assert capsys.readouterr().out.count("cannot write") == 1   # the log, until there is a folder again
+    assert train("--out", tmp_path / "run", "--resume") == 0
+
+
+@pytest.mark.parametrize("how", ("flipped", "cut", "gone"))
+def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(how, short, tmp_path, capsys):
+    run = tmp_path / "run"
+    shutil.copytree(short, run)
+    checkpoint.link(run / "ckpt-6.pt", run / "ckpt.pt")   # as the run had left them
+    damage(run / "ckpt.pt", how)
+    if how == "gone":
+        damage(run / "ckpt-6.pt", how)
+    assert train("--out", run, "--resume") == 0
+    [said] = [line for line in capsys.readouterr().out.splitlines() if "ckpt-4.pt" in line]
+    assert str(run / "ckpt.pt") in said and said.endswith(f"going on from {run / 'ckpt-4.pt'} instead")
+    assert_same_run(run, short)
+    assert names_in(run) == files_after(2, 4, 6)
+
+
+def test_of_several_damaged_checkpoints_the_newest_whole_one_is_taken(short, flags, tmp_path, capsys):
+    run = tmp_path / "run"
+    shutil.copytree(short, run)
+    for name in ("ckpt.pt", "ckpt-6.pt", "ckpt-4.pt"):
+        damage(run / name, "flipped")
+    refused(capsys, "is damaged", *flags(init=run / "ckpt.pt", size=None, vocab_size=None, out=tmp_path / "other"))
+    assert train("--out", run, "--resume") == 0
+    assert "going on from" in capsys.readouterr().out
+    assert_same_run(run, short)
+    for name in ("ckpt.pt", "ckpt-6.pt", "ckpt-4.pt", "ckpt-2.pt"):
+        damage(run / name, "cut")
+    refused(capsys, f"{run / 'ckpt.pt'} is not a checkpoint of this program, or it was cut off", "--out", run, "--resume")
+
+
+def test_it_saves_by_the_clock_too(flags, tmp_path, monkeypatch):
+    """A step takes two minutes here."""
+    clock = types.SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
+    monkeypatch.setattr(program, "time", clock)
+    step = program.train_step
+
+    def train_step(*arguments):
+        clock.now += 120
+        return step(*arguments)
+    monkeypatch.setattr(program, "train_step", train_step)
+    assert train(*flags(steps=8, save_every=5, save_minutes=5, keep=9, eval_every=1000)) == 0
+    assert list(checkpoint.numbered(tmp_path / "run")) == [8, 5, 3]   # after 6 minutes, at step 5, 6 minutes later
+    assert train("--out", tmp_path / "run", "--resume", "--save-minutes", "7") == 0
+
+
+def test_half_a_file_of_a_killed_writer_goes_away(flags, tmp_path):
+    assert train(*flags(steps=2)) == 0
+    (tmp_path / "run" / ".ckpt.pt.99999").write_bytes(b"half")
+    assert train("--out", tmp_path / "run", "--resume") == 0
+    assert names_in(tmp_path / "run") == files_after(2)
 
 
 # ---------------------------------------------------------------- from a checkpoint
@@ -547,7 +687,8 @@ def test_bad_corpora_are_refused_in_one_line(flags, tmp_path, capsys, monkeypatc
     (dict(phases="32:0.5,1024:0.5"), "1024"),
     (dict(steps=0), "--steps must be above 0"), (dict(steps=None, minutes=-1), "--minutes must be above 0"),
     (dict(minutes=1), "give one"), (dict(lr=0), "--lr must be above 0"), (dict(accumulate=0), "--accumulate"),
-    (dict(save_every=0), "--save-every"), (dict(log_every=0), "--log-every"), (dict(dropout=1), "--dropout"),
+    (dict(save_every=0), "--save-every"),
+    (dict(save_minutes=0), "--save-minutes must be above 0"), (dict(log_every=0), "--log-every"), (dict(dropout=1), "--dropout"),
     (dict(amp="fp16", device="cpu"), "--amp fp16 needs a GPU"), (dict(device="cuda:99"), "not on this machine"),
     (dict(device="toaster"), "not on this machine"), (dict(size="huge"), "huge"), (dict(objective="gpt"), "gpt"),
     (dict(tokenizer="nowhere.model", vocab_size=None), "cannot read the tokenizer"),
