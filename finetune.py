@@ -27,11 +27,11 @@ from tqdm import tqdm
 from electra import checkpoint, glue, results, tasks
 from electra.batching import Encoded, encode_examples, plan
 from electra.checkpoint import RunFolder
-from electra.config import SIZES, FinetuneConfig, ModelConfig, model_config, nearest_size, parse, to_dict
+from electra.config import SIZES, FinetuneConfig, ModelConfig, model_config, nearest_size, one_line, parse, to_dict
 from electra.corpus import CachedTokenizer, write_atomically
 from electra.engine import (LossScale, MetricsLog, Precision, choose_device, choose_precision, entropy_of, mix,
                             train_step)
-from electra.models import Classifier
+from electra.models import Classifier, build, check_weights
 from electra.optim import Adam, lr_at, parameter_groups, warmth
 from electra.report import finetune_page, held_out_rows
 from electra.results import Outcome
@@ -62,7 +62,7 @@ def main(argv: list[str] | None = None) -> int:
         config, given = parse(FinetuneConfig, "finetune.py", __doc__.split("\n")[0], argv)
         run(config, given)
     except (ValueError, OSError) as problem:
-        print(f"finetune.py: error: {problem}", file=sys.stderr)
+        print(f"finetune.py: error: {one_line(problem)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\nfinetune.py: stopped; no result was written", file=sys.stderr)
@@ -81,8 +81,16 @@ def run(config: FinetuneConfig, given: set[str]) -> None:
         raise ValueError("--task-file names its own data; leave out --task and --data")
     if config.task == "glue":
         return run_glue(config)
-    content = None if config.init == "none" else checkpoint.load(config.init, checkpoint.PRETRAINED)
-    run_task(config, read_task(config), content)
+    run_task(config, read_task(config), read_start(config.init))
+
+
+def read_start(init: str) -> dict[str, Any] | None:
+    """The checkpoint to start from, None for random weights."""
+    if init == "none":
+        return None
+    content = checkpoint.load(init, checkpoint.PRETRAINED)
+    check_weights(lambda: build(checkpoint.config_of(content), 0.15), content["model"], init)
+    return content
 
 
 def run_task(config: FinetuneConfig, data: TaskData, content: dict[str, Any] | None) -> dict[str, Any]:
@@ -131,7 +139,7 @@ def run_glue(config: FinetuneConfig) -> None:
     root = Path(config.data or "data/glue")
     name = "random" if config.init == "none" else Path(config.init).resolve().parent.name
     config = replace(config, out=config.out or f"runs/glue-{name}")
-    content = None if config.init == "none" else checkpoint.load(config.init, checkpoint.PRETRAINED)
+    content = read_start(config.init)
     if not root.is_dir():
         raise ValueError(f"{root}: no such folder; scripts/download.py glue fetches the data")
     there = glue.tasks_there(root)

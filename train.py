@@ -26,10 +26,10 @@ from electra import checkpoint, corpus
 from electra.batching import Batch, SpanBatches
 from electra.checkpoint import RunFolder
 from electra.config import (SIZES, ModelConfig, Phase, PretrainConfig, SpecialIds, from_dict, model_config, nearest_size,
-                            parse, parse_phases, to_dict)
+                            one_line, parse, parse_phases, to_dict)
 from electra.engine import (NON_FINITE_LIMIT, LossScale, MetricsLog, Precision, add_up, choose_device,
                             choose_precision, detection_auc, evaluate, figures, is_plateau, mix, replaced_entropy, train_step)
-from electra.models import build
+from electra.models import build, check_weights
 from electra.optim import Adam, lr_at, parameter_groups, warmth
 from electra.tokenizer import Tokenizer, load_tokenizer
 
@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
             config = replace(config, **{name: value for name, value in SAMPLE.items() if name not in given})
         run(config, given)
     except (ValueError, OSError) as problem:
-        print(f"train.py: error: {problem}", file=sys.stderr)
+        print(f"train.py: error: {one_line(problem)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:   # before the first step, or a second time
         print("\ntrain.py: stopped at once; what was saved before is whole", file=sys.stderr)
@@ -89,6 +89,8 @@ def run(config: PretrainConfig, given: set[str]) -> None:
         wanted = SIZES[config.size].warmup_steps
         config = replace(config, warmup_steps=min(wanted, config.steps // 10) if config.steps else wanted)
 
+    if content is not None:
+        check_weights(lambda: build(shape, 0.15), content["model"], config.init or config.out)
     folder = RunFolder(config.out, config.resume)
     torch.manual_seed(mix(config.seed, 0xE1EC))
     model = build(shape, SIZES[config.size].mask_prob).to(device)
@@ -132,7 +134,10 @@ def read_run(config: PretrainConfig, given: set[str]) -> tuple[dict[str, Any], P
     content = checkpoint.load(Path(config.out) / "ckpt.pt", checkpoint.PRETRAINED)
     if "training" not in content:
         raise ValueError(f"{config.out} holds an imported checkpoint, not a run to go on with; begin one with --init")
-    old = from_dict(PretrainConfig, content["settings"])
+    try:
+        old = from_dict(PretrainConfig, content["settings"])
+    except ValueError as problem:
+        raise ValueError(f"{Path(config.out) / 'ckpt.pt'}: {problem}") from None
     changed = sorted(name for name in given - FREE_ON_RESUME if getattr(config, name) != getattr(old, name))
     if changed:
         name = changed[0]

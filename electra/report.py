@@ -39,6 +39,8 @@ def naming_mistakes() -> Iterator[None]:
         raise ValueError(f"{problem.args[0]} is missing") from None
     except (TypeError, AttributeError, IndexError, ArithmeticError) as problem:
         raise ValueError(f"a value is of the wrong kind: {problem}") from None
+    except RecursionError:
+        raise ValueError("runs that start from each other, too many in a row") from None
 
 
 # ---------------------------------------------------------------- a comparison
@@ -412,8 +414,8 @@ def seed_table(result: Json, sets: dict[str, Scores]) -> str:
         lines = [row_of("mean ± sd", map(spread, values)), row_of("median", [spread([median(one)]) for one in values])]
     for seed in seeds:
         best = len(seeds) > 1 and seed["seed"] == result["best_seed"]
-        name = f"seed {seed['seed']:d}{', best' * best}{', tried twice' * seed['retried']}" + \
-            ', <b class="bad">collapsed</b>' * seed["collapsed"]
+        name = f"seed {seed['seed']:d}{', best' * best}{', tried twice' * bool(seed['retried'])}" + \
+            ', <b class="bad">collapsed</b>' * bool(seed["collapsed"])
         lines.append(row_of(name, [spread([value for one, value in scores if one is seed]) for scores in columns]))
     return table("Scores", [("", [""])] + [(name, [*map(isolated, group)]) for name, group in groups.items() if group],
                  [body_of(lines)], "Scores and the expected calibration error (ECE) × 100; loss in nats, of a "
@@ -427,7 +429,7 @@ def seed_strips(sets: dict[str, Scores]) -> str:
     drawings = []
     for metric in dict.fromkeys(metric for scores in sets.values() for metric in scores):
         lines = [Dots(name, f"c{i % COLOURS}", [
-            Dot(value, f"seed {seed['seed']:d}: {value:.2f}{', collapsed' * seed['collapsed']}",
+            Dot(value, f"seed {seed['seed']:d}: {value:.2f}{', collapsed' * bool(seed['collapsed'])}",
                 "bad" if seed["collapsed"] else "seed") for seed, value in scores.get(metric, ())])
             for i, (name, scores) in enumerate(sets.items())]
         if values := [dot.value for row in lines for dot in row.dots]:

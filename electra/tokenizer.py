@@ -27,6 +27,11 @@ CACHED_WORDS = 1_000_000
 WORD_START = "▁"
 
 
+def is_text(text: str) -> bool:
+    """Whether UTF-8 can write it: JSON can spell half a surrogate pair."""
+    return text.isascii() or not any("\ud800" <= char <= "\udfff" for char in text)
+
+
 class SentencePieceTokenizer:
     """A trained SentencePiece model. Pickles by its bytes, so that worker processes can have it."""
 
@@ -84,7 +89,7 @@ class WordPieceTokenizer:
     def __init__(self, tokens: Iterable[str], lower_case: bool = True, strip_accents: bool | None = None,
                  split_chinese: bool = True, name: str = "the vocabulary") -> None:
         """`tokens` in the order of their ids. `strip_accents` None: as `lower_case`, as BERT does it. Raises ValueError
-        where a special token is missing."""
+        where a special token is missing or a token cannot be written."""
         self.tokens = tuple(tokens)
         self.lower_case, self.split_chinese = lower_case, split_chinese
         self.strip_accents = lower_case if strip_accents is None else strip_accents
@@ -92,6 +97,8 @@ class WordPieceTokenizer:
         missing = [token for token in SPECIAL_TOKENS if token not in ids]
         if missing:
             raise ValueError(f"{name} has no {' '.join(missing)}: it is not a WordPiece vocabulary")
+        if not all(map(is_text, self.tokens)):
+            raise ValueError(f"{name} has half a surrogate pair in it, which no text has")
         self.special = SpecialIds(*(ids[token] for token in SPECIAL_TOKENS))
         self._characters = _Characters(self.lower_case, self.strip_accents, split_chinese)
         self._words = _Words(ids, self.special.unk)
@@ -131,7 +138,7 @@ class WordPieceTokenizer:
         """What `tokenizer_from_bytes` reads: JSON, with the vocabulary and the three switches."""
         return json.dumps({"type": "wordpiece", "lower_case": self.lower_case, "strip_accents": self.strip_accents,
                            "split_chinese": self.split_chinese, "tokens": self.tokens},
-                          ensure_ascii=False, separators=(",", ":")).encode(errors="surrogatepass")
+                          ensure_ascii=False, separators=(",", ":")).encode()
 
 
 class _Characters(dict):
@@ -217,7 +224,7 @@ def tokenizer_from_bytes(data: bytes, name: str = "tokenizer") -> Tokenizer:
     if not data.startswith(b"{"):
         return SentencePieceTokenizer(data, name)
     try:
-        values = json.loads(data.decode(errors="surrogatepass"))
+        values = json.loads(data.decode())
         if values.pop("type") != "wordpiece" or not all(isinstance(token, str) for token in values["tokens"]) \
                 or set(values) != {"tokens", "lower_case", "strip_accents", "split_chinese"}:
             raise KeyError
