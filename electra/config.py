@@ -74,9 +74,9 @@ class ModelConfig:
         for item in fields(self):
             value, most = getattr(self, item.name), MOST_LAYERS if item.name.endswith("layers") else LARGEST_SIZE
             if item.type == "int" and not 1 <= value <= most:
-                raise ValueError(f"{item.name} {value:.9g} is not from 1 to {most:,}")
+                raise ValueError(f"{item.name} {value!r:.40} is not from 1 to {most:,}")
             if item.type == "float" and not 0 <= value <= 1:   # not: nan is neither
-                raise ValueError(f"{item.name} {value:.9g} is not from 0 to 1")
+                raise ValueError(f"{item.name} {value!r:.40} is not from 0 to 1")
         for hidden, heads in ((self.hidden_size, self.num_heads),
                               (self.generator_hidden_size, self.generator_num_heads)):
             if hidden % heads:

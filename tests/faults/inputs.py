@@ -116,14 +116,14 @@ def odd(rng: random.Random, value: Any) -> Any:
         holder, key = rng.choice(places)
         kind = rng.randrange(8)
         if kind < 4:
-            holder[key] = rng.choice(ODD)
+            holder[key] = copy.deepcopy(rng.choice(ODD))
         elif kind == 4:
             del holder[key]
         elif kind == 5:
             other, place = rng.choice(places)
             holder[key] = copy.deepcopy(other[place]) if place in _keys(other) and key in _keys(holder) else 0
         elif kind == 6 and isinstance(holder, dict):
-            holder[rng.choice(("", "x", MARKUP, "\x1b\n"))] = rng.choice(ODD)
+            holder[rng.choice(("", "x", MARKUP, "\x1b\n"))] = copy.deepcopy(rng.choice(ODD))
         else:
             holder[key] = rng.choice(([holder[key]], {"x": holder[key]}, str(holder[key]), [holder[key]] * 1_500))
     return value
