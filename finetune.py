@@ -89,7 +89,7 @@ def read_start(init: str) -> dict[str, Any] | None:
     if init == "none":
         return None
     content = checkpoint.load(init, checkpoint.PRETRAINED)
-    check_weights(lambda: build(checkpoint.config_of(content), 0.15), content["model"], init)
+    check_weights(lambda shape: build(shape, 0.15), checkpoint.config_of(content), content["model"], init)
     return content
 
 

@@ -90,7 +90,7 @@ def run(config: PretrainConfig, given: set[str]) -> None:
         config = replace(config, warmup_steps=min(wanted, config.steps // 10) if config.steps else wanted)
 
     if content is not None:
-        check_weights(lambda: build(shape, 0.15), content["model"], config.init or config.out)
+        check_weights(lambda shape: build(shape, 0.15), shape, content["model"], config.init or config.out)
     folder = RunFolder(config.out, config.resume)
     torch.manual_seed(mix(config.seed, 0xE1EC))
     model = build(shape, SIZES[config.size].mask_prob).to(device)

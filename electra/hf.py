@@ -383,7 +383,11 @@ def write_tokenizer(folder: Path, tokenizer: Tokenizer, max_positions: int) -> N
         parts = _wordpiece_parts(tokenizer)
     else:
         settings["tokenizer_class"] = "PreTrainedTokenizerFast"
-        parts = _unigram_parts(tokenizer)
+        try:
+            parts = _unigram_parts(tokenizer)
+        except (LookupError, TypeError, AttributeError, UnicodeDecodeError, struct.error):
+            # The library passes over fields of a wrong type; a model that was trained has none.
+            raise ValueError(f"cannot write a tokenizer into {folder}: its SentencePiece model is damaged") from None
     special = dict(zip(SPECIAL_TOKENS, tokenizer.special))
     one = lambda kind, name, type_id: {kind: {"id": name, "type_id": type_id}}
     single = [one("SpecialToken", "[CLS]", 0), one("Sequence", "A", 0), one("SpecialToken", "[SEP]", 0)]

@@ -42,7 +42,10 @@ class SentencePieceTokenizer:
             self._processor.LoadFromSerializedProto(model)
         except (RuntimeError, OSError):
             raise ValueError(f"{name} is not a SentencePiece model") from None
-        found = tuple(self._processor.IdToPiece(i) for i in range(min(5, self._processor.GetPieceSize())))
+        try:
+            found = tuple(self._processor.IdToPiece(list(range(self._processor.GetPieceSize()))))[:len(SPECIAL_TOKENS)]
+        except UnicodeDecodeError:
+            raise ValueError(f"{name} is a damaged SentencePiece model: not all of its pieces are UTF-8") from None
         if found != SPECIAL_TOKENS:
             raise ValueError(f"{name} begins with the tokens {' '.join(found)}, but {' '.join(SPECIAL_TOKENS)} are "
                              f"needed with ids 0 to 4; train one with train.py")
@@ -97,6 +100,8 @@ class WordPieceTokenizer:
         missing = [token for token in SPECIAL_TOKENS if token not in ids]
         if missing:
             raise ValueError(f"{name} has no {' '.join(missing)}: it is not a WordPiece vocabulary")
+        if not all(isinstance(switch, bool) for switch in (lower_case, self.strip_accents, split_chinese)):
+            raise ValueError(f"{name} goes with settings that are neither true nor false")
         if not all(map(is_text, self.tokens)):
             raise ValueError(f"{name} has half a surrogate pair in it, which no text has")
         self.special = SpecialIds(*(ids[token] for token in SPECIAL_TOKENS))

@@ -262,9 +262,10 @@ def export_checkpoint(source: Path, folder: Path, onnx: bool) -> None:
     content = checkpoint.load(source, checkpoint.KINDS)
     config, tokenizer = checkpoint.config_of(content), checkpoint.tokenizer_of(content)
     labels = tuple(content["labels"])
-    make = lambda: Classifier(config, max(1, len(labels))) if content["kind"] == "classifier" else build(config, 0.15)
-    check_weights(make, content["model"], source)
-    model = make()
+    make = lambda config: (Classifier(config, max(1, len(labels))) if content["kind"] == "classifier"
+                           else build(config, 0.15))
+    check_weights(make, config, content["model"], source)
+    model = make(config)
     model.load_state_dict(content["model"])
     model.eval()
     if content.get("scale") is not None:   # what goes out answers in the unit of the labels

@@ -129,9 +129,9 @@ def load(args: argparse.Namespace) -> Loaded:
     except ValueError as problem:
         raise ValueError(f"{args.ckpt}: {problem}") from None
     outputs = len(labels) if content.get("scale") is None else 1
-    make = lambda: Classifier(shape, outputs) if classify else Electra(shape)
-    check_weights(make, content["model"], args.ckpt)
-    model = make()
+    make = lambda shape: Classifier(shape, outputs) if classify else Electra(shape)
+    check_weights(make, shape, content["model"], args.ckpt)
+    model = make(shape)
     if not 8 <= max_len <= shape.max_positions:
         raise ValueError(f"--max-len {max_len} is outside 8 to {shape.max_positions}, the model's positions")
     if args.batch_tokens < max_len:

@@ -66,13 +66,13 @@ def main(argv: list[str] | None = None) -> int:
                         help="folder for the inputs of findings (default: fuzz-findings beside other temporary files)")
     args = parser.parse_args(argv)
     torch.set_num_threads(1)   # a second one would not survive the fork
-    print(f"seed {args.seed}, {args.inputs:,} inputs a reader\n{'reader':<16}{'inputs':>8}{'read':>8}{'refused':>9}"
-          f"{'seconds':>9}{'findings':>10}", flush=True)
+    print(f"seed {args.seed}, {args.inputs:,} inputs a reader\n"
+          f"{'reader':<16}{'inputs':>8}{'read':>8}{'refused':>9}{'seconds':>9}{'findings':>10}", flush=True)
     findings = []
     for reader in [args.only] if args.only else inputs.READERS:
         row = fuzz(reader, args.inputs, args.seed, args.keep, args.first)
-        print(f"{row.reader:<16}{args.inputs:>8,}{row.read:>8,}{row.refused:>9,}{row.seconds:>9.1f}{len(row.findings):>10,}",
-              flush=True)
+        print(f"{row.reader:<16}{args.inputs:>8,}{row.read:>8,}{row.refused:>9,}{row.seconds:>9.1f}"
+              f"{len(row.findings):>10,}", flush=True)
         findings += row.findings
     for one in findings:
         print(f"{one.reader}, seed {one.seed}, input {one.number}: {one.what}\n    {one.kept}")

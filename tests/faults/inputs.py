@@ -53,11 +53,12 @@ TEXTS = ("a warm and funny film", "Ünïcode 漢字 😀", "= Title =", "", " ",
          "\x1b[31mred\x07", "half \ud800 pair", "\u202eleft", "line\u2028end\x85", "\ufeff", "[MASK] [CLS]", "x" * 300)
 NAMES = ("two\nlines", "\x1b[31mred", "\u202egnp", "é" * 60, os.fsdecode(b"\xff\xfe"), "-rf", "a'b\"c", " ", "[x]*?",
          "\x9b2J", "<script>", "\r", "\\")
-ODD = (None, True, False, 0, -1, 7, 2 ** 31, 2 ** 63, 10 ** 400, -10 ** 30, 0.5, 1e308, -1e308, 1e-320, math.nan, math.inf,
-       "", "0", "nan", "1e400", MARKUP, "\x1b[2J\n", "\ud800", "x" * 100_000, [], {}, [[]], [None], [0], {"": None}, ["a", "b"])
-EXTREMES = (b"\0" * 8, b"\xff" * 8, b"\x7f" + b"\xff" * 7, struct.pack("<q", 1 << 62), struct.pack("<i", -1), b"\n", b"\r",
-            b"\t", b'"', b",", b"{", b"}", b"[" * 50_000, b"9" * 5_000, b"\xef\xbb\xbf", b"\xc3", b"\xed\xa0\x80", b"\\ud800",
-            b"\0", b"\x1b[31m", b" " * 100, b"NaN", b"1e999", b"null", b"-1")
+ODD = (None, True, False, 0, -1, 7, 2 ** 31, 2 ** 63, 10 ** 400, -10 ** 30, 0.5, 1e308, -1e308, 1e-320, math.nan,
+       math.inf, "", "0", "nan", "1e400", MARKUP, "\x1b[2J\n", "\ud800", "x" * 100_000, [], {}, [[]], [None], [0],
+       {"": None}, ["a", "b"])
+EXTREMES = (b"\0" * 8, b"\xff" * 8, b"\x7f" + b"\xff" * 7, struct.pack("<q", 1 << 62), struct.pack("<i", -1), b"\n",
+            b"\r", b"\t", b'"', b",", b"{", b"}", b"[" * 50_000, b"9" * 5_000, b"\xef\xbb\xbf", b"\xc3",
+            b"\xed\xa0\x80", b"\\ud800", b"\0", b"\x1b[31m", b" " * 100, b"NaN", b"1e999", b"null", b"-1")
 
 
 class Refused(ValueError):
@@ -75,8 +76,8 @@ def garbage(rng: random.Random) -> bytes:
         return b"\0" * rng.choice((1, 8, 512, 10_240))
     if kind == 2:
         return rng.choice((b"[", b'{"a":', b"a = [")) * rng.choice((1, 100, 100_000))
-    start = rng.choice((b"", b"{", b"[", b"PK\3\4", b"PK\5\6", b"\x1f\x8b\x08", b"\xfd7zXZ\0", b"BZh9", b"\x80\2", b"\x80\4\x95",
-                        b"= Title =\n"))
+    start = rng.choice((b"", b"{", b"[", b"PK\3\4", b"PK\5\6", b"\x1f\x8b\x08", b"\xfd7zXZ\0", b"BZh9", b"\x80\2",
+                        b"\x80\4\x95", b"= Title =\n"))
     return start + rng.randbytes(rng.choice((1, 10, 100, 5_000)))
 
 
@@ -125,7 +126,7 @@ def odd(rng: random.Random, value: Any) -> Any:
         elif kind == 6 and isinstance(holder, dict):
             holder[rng.choice(("", "x", MARKUP, "\x1b\n"))] = copy.deepcopy(rng.choice(ODD))
         else:
-            holder[key] = rng.choice(([holder[key]], {"x": holder[key]}, str(holder[key]), [holder[key]] * 1_500))
+            holder[key] = rng.choice(([holder[key]], {"x": holder[key]}, str(holder[key]), [holder[key]] * 30))
     return value
 
 
@@ -181,7 +182,8 @@ def fresh(name: str) -> ModuleType:
 def through(name: str, *arguments: object) -> str:
     """Run a program as a function; its standard output. Raises Refused at exit code 2, AssertionError where it broke a
     promise: another exit code, or more or less than one printable line on standard error."""
-    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors=errors) for errors in ("strict", "backslashreplace"))
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors=errors)
+                for errors in ("strict", "backslashreplace"))
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         code = program(name).main([str(argument) for argument in arguments])
     out.flush(), err.flush()
@@ -190,7 +192,7 @@ def through(name: str, *arguments: object) -> str:
         return out.buffer.getvalue().decode()
     assert code == 2, f"exit code {code}"
     line = said.removesuffix("\n")
-    assert said.endswith("\n") and line.isprintable() and line.startswith(f"{name}.py: error: "), f"standard error: {said!r}"
+    assert said.endswith("\n") and line.isprintable() and line.startswith(f"{name}.py: error: "), said
     raise Refused(line)
 
 
@@ -208,10 +210,10 @@ def wordpiece() -> bytes:
 @functools.cache
 def checkpoints() -> tuple[bytes, ...]:
     """An ELECTRA, and classifiers of single texts and of pairs."""
-    shape = ModelConfig(objective="electra", vocab_size=tokenizer().vocab_size, embedding_size=8, hidden_size=12, num_layers=1,
-                        num_heads=2, intermediate_size=16, generator_hidden_size=8, generator_num_layers=1,
-                        generator_num_heads=1, generator_intermediate_size=8, max_positions=32, dropout=0.0,
-                        attention_dropout=0.0)
+    shape = ModelConfig(objective="electra", vocab_size=tokenizer().vocab_size, embedding_size=8, hidden_size=12,
+                        num_layers=1, num_heads=2, intermediate_size=16, generator_hidden_size=8,
+                        generator_num_layers=1, generator_num_heads=1, generator_intermediate_size=8, max_positions=32,
+                        dropout=0.0, attention_dropout=0.0)
     torch.manual_seed(0)
     one, words = Electra(shape), ("negative", "positive")
     settings = FinetuneConfig(max_len=32)
@@ -265,7 +267,7 @@ def corpus(rng: random.Random, folder: Path) -> Read:
         path = path.with_name(path.name + (".jsonl" if kind == "jsonl" else ".txt") + ending)
         path.write_bytes(bytes_of(rng, packed) if rng.random() < 0.5 else packed)
         if ending == ".xz" and rng.random() < 0.3:
-            path.write_bytes(_huge_dictionary(path.read_bytes()))
+            path.write_bytes(huge_dictionary(path.read_bytes()))
     errors, store = rng.choice(("strict", "replace")), rng.random() < 0.1
 
     def read() -> None:
@@ -277,7 +279,7 @@ def corpus(rng: random.Random, folder: Path) -> Read:
     return read
 
 
-def _huge_dictionary(data: bytes) -> bytes:
+def huge_dictionary(data: bytes) -> bytes:
     """An .xz whose header asks for 4 GiB of memory, with its checksum made right again."""
     size = 4 * (data[12] + 1) if len(data) > 13 else 0
     header = bytearray(data[12:12 + size - 4])
@@ -317,8 +319,8 @@ def tables(rng: random.Random, folder: Path) -> Read:
     if glue:
         return lambda: _check_task(tasks.load_task("sst2", root, skip_bad=skip_bad))
     named = (rng.choice(TEXTS), "label") if rng.random() < 0.05 else (columns[0], columns[-1])
-    return lambda: _check_task(tasks.load_task("csv", root, text_columns=(named[0], *columns[1:-1]), label_column=named[1],
-                                               skip_bad=skip_bad))
+    return lambda: _check_task(tasks.load_task("csv", root, text_columns=(named[0], *columns[1:-1]),
+                                               label_column=named[1], skip_bad=skip_bad))
 
 
 def _table(rng: random.Random, columns: tuple[str, ...], rows: list[list[str]], ending: str) -> bytes:
@@ -345,7 +347,8 @@ def imdb(rng: random.Random, folder: Path) -> Read:
         (root / part).mkdir(parents=True)
         for number in range(0 if rng.random() < 0.05 else 6):
             data = rng.choice(TEXTS).encode(errors="replace")
-            (root / part / f"{number}_{rng.randrange(11)}.txt").write_bytes(bytes_of(rng, data) if rng.random() < 0.02 else data)
+            data = bytes_of(rng, data) if rng.random() < 0.02 else data
+            (root / part / f"{number}_{rng.randrange(11)}.txt").write_bytes(data)
         if rng.random() < 0.3:
             _add_odd_file(rng, root / part, rng.choice((".txt", "1_7.txt", "9" * 100 + "_1.txt", "٣_٤.txt")))
     if rng.random() < 0.1:
@@ -383,8 +386,8 @@ def vocabulary(rng: random.Random, folder: Path) -> Read:
         path.write_bytes(bytes_of(rng, wordpiece()))
     else:
         path = place(rng, folder, "tokenizer.model")
-        path.write_bytes(text_of(rng, {"type": "wordpiece", "lower_case": True, "strip_accents": None, "split_chinese": True,
-                                       "tokens": wordpiece().decode().split("\n")}))
+        path.write_bytes(text_of(rng, {"type": "wordpiece", "lower_case": True, "strip_accents": None,
+                                       "split_chinese": True, "tokens": wordpiece().decode().split("\n")}))
     return lambda: _use(load_tokenizer(path), folder)
 
 
@@ -478,9 +481,10 @@ def _pickled(rng: random.Random, folder: Path, content: dict[str, Any]) -> bytes
         if rng.random() < 0.3:
             return rng.choice((pickle.dumps(content[name]), pickle.dumps(content[name], 0)))
     elif kind == 1:
-        tensors[name] = rng.choice((torch.zeros(1).expand(1 << 40), torch.zeros(2, 2).to_sparse(), torch.empty(9, device="meta"),
-                                    torch.zeros(2, dtype=torch.complex64), torch.tensor(math.nan), torch.zeros(0, 7),
-                                    tensors[name].double(), tensors[name][None], torch.zeros(3).long(), "text", None, [1]))
+        tensors[name] = rng.choice((torch.zeros(1).expand(1 << 40), torch.zeros(2, 2).to_sparse(),
+                                    torch.empty(9, device="meta"), torch.zeros(2, dtype=torch.complex64),
+                                    torch.tensor(math.nan), torch.zeros(0, 7), tensors[name].double(),
+                                    tensors[name][None], torch.zeros(3).long(), "text", None, [1]))
     elif kind == 2:
         content = odd(rng, {key: value for key, value in content.items() if key != "model"}) \
             if whole else rng.choice(([tensors], None, {1: tensors[name]}, {name: {name: tensors[name]}}))
@@ -526,16 +530,17 @@ def stored(rng: random.Random, folder: Path) -> Read:
     data = rng.choice(checkpoints())
     if rng.random() < 0.7:
         content = torch.load(io.BytesIO(data), weights_only=True)
-        data = _sealed(_pickled(rng, folder, content))
+        data = sealed(_pickled(rng, folder, content))
     else:
         data = bytes_of(rng, data)
     path.write_bytes(data)
-    (folder / "one.jsonl").write_text(json.dumps({"text": "a film"} | ({"text_b": "?"} if data == checkpoints()[2] else {})))
+    pair = {"text_b": "?"} if data == checkpoints()[2] else {}
+    (folder / "one.jsonl").write_text(json.dumps({"text": "a film"} | pair))
     longest = ("--max-len", 16) if rng.random() < 0.5 else ()
     return lambda: _printed(through("predict", "--ckpt", path, "--file", folder / "one.jsonl", *longest))
 
 
-def _sealed(data: bytes) -> bytes:
+def sealed(data: bytes) -> bytes:
     """With the checksum that `checkpoint.save` puts into a zip archive's comment."""
     comment = b"sha256:" + hashlib.sha256(data[:-2]).hexdigest().encode()
     return data[:-2] + struct.pack("<H", len(comment)) + comment
@@ -546,13 +551,14 @@ def _sealed(data: bytes) -> bytes:
 def _member_name(rng: random.Random, folder: Path) -> str:
     kind = rng.randrange(12)
     if kind == 0:
-        return rng.choice(("../x", "SST-2/../../x", str(folder / "outside"), "..\\x", "C:\\x", "a/../../x", "/", "..", ".", "",
-                           "//x", "./../x", "a\0b"))
+        return rng.choice(("../x", "SST-2/../../x", str(folder / "outside"), "..\\x", "C:\\x", "a/../../x", "/", "..", ".",
+                           "", "//x", "./../x", "a\0b"))
     if kind == 1:
         return "SST-2/" + rng.choice(NAMES)
     if kind == 2:
         return "/".join(["d"] * rng.choice((3, 60, 1_500, 3_000))) + rng.choice(("", "/"))
-    return rng.choice(("SST-2/train.tsv", "SST-2/dev.tsv", "SST-2/test.tsv", "SST-2/", "SST-2", "__MACOSX/._x", "SST-2/a/b"))
+    return rng.choice(("SST-2/train.tsv", "SST-2/dev.tsv", "SST-2/test.tsv", "SST-2/", "SST-2", "__MACOSX/._x",
+                       "SST-2/a/b"))
 
 
 def archives(rng: random.Random, folder: Path) -> Read:
@@ -565,7 +571,7 @@ def archives(rng: random.Random, folder: Path) -> Read:
     if ending in (".tar.gz", ".tgz"):
         data = raw(gzip.compress(data, 1))
     elif ending == ".tar.xz":
-        data = raw(_huge_dictionary(packed) if len(packed := PACKERS[".xz"](data)) and rng.random() < 0.1 else packed)
+        data = raw(huge_dictionary(packed) if len(packed := PACKERS[".xz"](data)) and rng.random() < 0.1 else packed)
     path.write_bytes(data)
     # The least that every archive may hold is too much to be written thousands of times.
     program("download").ALWAYS_ROOM = 1 << 20
@@ -583,7 +589,8 @@ def _zip(rng: random.Random, folder: Path) -> bytes:
                 info.create_system, info.external_attr = 3, rng.choice(
                     (stat.S_IFLNK, stat.S_IFIFO, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFSOCK, stat.S_IFDIR)) << 16
             info.compress_type = rng.choice(methods)
-            archive.writestr(info, bytes(8 << 20) if rng.random() < 0.01 else rng.choice(TEXTS).encode(errors="replace"))
+            data = bytes(8 << 20) if rng.random() < 0.01 else rng.choice(TEXTS).encode(errors="replace")
+            archive.writestr(info, data)
         for info in archive.infolist():   # what the directory says; the file itself was written before
             if rng.random() < 0.05:
                 info.file_size = rng.choice((0, 1, 1 << 40))
@@ -603,11 +610,11 @@ def _tar(rng: random.Random, folder: Path) -> bytes:
         data = bytes(8 << 20) if rng.random() < 0.01 else rng.choice(TEXTS).encode(errors="replace")
         info.size = len(data)
         if rng.random() < 0.3:
-            info.type = rng.choice((b"0", b"\0", b"1", b"2", b"3", b"4", b"5", b"6", b"7", b"S", b"L", b"K", b"x", b"g", b"X", b"z"))
+            info.type = bytes([rng.choice(b"0\0001234567SLKxgXz")])
             info.linkname = rng.choice(("../../secret", "/etc", "SST-2/x", str(folder / "outside")))
         if rng.random() < 0.1:
-            info.pax_headers = {rng.choice(("size", "path", "linkpath", "GNU.sparse.size", "GNU.sparse.map", "GNU.sparse.major",
-                                            "GNU.sparse.name", "GNU.sparse.realsize", "mtime")):
+            info.pax_headers = {rng.choice(("size", "path", "linkpath", "mtime", "GNU.sparse.size", "GNU.sparse.map",
+                                            "GNU.sparse.major", "GNU.sparse.name", "GNU.sparse.realsize")):
                                 rng.choice(("1", "-1", "0", "x", "../x", "1e400", str(1 << 62), "0,1,2"))}
         if rng.random() < 0.1:
             info.size = rng.choice((-512, -1, 1 << 40, 1 << 62, 100))
@@ -651,11 +658,12 @@ def lines(rng: random.Random, folder: Path) -> Read:
     return read
 
 
-def _result(rng: random.Random, words: tuple[str, ...], gold: list[str], seeds: list[int]) -> tuple[dict[str, Any], list[list[str]]]:
+def _result(rng: random.Random, words: tuple[str, ...], gold: list[str], seeds: list[int]
+            ) -> tuple[dict[str, Any], list[list[str]]]:
     """A result.json and the predictions of each seed that it tells of."""
     found = [[word if rng.random() < 0.7 else rng.choice(words) for word in gold] for _ in seeds]
     scores = [sum(map(str.__eq__, gold, one)) / len(gold) for one in found]
-    counts = [[sum(a == b == (x, y)[0] and z == y for a, b, z in zip(gold, gold, found[0])) for y in words] for x in words]
+    counts = [[sum((x, y) == pair for pair in zip(gold, found[0])) for y in words] for x in words]
     return {"task": "sst2", "metric": "accuracy", "also": ["f1"], "labels": list(words), "regression": False, "seeds": [
         {"seed": seed, "dev": score, "test": None, "dev_metrics": {"accuracy": score, "f1": 0.5}, "test_metrics": None,
          "dev_last_epoch": score, "dev_head_only": None, "loss": 0.5, "ece": 0.1, "collapsed": False, "retried": False}
@@ -693,14 +701,15 @@ def report(rng: random.Random, folder: Path) -> Read:
     out = folder / "to" / "report.html"
     if rng.random() < 0.5:
         path = place(rng, folder, "results.json")
-        path.write_bytes(text_of(rng, _comparison(rng)))
+        path.write_bytes(text_of(rng, ablation(rng)))
     else:
         path = place(rng, folder, "result.json")
         gold = [rng.choice(("bad", "good")) for _ in range(12)]
         result, found = _result(rng, ("bad", "good"), gold, [1, 2])
         path.write_bytes(text_of(rng, _marked(rng, result)))
         rows = ["\t".join(("split", "index", "gold", "prediction", "p(bad)", "p(good)", "text"))]
-        rows += ["\t".join(("dev", str(i), word, found[0][i], "0.7", "0.3", rng.choice(TEXTS))) for i, word in enumerate(gold)]
+        rows += ["\t".join(("dev", str(i), word, found[0][i], "0.7", "0.3", rng.choice(TEXTS)))
+                 for i, word in enumerate(gold)]
         table = "\n".join(rows).encode(errors="replace")
         (folder / "predictions.tsv").write_bytes(bytes_of(rng, table) if rng.random() < 0.3 else table)
 
@@ -720,7 +729,7 @@ def _marked(rng: random.Random, value: Any) -> Any:
     return MARKUP if isinstance(value, str) and rng.random() < 0.05 else value
 
 
-def _comparison(rng: random.Random) -> dict[str, Any]:
+def ablation(rng: random.Random) -> dict[str, Any]:
     """A results.json of ablation.py."""
     curve = [{"step": step, "minutes": step / 10, "tokens": step * 4096, "mlm_loss": 5 - step / 500, "mlm_acc": 0.2,
               "rtd_auc": 0.6, "rtd_auc_unigram": 0.7} for step in (0, 300, 600)]
