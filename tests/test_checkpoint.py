@@ -26,9 +26,9 @@ ALL = (*PRETRAINED, "classifier")
 
 
 @pytest.fixture
-def model(shape):
+def model(shape, tokenizer):
     torch.manual_seed(0)
-    return Electra(shape())
+    return Electra(shape(vocab_size=tokenizer.vocab_size))
 
 
 @pytest.fixture
@@ -83,7 +83,8 @@ def test_a_checkpoint_is_enough_to_rebuild_the_model(model, tokenizer, path):
 
 
 def test_a_classifier_keeps_its_labels_and_has_no_training_state(shape, tokenizer, tmp_path):
-    save(tmp_path / "c.pt", pack(Classifier(shape(), 2), tokenizer, FinetuneConfig(seeds=(1, 2)), labels=("no", "yes")))
+    save(tmp_path / "c.pt", pack(
+        Classifier(shape(vocab_size=tokenizer.vocab_size), 2), tokenizer, FinetuneConfig(seeds=(1, 2)), labels=("no", "yes")))
     found = load(tmp_path / "c.pt", ("classifier",))
     assert found["labels"] == ["no", "yes"] and "training" not in found
     assert from_dict(FinetuneConfig, found["settings"]).seeds == (1, 2)
@@ -253,7 +254,7 @@ def test_a_snapshot_shares_nothing_with_what_it_was_taken_of(content):
 @pytest.mark.parametrize("make", [Electra, BertMLM])
 def test_fine_tuning_starts_from_every_tensor_of_the_encoder(shape, tokenizer, tmp_path, make):
     torch.manual_seed(1)
-    pretrained = make(shape(objective=make.kind))
+    pretrained = make(shape(objective=make.kind, vocab_size=tokenizer.vocab_size))
     save(tmp_path / "c.pt", pack(pretrained, tokenizer, PretrainConfig()))
     classifier = Classifier(replace(pretrained.config, dropout=0.1), 2)
     head = [p.clone() for p in classifier.head.parameters()]
@@ -266,7 +267,7 @@ def test_fine_tuning_starts_from_every_tensor_of_the_encoder(shape, tokenizer, t
 def test_an_encoder_with_a_tensor_missing_is_refused(shape, content):
     del content["model"]["discriminator.layers.1.up.bias"]
     with pytest.raises(RuntimeError, match="layers.1.up.bias"):
-        load_encoder(Classifier(shape(), 2), content)
+        load_encoder(Classifier(shape(vocab_size=1_000), 2), content)
 
 
 def test_a_link_is_the_same_file_and_replaces_what_is_there(tmp_path):
@@ -349,7 +350,7 @@ def state(step):
 
 @pytest.mark.parametrize("keep, expected", [(0, []), (1, [1000]), (2, [200, 1000]), (3, [30, 200, 1000]),
                                             (4, [4, 30, 200, 1000]), (9, [4, 30, 200, 1000])])
-def test_the_newest_checkpoints_are_kept(tmp_path, keep, expected):
+def test_the_newest_checkpoints_are_kept(tmp_path, content, keep, expected):
     folder = RunFolder(tmp_path / "run")
     for step in (4, 30, 200, 1000):
         folder.save(state(step), step, keep)
