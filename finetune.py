@@ -27,12 +27,12 @@ from tqdm import tqdm
 from electra import checkpoint, distributed, glue, results, tasks
 from electra.batching import Encoded, encode_examples, plan
 from electra.checkpoint import RunFolder
-from electra.config import SIZES, FinetuneConfig, ModelConfig, model_config, nearest_size, parse, to_dict
+from electra.config import SIZES, FinetuneConfig, ModelConfig, model_config, nearest_size, one_line, parse, to_dict
 from electra.corpus import CachedTokenizer, write_atomically
 from electra.distributed import Ranks
 from electra.engine import (LossScale, MetricsLog, Precision, choose_device, choose_precision, entropy_of, mix,
                             train_step)
-from electra.models import Classifier
+from electra.models import Classifier, build, check_weights
 from electra.optim import Adam, lr_at, parameter_groups, warmth
 from electra.report import finetune_page, held_out_rows
 from electra.results import Outcome
@@ -72,7 +72,7 @@ def main(argv: list[str] | None = None) -> int:
         config, given = parse(FinetuneConfig, "finetune.py", __doc__.split("\n")[0], argv)
         run(config, given)
     except (ValueError, OSError) as problem:
-        distributed.report(f"finetune.py: error: {problem}")
+        distributed.report(f"finetune.py: error: {one_line(problem)}")
         return 2
     except KeyboardInterrupt:
         print("\nfinetune.py: stopped; no result was written", file=sys.stderr)
@@ -91,12 +91,21 @@ def run(config: FinetuneConfig, given: set[str]) -> None:
         raise ValueError(f"--{sorted(alone)[0]} is for --task glue")
     if config.task_file and given & {"task", "data"}:
         raise ValueError("--task-file names its own data; leave out --task and --data")
-    content = None if config.init == "none" else checkpoint.load(config.init, checkpoint.PRETRAINED)
+    content = read_start(config.init)
     device = choose_device(distributed.device_name(config.device))
     machine = Machine(device, choose_precision(config.amp, device), distributed.start(device))
     if config.task == "glue":
         return run_glue(config, content, machine)
     run_task(config, read_task(config), content, machine)
+
+
+def read_start(init: str) -> dict[str, Any] | None:
+    """The checkpoint to start from, None for random weights."""
+    if init == "none":
+        return None
+    content = checkpoint.load(init, checkpoint.PRETRAINED)
+    check_weights(lambda shape: build(shape, 0.15), checkpoint.config_of(content), content["model"], init)
+    return content
 
 
 def run_task(config: FinetuneConfig, data: TaskData, content: dict[str, Any] | None, machine: Machine

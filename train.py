@@ -26,12 +26,12 @@ from electra import checkpoint, corpus, distributed
 from electra.batching import Batch, SpanBatches
 from electra.checkpoint import RunFolder
 from electra.config import (SIZES, ModelConfig, Phase, PretrainConfig, SpecialIds, from_dict, model_config, nearest_size,
-                            parse, parse_phases, to_dict)
+                            one_line, parse, parse_phases, to_dict)
 from electra.distributed import Ranks
-from electra.engine import (NON_FINITE_LIMIT, LossScale, MetricsLog, Precision, add_up, choose_device,
-                            auc_of, choose_precision, evaluate, figures, is_plateau, mix, replaced_entropy, scored, sum_over,
+from electra.engine import (NON_FINITE_LIMIT, LossScale, MetricsLog, Precision, add_up, auc_of, choose_device,
+                            choose_precision, evaluate, figures, is_plateau, mix, replaced_entropy, scored, sum_over,
                             train_step)
-from electra.models import build
+from electra.models import build, check_weights
 from electra.optim import Adam, lr_at, parameter_groups, warmth
 from electra.tokenizer import Tokenizer, load_tokenizer
 
@@ -55,7 +55,7 @@ def main(argv: list[str] | None = None) -> int:
             config = replace(config, **{name: value for name, value in SAMPLE.items() if name not in given})
         run(config, given)
     except (ValueError, OSError) as problem:
-        distributed.report(f"train.py: error: {problem}")
+        distributed.report(f"train.py: error: {one_line(problem)}")
         return 2
     except KeyboardInterrupt:   # before the first step, or a second time
         print("\ntrain.py: stopped at once; what was saved before is whole", file=sys.stderr)
@@ -100,6 +100,8 @@ def run(config: PretrainConfig, given: set[str]) -> None:
         wanted = SIZES[config.size].warmup_steps
         config = replace(config, warmup_steps=min(wanted, config.steps // 10) if config.steps else wanted)
 
+    if content is not None:
+        check_weights(lambda shape: build(shape, 0.15), shape, content["model"], config.init or config.out)
     folder = RunFolder(config.out, config.resume, replace=distributed.restarted()) if ranks.first else None
     torch.manual_seed(mix(config.seed, 0xE1EC))
     model = build(shape, SIZES[config.size].mask_prob).to(device)
@@ -149,7 +151,10 @@ def read_run(config: PretrainConfig, given: set[str]) -> tuple[dict[str, Any], P
         print(instead, flush=True)
     if "training" not in content:
         raise ValueError(f"{config.out} holds an imported checkpoint, not a run to go on with; begin one with --init")
-    old = from_dict(PretrainConfig, content["settings"])
+    try:
+        old = from_dict(PretrainConfig, content["settings"])
+    except ValueError as problem:
+        raise ValueError(f"{Path(config.out) / 'ckpt.pt'}: {problem}") from None
     changed = sorted(name for name in given - FREE_ON_RESUME if getattr(config, name) != getattr(old, name))
     if changed:
         name = changed[0]

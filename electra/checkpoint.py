@@ -22,12 +22,11 @@ import contextlib
 import fcntl
 import hashlib
 import json
+import math
 import os
-import pickle
 import re
 import shutil
 import struct
-import zipfile
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -38,7 +37,8 @@ from torch import nn
 
 from electra.config import ModelConfig, from_dict, to_dict
 from electra.corpus import write_atomically
-from electra.tokenizer import Tokenizer, tokenizer_from_bytes
+from electra.pickles import is_plain, read_pickle
+from electra.tokenizer import Tokenizer, is_text, tokenizer_from_bytes
 
 FORMAT = 1
 PRETRAINED = ("electra", "mlm")
@@ -148,17 +148,41 @@ def load(path: str | Path, kinds: tuple[str, ...]) -> dict[str, Any]:
     if not whole:
         raise ValueError(f"the checkpoint {path} is damaged: its checksum is wrong; take an earlier one")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, zipfile.BadZipFile, KeyError) as problem:
-        raise ValueError(f"{path} holds something other than weights and settings, and was not loaded: "
-                         f"{str(problem).splitlines()[0][:120]}") from None
+        content = read_pickle(path)
+    except ValueError as problem:
+        raise ValueError(f"{path} holds something other than weights and settings, and was not loaded: {problem}") from None
     if not isinstance(content, dict) or "format" not in content:
         raise ValueError(f"{path} is not a checkpoint of this program")
-    if content["format"] != FORMAT:
-        raise ValueError(f"{path} has format {content['format']}, this program reads format {FORMAT}")
+    if type(content["format"]) is not int or content["format"] != FORMAT:
+        raise ValueError(f"{path} has format {content['format']!r:.60}, this program reads format {FORMAT}")
     if content.get("kind") not in kinds:
-        raise ValueError(f"{path} holds a model of kind {content.get('kind')!r}; {' or '.join(kinds)} is needed here")
+        raise ValueError(f"{path} holds a model of kind {content.get('kind')!r:.60}; {' or '.join(kinds)} is needed here")
+    try:
+        _check_parts(content)
+    except ValueError as problem:
+        raise ValueError(f"{path} is not a checkpoint that this program wrote: {problem}") from None
     return content
+
+
+def _check_parts(content: dict[str, Any]) -> None:
+    """Raises ValueError for a part that is missing, or is not what the functions below take it for."""
+    named = lambda values: isinstance(values, dict) and all(isinstance(name, str) for name in values)
+    labels, scale, tokens = content.get("labels"), content.get("scale"), content.get("tokenizer")
+    sound = {
+        "model": named(content.get("model")) and all(map(is_plain, content["model"].values())),
+        "model_config": named(content.get("model_config")), "settings": named(content.get("settings")),
+        "tokenizer": is_plain(tokens) and tokens.dtype == torch.uint8 and tokens.ndim == 1,
+        "labels": isinstance(labels, list) and all(isinstance(label, str) and is_text(label) for label in labels)
+                  and (bool(labels) or scale is not None or content["kind"] != "classifier"),
+        "pairs": isinstance(content.get("pairs", False), bool),
+        "scale": scale is None or (isinstance(scale, (int, float)) and 0 < scale < math.inf),
+        "training": named(content.get("training", {}))}
+    wrong = [name for name, is_sound in sound.items() if not is_sound]
+    if wrong:
+        raise ValueError(f"{', '.join(wrong)} missing or of a wrong kind")
+    shape, tokenizer = config_of(content), tokenizer_of(content)
+    if tokenizer.vocab_size > shape.vocab_size or tokenizer.special != shape.special:
+        raise ValueError("its tokenizer and its model do not go together")
 
 
 def tokenizer_of(content: dict[str, Any]) -> Tokenizer:

@@ -31,6 +31,10 @@ SPECIAL_IDS = SpecialIds()
 PAD, UNK, CLS, SEP, MASK = SPECIAL_IDS
 
 OBJECTIVES = ("electra", "mlm")
+ATTENTION_INITS = ("usual", "neighbours")
+POOLINGS = ("cls", "mean")
+MOST_LAYERS = 1_000
+LARGEST_SIZE = 1 << 24   # products of two fit into 64 bits
 
 
 @dataclass(frozen=True)
@@ -64,16 +68,22 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "special", SpecialIds(*self.special))   # a plain tuple, where it was read from a file
-        if self.objective not in OBJECTIVES:
-            raise ValueError(f"objective {self.objective!r} is not one of {', '.join(OBJECTIVES)}")
+        for name, choices in (("objective", OBJECTIVES), ("attention_init", ATTENTION_INITS), ("pooling", POOLINGS)):
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name.replace('_', ' ')} {getattr(self, name)!r} is not one of {', '.join(choices)}")
+        for item in fields(self):
+            value, most = getattr(self, item.name), MOST_LAYERS if item.name.endswith("layers") else LARGEST_SIZE
+            if item.type == "int" and not 1 <= value <= most:
+                raise ValueError(f"{item.name} {value!r:.40} is not from 1 to {most:,}")
+            if item.type == "float" and not 0 <= value <= 1:   # not: nan is neither
+                raise ValueError(f"{item.name} {value!r:.40} is not from 0 to 1")
         for hidden, heads in ((self.hidden_size, self.num_heads),
                               (self.generator_hidden_size, self.generator_num_heads)):
             if hidden % heads:
                 raise ValueError(f"hidden size {hidden} does not divide by {heads} heads")
-        if self.pooling not in ("cls", "mean"):
-            raise ValueError(f"pooling {self.pooling!r} is not one of cls, mean")
-        if max(self.special) >= self.vocab_size:
-            raise ValueError(f"a special token has id {max(self.special)}, the vocabulary {self.vocab_size} tokens")
+        if min(self.special) < 0 or max(self.special) >= self.vocab_size:
+            raise ValueError(f"the special tokens have the ids {', '.join(map(str, self.special))}, the vocabulary "
+                             f"{self.vocab_size} tokens")
 
     def generator(self) -> ModelConfig:
         """The generator's shape as a configuration of its own, over the same embeddings."""
@@ -147,6 +157,7 @@ def option(default: object, group: str, text: str, choices: tuple[str, ...] | No
     return field(default=default, metadata={"group": group, "help": text, "choices": choices})
 
 
+TRUNCATIONS = ("head", "tail", "head+tail")
 AMP_CHOICES = ("auto", "bf16", "fp16", "off")
 
 
@@ -171,7 +182,7 @@ class PretrainConfig:
     objective: str = option("electra", "model", "electra, or mlm: a BERT of the same blocks", OBJECTIVES)
     dropout: float | None = option(None, "model", "dropout in pre-training (default: 0.1; tiny: 0)")
     attention_init: str | None = option(None, "model", "first values of the attention heads (default: usual; "
-                                        "tiny: neighbours)", ("usual", "neighbours"))
+                                        "tiny: neighbours)", ATTENTION_INITS)
     init: str | None = option(None, "model", "checkpoint whose weights, sizes and tokenizer to start from")
 
     seq_len: int = option(128, "batches", "tokens of an example, [CLS] and [SEP] included")
@@ -229,9 +240,9 @@ class FinetuneConfig:
     size: str = option("tiny", "model", "shape, with --init none", tuple(SIZES))
     tokenizer: str | None = option(None, "model", "tokenizer file or checkpoint, with --init none")
     pooling: str | None = option(None, "model", "what the head reads (default: by size: tiny mean, others cls)",
-                                 ("cls", "mean"))
+                                 POOLINGS)
     attention_init: str | None = option(None, "model", "with --init none: first values of the attention heads",
-                                        ("usual", "neighbours"))
+                                        ATTENTION_INITS)
     dropout: float = option(0.1, "model", "dropout of the encoder and the head")
 
     epochs: float | None = option(None, "training", "passes over the training set (default: 3; "
@@ -245,7 +256,7 @@ class FinetuneConfig:
     warmup: float = option(0.1, "training", "share of the steps that warm up")
     weight_decay: float = option(0.0, "training", "decoupled weight decay")
     max_len: int | None = option(None, "training", "longest example in tokens (default: 128; imdb: 512)")
-    truncate: str = option("head", "training", "what stays of a longer text", ("head", "tail", "head+tail"))
+    truncate: str = option("head", "training", "what stays of a longer text", TRUNCATIONS)
     seeds: tuple[int, ...] = option((1,), "training", "one run a seed, e.g. 1,2,3")
 
     device: str = option("auto", "machine", "auto, cpu, cuda, cuda:1, mps")
@@ -264,11 +275,21 @@ def _flag_type(annotation: str) -> tuple[type, bool]:
     return scalar[name], many
 
 
+LONGEST_MESSAGE = 2_000   # characters
+
+
+def one_line(message: object) -> str:
+    """What an error says as one line of bounded length: line ends and all else that acts on a terminal, as a file's name
+    may hold it, are escaped."""
+    line = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in str(message))
+    return line if len(line) <= LONGEST_MESSAGE else f"{line[:LONGEST_MESSAGE // 2]} … {line[-LONGEST_MESSAGE // 2:]}"
+
+
 class Parser(argparse.ArgumentParser):
     """A mistake gets one line and exit code 2, without the usage before it."""
 
     def error(self, message: str) -> typing.NoReturn:
-        print(f"{self.prog}: error: {message} (see {self.prog} --help)", file=sys.stderr)
+        print(f"{self.prog}: error: {one_line(message)} (see {self.prog} --help)", file=sys.stderr)
         raise SystemExit(2)
 
 
@@ -322,14 +343,28 @@ def to_dict(config: object) -> dict[str, object]:
 
 
 def from_dict(config_class: type, values: dict[str, object]) -> typing.Any:
-    """The inverse of `to_dict`. Raises ValueError naming unknown and missing keys."""
+    """The inverse of `to_dict`. Raises ValueError naming unknown and missing keys, and values of a wrong kind."""
     known = {item.name for item in fields(config_class)}
     required = {item.name for item in fields(config_class) if item.default is dataclasses.MISSING}
     unknown, missing = sorted(set(values) - known), sorted(required - set(values))
     if unknown or missing:
         raise ValueError(f"{config_class.__name__}: unknown keys {unknown}, missing keys {missing}")
+    wrong = [item.name for item in fields(config_class) if item.name in values
+             and not _is_kind(values[item.name], str(item.type))]
+    if wrong:
+        raise ValueError(f"{config_class.__name__}: {', '.join(wrong)} of a wrong kind")
     return config_class(**{name: tuple(value) if isinstance(value, list) else value
                            for name, value in values.items()})
+
+
+def _is_kind(value: object, annotation: str) -> bool:
+    """Whether a value from a file can be that of a field: a whole number is a float too, a list a tuple."""
+    if annotation == "SpecialIds":
+        return _is_kind(value, "tuple[int, ...]") and len(value) == len(SpecialIds._fields)
+    if annotation.startswith("tuple["):
+        return isinstance(value, (list, tuple)) and all(_is_kind(one, _flag_type(annotation)[0].__name__) for one in value)
+    kinds = {"int": (int,), "float": (int, float), "str": (str,), "bool": (bool,), "None": (type(None),)}
+    return any(type(value) in kinds[kind] for kind in annotation.split(" | "))
 
 
 class Phase(typing.NamedTuple):

@@ -24,6 +24,7 @@ import multiprocessing
 import os
 import re
 import shutil
+import stat
 import zipfile
 import zlib
 from collections import deque
@@ -90,6 +91,8 @@ def find_sources(patterns: tuple[str, ...]) -> list[Source]:
 def _source(path: Path, kind: str) -> Source:
     try:
         facts = path.stat()
+        if not stat.S_ISREG(facts.st_mode):   # a pipe would be waited for, a device never ends
+            raise ValueError(f"cannot read {path}: not a file")
         if not os.access(path, os.R_OK):
             raise PermissionError(13, "permission denied")
     except OSError as problem:
@@ -116,6 +119,8 @@ def _raw_lines(source: Source, errors: str) -> Iterator[str]:
                 yield line.removeprefix("\ufeff") if number == 1 else line
     except (EOFError, lzma.LZMAError, zlib.error, OSError) as problem:
         raise ValueError(f"cannot read {path}: {problem}") from None
+    except MemoryError:   # an .xz says how much it takes
+        raise ValueError(f"cannot read {path}: there is not enough memory to unpack it") from None
 
 
 def _has_titles(source: Source, errors: str) -> bool:
@@ -138,7 +143,7 @@ def read_lines(source: Source, errors: str = "strict") -> Iterator[Line]:
                 if not isinstance(text, str):
                     raise TypeError
                 text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")   # half a surrogate pair has no UTF-8
-            except (json.JSONDecodeError, RecursionError):
+            except (ValueError, RecursionError):   # also of a number with thousands of digits
                 raise ValueError(f"{source.path}: line {number} is not JSON") from None
             except (KeyError, TypeError, IndexError):
                 raise ValueError(f"{source.path}: line {number} has no \"text\" that is a string") from None

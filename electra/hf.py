@@ -25,7 +25,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from electra.config import SPECIAL_TOKENS, ModelConfig
+from electra.config import LARGEST_SIZE, MOST_LAYERS, SPECIAL_TOKENS, ModelConfig
+from electra.pickles import is_plain, read_pickle
 from electra.tokenizer import (LONGEST_WORD, SentencePieceTokenizer, Tokenizer, WordPieceTokenizer,
                                tokenizer_from_bytes, vocab_lines)
 
@@ -167,7 +168,7 @@ _SETTINGS = {"vocab_size": "vocab_size", "hidden_size": "hidden_size", "num_laye
 # What their classes take where config.json leaves a setting out.
 _THEIR_DEFAULTS = {"embedding_size": 128, "max_position_embeddings": 512, "type_vocab_size": 2,
                    "hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1, "layer_norm_eps": 1e-12, "initializer_range": 0.02}
-_RANGES = {"num_layers": (1, 1_000), "type_vocab_size": (2, 1 << 24)}   # an example has segments A and B
+_RANGES = {"num_layers": (1, MOST_LAYERS), "type_vocab_size": (2, LARGEST_SIZE)}   # an example has segments A and B
 # Settings that would make another network of the same weights; None: may be absent.
 _MUST_BE = {"hidden_act": ("gelu", None), "position_embedding_type": ("absolute", None), "is_decoder": (False, None),
             "add_cross_attention": (False, None)}
@@ -180,7 +181,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
     if not folder.is_dir():
         raise ValueError(f"{folder} is not a folder; give the one with config.json and the weights")
-    if not path.exists():
+    if not path.is_file():
         raise ValueError(f"{folder} has no config.json; it is not a checkpoint of the Hugging Face layout")
     values = _read_json(path)
     kind = values.get("model_type")
@@ -199,7 +200,7 @@ def shape_of(values: dict[str, Any], source: str) -> dict[str, Any]:
     for ours, theirs in (_SETTINGS | embedding).items():
         value = values.get(theirs, _THEIR_DEFAULTS.get(theirs))
         whole = isinstance(getattr(ModelConfig, ours, 1), int)
-        least, most = _RANGES.get(ours, (1, 1 << 24))   # products of two sizes fit into 64 bits
+        least, most = _RANGES.get(ours, (1, LARGEST_SIZE))
         good = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool) and (
             least <= value <= most if whole else 0 <= value < 1)   # not: nan is neither
         if not good:
@@ -224,19 +225,18 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     """`model.safetensors` or `pytorch_model.bin` of a folder. Raises ValueError where there is neither, or it is
     damaged or holds more than tensors."""
     safe, pickled = folder / "model.safetensors", folder / "pytorch_model.bin"
-    if safe.exists():
+    if safe.is_file():
         return read_safetensors(safe)
-    if not pickled.exists():
+    if not pickled.is_file():
         parts = sorted(path.name for path in folder.glob("*.index.json"))
         raise ValueError(f"{folder} has " + (f"weights in several parts ({parts[0]}), which are not read" if parts else
                                              "neither model.safetensors nor pytorch_model.bin"))
     try:
-        tensors = torch.load(pickled, map_location="cpu", weights_only=True)
-    except Exception as problem:   # a damaged file makes torch's reader raise almost anything
-        reason = (str(problem).splitlines() or [type(problem).__name__])[0]
+        tensors = read_pickle(pickled)
+    except ValueError as problem:
         raise ValueError(f"{pickled} is damaged, or holds something other than tensors, and was not loaded: "
-                         f"{reason[:120]}") from None
-    if not isinstance(tensors, dict) or not all(isinstance(name, str) and isinstance(tensor, Tensor)
+                         f"{problem}") from None
+    if not isinstance(tensors, dict) or not all(isinstance(name, str) and is_plain(tensor)
                                                 for name, tensor in tensors.items()):
         raise ValueError(f"{pickled} is not a dictionary of tensors")
     return tensors
@@ -330,14 +330,14 @@ def read_tokenizer(folder: Path) -> Tokenizer:
     """The tokenizer of a folder: our own file where export left one, else `vocab.txt`, else a WordPiece
     `tokenizer.json`. Raises ValueError where there is none that can be read."""
     own, vocab, fast = (folder / name for name in (OWN_TOKENIZER, "vocab.txt", "tokenizer.json"))
-    if own.exists():
+    if own.is_file():
         return tokenizer_from_bytes(own.read_bytes(), str(own))
-    if vocab.exists():
+    if vocab.is_file():
         settings = _read_json(folder / "tokenizer_config.json")
         return WordPieceTokenizer(vocab_lines(vocab.read_bytes(), str(vocab)), settings.get("do_lower_case", True),
                                   settings.get("strip_accents"), settings.get("tokenize_chinese_chars", True),
                                   name=str(vocab))
-    if not fast.exists():
+    if not fast.is_file():
         raise ValueError(f"{folder} has neither vocab.txt nor tokenizer.json")
     content = _read_json(fast)
     part = lambda of, name: of[name] if isinstance(of.get(name), dict) else {}
@@ -355,7 +355,7 @@ def read_tokenizer(folder: Path) -> Tokenizer:
 
 def _read_json(path: Path) -> dict[str, Any]:
     """A JSON object; {} where there is no such file."""
-    return _object(path.read_bytes(), str(path)) if path.exists() else {}
+    return _object(path.read_bytes(), str(path)) if path.is_file() else {}
 
 
 def _object(data: bytes, name: str) -> dict[str, Any]:
@@ -383,7 +383,11 @@ def write_tokenizer(folder: Path, tokenizer: Tokenizer, max_positions: int) -> N
         parts = _wordpiece_parts(tokenizer)
     else:
         settings["tokenizer_class"] = "PreTrainedTokenizerFast"
-        parts = _unigram_parts(tokenizer)
+        try:
+            parts = _unigram_parts(tokenizer)
+        except (LookupError, TypeError, AttributeError, UnicodeDecodeError, struct.error):
+            # The library passes over fields of a wrong type; a model that was trained has none.
+            raise ValueError(f"cannot write a tokenizer into {folder}: its SentencePiece model is damaged") from None
     special = dict(zip(SPECIAL_TOKENS, tokenizer.special))
     one = lambda kind, name, type_id: {kind: {"id": name, "type_id": type_id}}
     single = [one("SpecialToken", "[CLS]", 0), one("Sequence", "A", 0), one("SpecialToken", "[SEP]", 0)]

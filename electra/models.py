@@ -13,6 +13,8 @@ Letters: B rows, T tokens, K masked positions a row, N = B * K, C hidden size, V
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -239,3 +241,17 @@ class Classifier(nn.Module):
 def build(config: ModelConfig, mask_prob: float) -> Electra | BertMLM:
     """The pre-training model of a configuration."""
     return Electra(config, mask_prob) if config.objective == "electra" else BertMLM(config, mask_prob)
+
+
+def check_weights(make: Callable[[ModelConfig], nn.Module], config: ModelConfig, weights: dict[str, Tensor],
+                  source: str | Path) -> None:
+    """Whether `make(config)` takes these weights, found out before anything is allocated: sizes come from a file, perhaps
+    a stranger's. Raises ValueError naming `source` and the tensors that are missing, have no place or do not fit."""
+    with torch.device("meta"):   # which has sizes, but no numbers to make heads look at their neighbours with
+        wanted = make(replace(config, attention_init="usual")).state_dict()
+    fits = lambda one, other: one.shape == other.shape and one.is_floating_point() == other.is_floating_point()
+    wrong = [name for name in sorted(wanted.keys() | weights.keys())
+             if name not in wanted or name not in weights or not fits(wanted[name], weights[name])]
+    if wrong:
+        raise ValueError(f"{source}: the weights are not those of its settings: {', '.join(wrong[:8])}"
+                         + (f" and {len(wrong) - 8} more" if len(wrong) > 8 else ""))

@@ -209,16 +209,33 @@ class Series(NamedTuple):
     notes: list[str]
 
 
-def chain_of(runs: Sequence[Json], i: int) -> list[int]:
-    """The run and those it came from, the oldest first; each is above the next in the list, so there is no circle."""
-    parent = next((j for j in reversed(range(i)) if runs[j]["name"] == runs[i].get("init")), None)
-    return [i] if parent is None else [*chain_of(runs, parent), i]
+def parents_of(runs: Sequence[Json]) -> list[int | None]:
+    """For each run which one it started from, None for random weights: the last of that name above it in the list, so
+    there is no circle."""
+    found: dict[str, int] = {}
+    parents = []
+    for i, run in enumerate(runs):
+        parents.append(found.get(run.get("init")))
+        found[run["name"]] = i
+    return parents
 
 
 def colours_of(runs: Sequence[Json]) -> list[str]:
     """Runs that go back to the same run have the same colour."""
-    oldest = [chain_of(runs, i)[0] for i in range(len(runs))]
-    return [f"c{list(dict.fromkeys(oldest)).index(i) % COLOURS}" for i in oldest]
+    colours: list[str] = []
+    roots = 0
+    for parent in parents_of(runs):
+        colours.append(f"c{roots % COLOURS}" if parent is None else colours[parent])
+        roots += parent is None
+    return colours
+
+
+def starts_of(runs: Sequence[Json], unit: str) -> list[float]:
+    """Where each run begins, in minutes or tokens: where the one that it started from ended."""
+    starts: list[float] = []
+    for parent in parents_of(runs):
+        starts.append(0 if parent is None else starts[parent] + runs[parent][unit])
+    return starts
 
 
 def series_of(runs: Sequence[Json], key: str, unit: str, label: str = "{}", hollow: bool = False) -> list[Series]:
@@ -228,8 +245,8 @@ def series_of(runs: Sequence[Json], key: str, unit: str, label: str = "{}", holl
     everything after it would be drawn at the bottom.
     """
     found = []
-    for i, (run, colour) in enumerate(zip(runs, colours_of(runs))):
-        start, name = sum(runs[j][unit] for j in chain_of(runs, i)[:-1]), label.format(run["name"])
+    for run, colour, start in zip(runs, colours_of(runs), starts_of(runs, unit)):
+        name = label.format(run["name"])
         points = [point for point in run["curve"] if point.get(key) is not None]
         if key == "mlm_loss" and not run.get("init") and len(points) > 1 and points[0]["step"] == 0:
             points = points[1:]
@@ -412,8 +429,8 @@ def seed_table(result: Json, sets: dict[str, Scores]) -> str:
         lines = [row_of("mean ± sd", map(spread, values)), row_of("median", [spread([median(one)]) for one in values])]
     for seed in seeds:
         best = len(seeds) > 1 and seed["seed"] == result["best_seed"]
-        name = f"seed {seed['seed']:d}{', best' * best}{', tried twice' * seed['retried']}" + \
-            ', <b class="bad">collapsed</b>' * seed["collapsed"]
+        name = f"seed {seed['seed']:d}{', best' * best}{', tried twice' * bool(seed['retried'])}" + \
+            ', <b class="bad">collapsed</b>' * bool(seed["collapsed"])
         lines.append(row_of(name, [spread([value for one, value in scores if one is seed]) for scores in columns]))
     return table("Scores", [("", [""])] + [(name, [*map(isolated, group)]) for name, group in groups.items() if group],
                  [body_of(lines)], "Scores and the expected calibration error (ECE) × 100; loss in nats, of a "
@@ -427,7 +444,7 @@ def seed_strips(sets: dict[str, Scores]) -> str:
     drawings = []
     for metric in dict.fromkeys(metric for scores in sets.values() for metric in scores):
         lines = [Dots(name, f"c{i % COLOURS}", [
-            Dot(value, f"seed {seed['seed']:d}: {value:.2f}{', collapsed' * seed['collapsed']}",
+            Dot(value, f"seed {seed['seed']:d}: {value:.2f}{', collapsed' * bool(seed['collapsed'])}",
                 "bad" if seed["collapsed"] else "seed") for seed, value in scores.get(metric, ())])
             for i, (name, scores) in enumerate(sets.items())]
         if values := [dot.value for row in lines for dot in row.dots]:

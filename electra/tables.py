@@ -157,8 +157,14 @@ def _json_record(line: str) -> dict[str, object]:
         record = json.loads(line)
     except json.JSONDecodeError as error:
         raise ValueError(f"not a JSON object ({error.msg}, column {error.colno})") from None
+    except RecursionError:
+        raise ValueError("not a JSON object (nested too deep)") from None
     if not isinstance(record, dict):
         raise ValueError(f"expected a JSON object, got {type(record).__name__}")
+    try:
+        "".join(value for value in record.values() if isinstance(value, str)).encode()
+    except UnicodeEncodeError:
+        raise ValueError("half a surrogate pair, which is no character and cannot be written") from None
     # A label may be written 1 or true as well as "1" or "true". (A bool is an int.)
     return {key: json.dumps(value) if isinstance(value, (int, float)) else value for key, value in record.items()}
 

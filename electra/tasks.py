@@ -286,7 +286,7 @@ def read_reviews(folder: Path) -> list[str]:
         if name.startswith("."):  # what file managers leave behind
             continue
         match = _REVIEW_NAME.fullmatch(name)
-        if match is None:
+        if match is None or not (folder / name).is_file():
             raise ValueError(f"{folder / name}: not a review (reviews are named ID_RATING.txt); move it elsewhere")
         numbered.append((int(match[1]), int(match[2]), name))
     if not numbered:
@@ -433,9 +433,12 @@ def _read_settings(path: Path) -> dict[str, object]:
         raise ValueError(f"{path}: the name of a task file must end in .toml or .json")
     if not path.is_file():
         raise ValueError(f"{path}: no such file")
+    text = read_text(path)
     try:
-        settings = (tomllib if path.suffix == ".toml" else json).loads(read_text(path))
-    except (tomllib.TOMLDecodeError, json.JSONDecodeError) as error:
+        settings = (tomllib if path.suffix == ".toml" else json).loads(text)
+    except RecursionError:
+        raise ValueError(f"{path}: nested too deep") from None
+    except ValueError as error:   # also of a number with thousands of digits
         raise ValueError(f"{path}: not valid {path.suffix[1:].upper()} ({error})") from None
     if not isinstance(settings, dict):
         raise ValueError(f"{path}: expected an object of keys and values, got {type(settings).__name__}")
@@ -481,6 +484,8 @@ def _check_labels(labels: tuple[str, ...], regression: bool) -> None:
     odd = [label for label in labels if not label or label != label.strip()]
     if odd:
         raise ValueError(f"labels: {odd[0]!r} is empty or has white space around it, which labels in files lose")
+    if any("\ud800" <= char <= "\udfff" for label in labels for char in label):
+        raise ValueError("labels: half a surrogate pair, which is no character and cannot be written")
 
 
 def _metric_of(settings: dict[str, object], regression: bool) -> str:

@@ -27,6 +27,11 @@ CACHED_WORDS = 1_000_000
 WORD_START = "▁"
 
 
+def is_text(text: str) -> bool:
+    """Whether UTF-8 can write it: JSON can spell half a surrogate pair."""
+    return text.isascii() or not any("\ud800" <= char <= "\udfff" for char in text)
+
+
 class SentencePieceTokenizer:
     """A trained SentencePiece model. Pickles by its bytes, so that worker processes can have it."""
 
@@ -37,7 +42,10 @@ class SentencePieceTokenizer:
             self._processor.LoadFromSerializedProto(model)
         except (RuntimeError, OSError):
             raise ValueError(f"{name} is not a SentencePiece model") from None
-        found = tuple(self._processor.IdToPiece(i) for i in range(min(5, self._processor.GetPieceSize())))
+        try:
+            found = tuple(self._processor.IdToPiece(list(range(self._processor.GetPieceSize()))))[:len(SPECIAL_TOKENS)]
+        except UnicodeDecodeError:
+            raise ValueError(f"{name} is a damaged SentencePiece model: not all of its pieces are UTF-8") from None
         if found != SPECIAL_TOKENS:
             raise ValueError(f"{name} begins with the tokens {' '.join(found)}, but {' '.join(SPECIAL_TOKENS)} are "
                              f"needed with ids 0 to 4; train one with train.py")
@@ -84,7 +92,7 @@ class WordPieceTokenizer:
     def __init__(self, tokens: Iterable[str], lower_case: bool = True, strip_accents: bool | None = None,
                  split_chinese: bool = True, name: str = "the vocabulary") -> None:
         """`tokens` in the order of their ids. `strip_accents` None: as `lower_case`, as BERT does it. Raises ValueError
-        where a special token is missing."""
+        where a special token is missing or a token cannot be written."""
         self.tokens = tuple(tokens)
         self.lower_case, self.split_chinese = lower_case, split_chinese
         self.strip_accents = lower_case if strip_accents is None else strip_accents
@@ -92,6 +100,10 @@ class WordPieceTokenizer:
         missing = [token for token in SPECIAL_TOKENS if token not in ids]
         if missing:
             raise ValueError(f"{name} has no {' '.join(missing)}: it is not a WordPiece vocabulary")
+        if not all(isinstance(switch, bool) for switch in (lower_case, self.strip_accents, split_chinese)):
+            raise ValueError(f"{name} goes with settings that are neither true nor false")
+        if not all(map(is_text, self.tokens)):
+            raise ValueError(f"{name} has half a surrogate pair in it, which no text has")
         self.special = SpecialIds(*(ids[token] for token in SPECIAL_TOKENS))
         self._characters = _Characters(self.lower_case, self.strip_accents, split_chinese)
         self._words = _Words(ids, self.special.unk)
@@ -131,7 +143,7 @@ class WordPieceTokenizer:
         """What `tokenizer_from_bytes` reads: JSON, with the vocabulary and the three switches."""
         return json.dumps({"type": "wordpiece", "lower_case": self.lower_case, "strip_accents": self.strip_accents,
                            "split_chinese": self.split_chinese, "tokens": self.tokens},
-                          ensure_ascii=False, separators=(",", ":")).encode(errors="surrogatepass")
+                          ensure_ascii=False, separators=(",", ":")).encode()
 
 
 class _Characters(dict):
@@ -217,7 +229,7 @@ def tokenizer_from_bytes(data: bytes, name: str = "tokenizer") -> Tokenizer:
     if not data.startswith(b"{"):
         return SentencePieceTokenizer(data, name)
     try:
-        values = json.loads(data.decode(errors="surrogatepass"))
+        values = json.loads(data.decode())
         if values.pop("type") != "wordpiece" or not all(isinstance(token, str) for token in values["tokens"]) \
                 or set(values) != {"tokens", "lower_case", "strip_accents", "split_chinese"}:
             raise KeyError

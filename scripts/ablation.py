@@ -38,7 +38,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from electra import checkpoint, masking, metrics
 from electra.batching import Batch, example_ids
 from electra.checkpoint import write_atomically
-from electra.config import SIZES, ModelConfig, Parser, nearest_size, parse_phases
+from electra.config import SIZES, ModelConfig, Parser, nearest_size, one_line, parse_phases
 from electra.engine import mix
 from electra.models import Electra, build
 from electra.report import html_report, markdown_table
@@ -63,7 +63,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         compare(args, "python scripts/ablation.py " + shlex.join(sys.argv[1:] if argv is None else argv))
     except (ValueError, OSError) as problem:
-        print(f"ablation.py: error: {problem}", file=sys.stderr)
+        print(f"ablation.py: error: {one_line(problem)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\nablation.py: stopped; the same command goes on", file=sys.stderr)

@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from electra import metrics
-from electra.config import Parser
+from electra.config import Parser, one_line
 from electra.results import Predictions, read_every_seed
 
 PARTS = ("dev", "test")
@@ -83,7 +83,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         run(parse_args(argv))
     except (ValueError, OSError) as problem:
-        print(f"compare.py: error: {problem}", file=sys.stderr)
+        print(f"compare.py: error: {one_line(problem)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
@@ -114,7 +114,7 @@ def run(args: argparse.Namespace) -> None:
     found = {part: compare(a, b, part, args.samples, args.seed) for part in PARTS
              if part in a.scores and part in b.scores}
     if args.json:
-        print(json.dumps(as_object(args, a, b, found), ensure_ascii=False))
+        print(json.dumps(as_object(args, a, b, found)))
     else:
         print(as_text(args, a, b, found))
 
@@ -131,7 +131,7 @@ def compare(a: Result, b: Result, part: str, samples: int, seed: int) -> Compari
     if of_a is None or of_b is None:
         over_examples = None
         absent = [table_path(side, part) for side, table in ((a, of_a), (b, of_b)) if table is None]
-        missing["examples"] = "no " + " and no ".join(map(str, absent))
+        missing["examples"] = "no " + " and no ".join(map(one_line, absent))
     else:
         check_same_examples(a, b, part, of_a, of_b)
         rng = np.random.default_rng(seed)   # anew, so that no part's figures hang on there being another
@@ -239,8 +239,8 @@ def points(*fractions: float) -> str:
 
 
 def as_text(args: argparse.Namespace, a: Result, b: Result, found: dict[str, Comparison]) -> str:
-    lines = [f"{a.task}, {a.metric} in points"]
-    lines += [f"  {name}  {side.path}, seed{'s' * (len(side.seeds) > 1)} {', '.join(map(str, side.seeds))}"
+    lines = [f"{one_line(a.task)}, {a.metric} in points"]
+    lines += [f"  {name}  {one_line(side.path)}, seed{'s' * (len(side.seeds) > 1)} {', '.join(map(str, side.seeds))}"
               for name, side in (("A", a), ("B", b))]
     for part in PARTS:
         if part in found:

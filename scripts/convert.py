@@ -25,8 +25,8 @@ from torch import Tensor, nn
 
 from electra import checkpoint, hf
 from electra.batching import Batch
-from electra.config import SIZES, ModelConfig, Parser, PretrainConfig, nearest_size
-from electra.models import BertMLM, Classifier, Electra, MaskedLM, build
+from electra.config import SIZES, ModelConfig, Parser, PretrainConfig, nearest_size, one_line
+from electra.models import BertMLM, Classifier, Electra, MaskedLM, build, check_weights
 from electra.tokenizer import Tokenizer
 
 USUAL_SHARE = 4   # a discriminator is so many times as wide as its generator (paper, section 3.2), but for the presets
@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
         else:
             export_checkpoint(args.checkpoint, args.folder, args.onnx)
     except (ValueError, OSError) as problem:
-        print(f"convert.py: error: {problem}", file=sys.stderr)
+        print(f"convert.py: error: {one_line(problem)}", file=sys.stderr)
         return 2
     return 0
 
@@ -262,7 +262,10 @@ def export_checkpoint(source: Path, folder: Path, onnx: bool) -> None:
     content = checkpoint.load(source, checkpoint.KINDS)
     config, tokenizer = checkpoint.config_of(content), checkpoint.tokenizer_of(content)
     labels = tuple(content["labels"])
-    model = Classifier(config, max(1, len(labels))) if content["kind"] == "classifier" else build(config, 0.15)
+    make = lambda config: (Classifier(config, max(1, len(labels))) if content["kind"] == "classifier"
+                           else build(config, 0.15))
+    check_weights(make, config, content["model"], source)
+    model = make(config)
     model.load_state_dict(content["model"])
     model.eval()
     if content.get("scale") is not None:   # what goes out answers in the unit of the labels

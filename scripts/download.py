@@ -16,6 +16,7 @@ nothing in them is run. Only standard-library modules and tqdm are needed, not t
 from __future__ import annotations
 
 import argparse
+import errno
 import gzip
 import hashlib
 import http.client
@@ -25,6 +26,7 @@ import re
 import shlex
 import shutil
 import stat
+import struct
 import sys
 import tarfile
 import tempfile
@@ -34,15 +36,22 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, NoReturn
 
 from tqdm import tqdm
 
 CHUNK = 1 << 20
 TIMEOUT = 60.0  # seconds without a byte
+LONGEST_MESSAGE = 2_000  # characters
+# What an archive may unpack to: so many times its own size, or what is little on any disk. Text reaches ten times; what
+# is made to fill a disk, a thousand.
+LARGEST_RATIO = 200
+ALWAYS_ROOM = 1 << 28  # bytes
+DEEPEST = 64  # folders within folders
 
-_DAMAGED = (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, lzma.LZMAError, zlib.error, EOFError,
-            NotImplementedError)
+# What the readers of archives raise for damaged ones; ValueError and IndexError for numbers and names that are none.
+_DAMAGED = (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, lzma.LZMAError, zlib.error, struct.error, EOFError,
+            MemoryError, NotImplementedError, ValueError, IndexError)
 _TAR_STREAMS: dict[str, Callable[..., Any]] = {
     ".tar": open, ".tar.gz": gzip.open, ".tgz": gzip.open, ".tar.xz": lzma.open}
 
@@ -136,14 +145,25 @@ DATA_SETS = {
 }
 
 
+class Refused(ValueError):
+    """An archive may be sound, but holds what no data set does."""
+
+
 def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     try:
         fetch(args)
     except (ValueError, OSError) as error:
-        print(f"download.py: error: {error}", file=sys.stderr)
+        print(f"download.py: error: {one_line(error)}", file=sys.stderr)
         return 2
     return 0
+
+
+def one_line(message: object) -> str:
+    """What is said as one line of bounded length: line ends and all else that acts on a terminal, as the name of a file
+    or of an archive's member may hold it, are escaped."""
+    line = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in str(message))
+    return line if len(line) <= LONGEST_MESSAGE else f"{line[:LONGEST_MESSAGE // 2]} … {line[-LONGEST_MESSAGE // 2:]}"
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
@@ -170,7 +190,7 @@ def fetch(args: argparse.Namespace) -> None:
         raise ValueError(f"{target} is already there; move or delete it, or choose another --to")
     if data_set.is_checkpoint:
         gather(chosen(data_set, args.url, args.sha256), target)
-        print(f"{target}: {len(data_set.files)} files")
+        print(f"{one_line(target)}: {len(data_set.files)} files")
         folders = dict.fromkeys(str(target / remote.folder) for remote in data_set.files)
         command = ["python", "scripts/convert.py", "import", *folders, "--out", f"{target}.pt"]
         print(f"next: {shlex.join(command)}")
@@ -183,9 +203,9 @@ def fetch(args: argparse.Namespace) -> None:
         args.to.mkdir(parents=True, exist_ok=True)
         files = [(download(remote, args.to), remote.folder) for remote in remotes]
     count = install(files, target)
-    print(f"{target}: {count:,} files")
+    print(f"{one_line(target)}: {count:,} files")
     if not args.archive:
-        print(f"no longer needed: {', '.join(str(path) for path, _ in files)}")
+        print(f"no longer needed: {one_line(', '.join(str(path) for path, _ in files))}")
 
 
 def chosen(data_set: DataSet, url: str | None, sha256: str | None) -> tuple[Remote, ...]:
@@ -216,7 +236,7 @@ def check_taken(archive: Path, data_set: DataSet, url: str | None, sha256: str |
         check_hash(archive, actual, sha256.lower())
     else:
         official = actual in (remote.sha256 for remote in data_set.files)
-        print(f"{archive}: SHA-256 {actual} ({'the' if official else 'not the'} official archive)")
+        print(f"{one_line(archive)}: SHA-256 {actual} ({'the' if official else 'not the'} official archive)")
 
 
 # ---------------------------------------------------------------- download
@@ -318,7 +338,7 @@ def hash_of(path: Path) -> str:
 def check_hash(path: Path, actual: str, expected: str | None) -> None:
     """ValueError where a hash is not the expected one; where none is known, the actual one is printed."""
     if expected is None:
-        print(f"{path}: SHA-256 {actual} (none is known to compare with)")
+        print(f"{one_line(path)}: SHA-256 {actual} (none is known to compare with)")
     elif actual != expected:
         raise ValueError(f"{path}: SHA-256 is {actual}, expected {expected}: damaged, or another version; get it "
                          "again, or give --sha256 with the hash that you trust (a set of one archive)")
@@ -356,12 +376,13 @@ def unpack(archive: Path, root: Path) -> None:
     """Write an archive's folders and files under `root`, which nothing in it can leave.
 
     Data sets need no links and no devices, so any is refused, wherever it points. ValueError names the member;
-    ValueError too for an archive that is damaged or of an unknown kind.
+    ValueError too for an archive that is damaged, of an unknown kind, or holds far more than its size.
     """
     suffix = next((end for end in (".zip", *_TAR_STREAMS) if archive.name.lower().endswith(end)), None)
     if suffix is None:
         raise ValueError(f"{archive}: expected a name in .zip, {', '.join(_TAR_STREAMS)}")
-    members = zip_members(archive) if suffix == ".zip" else tar_members(archive, _TAR_STREAMS[suffix])
+    room = max(ALWAYS_ROOM, LARGEST_RATIO * archive.stat().st_size)
+    members = zip_members(archive) if suffix == ".zip" else tar_members(archive, _TAR_STREAMS[suffix], room)
     try:
         for name, source in members:
             if name.startswith("__MACOSX/"):  # what the macOS archiver adds: no data
@@ -372,18 +393,29 @@ def unpack(archive: Path, root: Path) -> None:
                 continue
             path.parent.mkdir(parents=True, exist_ok=True)
             with open(path, "xb") as file:
-                shutil.copyfileobj(source, file, CHUNK)
-    except _DAMAGED as error:
-        raise ValueError(f"{archive}: damaged or incomplete ({error}); get it again") from None
+                while block := source.read(CHUNK):
+                    room -= len(block)
+                    if room < 0:
+                        too_large(archive)
+                    file.write(block)
+    except Refused:
+        raise
     except FileExistsError:
         raise ValueError(f"{archive}: holds {name!r} twice") from None
+    except (*_DAMAGED, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):   # of the disk, not of the archive
+            raise
+        raise ValueError(f"{archive}: damaged or incomplete ({error}); get it again") from None
 
 
 def safe_path(root: Path, name: str, archive: Path) -> Path:
     """`root`/`name`. ValueError for a name that is absolute, has a drive or climbs with "..", by either slash."""
     pure = PurePosixPath(name.replace("\\", "/"))
     if pure.is_absolute() or ".." in pure.parts or ":" in name or "\0" in name:
-        raise ValueError(f"{archive}: member {name!r} would land outside the folder; refused, nothing was unpacked")
+        raise Refused(f"{archive}: member {name!r} would land outside the folder; refused, nothing was unpacked")
+    if len(pure.parts) > DEEPEST:
+        raise Refused(f"{archive}: member {name[:80]!r}… lies {len(pure.parts):,} folders deep; refused, nothing was "
+                      "unpacked")
     return root.joinpath(*pure.parts)
 
 
@@ -395,7 +427,7 @@ def zip_members(archive: Path) -> Iterator[tuple[str, IO[bytes] | None]]:
             if kind not in (0, stat.S_IFREG, stat.S_IFDIR):  # 0: made where there are no Unix modes
                 refuse(archive, info.filename)
             if info.flag_bits & 1:
-                raise ValueError(f"{archive}: member {info.filename!r} is encrypted")
+                raise Refused(f"{archive}: member {info.filename!r} is encrypted")
             if info.is_dir():
                 yield info.filename, None
             else:
@@ -403,10 +435,31 @@ def zip_members(archive: Path) -> Iterator[tuple[str, IO[bytes] | None]]:
                     yield info.filename, source
 
 
-def tar_members(archive: Path, opener: Callable[..., Any]) -> Iterator[tuple[str, IO[bytes] | None]]:
+class TarStream:
+    """What tarfile reads. It reads a header as a whole, however long that says it is, and it walks over what is not
+    asked for: neither goes further here than an archive may."""
+
+    def __init__(self, stream: IO[bytes], archive: Path, room: int) -> None:
+        self.stream, self.archive, self.room = stream, archive, room
+        self.tell = stream.tell
+
+    def read(self, size: int) -> bytes:
+        if not 0 <= size <= CHUNK:
+            raise tarfile.ReadError(f"a header of {size:,} bytes")
+        return self.stream.read(size)
+
+    def seek(self, position: int) -> int:
+        if position > self.room:
+            too_large(self.archive)
+        return self.stream.seek(position)
+
+
+def tar_members(archive: Path, opener: Callable[..., Any], room: int) -> Iterator[tuple[str, IO[bytes] | None]]:
     """As `zip_members`, for a tar file behind `opener`'s decompression."""
-    with opener(archive, "rb") as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
-        for info in tar:
+    with opener(archive, "rb") as stream, tarfile.open(fileobj=TarStream(stream, archive, room), mode="r:") as tar:
+        while (info := tar.next()) is not None:
+            if info.size < 0:   # tarfile would go back, for ever
+                raise tarfile.ReadError(f"a member of {info.size:,} bytes")
             if info.isdir():
                 yield info.name, None
             elif info.isreg():
@@ -418,10 +471,17 @@ def tar_members(archive: Path, opener: Callable[..., Any]) -> Iterator[tuple[str
         while block := stream.read(CHUNK):
             if block.strip(b"\0"):
                 raise tarfile.ReadError("data after the end of the archive")
+            if stream.tell() > room:
+                too_large(archive)
+
+
+def too_large(archive: Path) -> NoReturn:
+    raise Refused(f"{archive}: holds more than {LARGEST_RATIO} times its size, as no data set does; refused, nothing "
+                  "was unpacked")
 
 
 def refuse(archive: Path, name: str) -> None:
-    raise ValueError(f"{archive}: member {name!r} is a link or a device; refused, nothing was unpacked")
+    raise Refused(f"{archive}: member {name!r} is a link or a device; refused, nothing was unpacked")
 
 
 if __name__ == "__main__":

@@ -24,9 +24,10 @@ import torch
 
 from electra import checkpoint
 from electra.batching import Batch, Encoded, encode_examples, example_ids, plan
-from electra.config import AMP_CHOICES, FinetuneConfig, Parser, PretrainConfig, from_dict, parse_phases
+from electra.config import (AMP_CHOICES, TRUNCATIONS, FinetuneConfig, ModelConfig, Parser, PretrainConfig, from_dict,
+                            one_line, parse_phases)
 from electra.engine import Precision, choose_device, choose_precision
-from electra.models import Classifier, Electra
+from electra.models import Classifier, Electra, check_weights
 from electra.tasks import clean_review
 from electra.tokenizer import Tokenizer
 
@@ -69,7 +70,7 @@ def main(argv: list[str] | None = None) -> int:
         # The reader (head, less) has had enough. Otherwise Python flushes once more on its way out, and complains.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (ValueError, OSError) as problem:
-        print(f"predict.py: error: {problem}", file=sys.stderr)
+        print(f"predict.py: error: {one_line(problem)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
@@ -121,15 +122,16 @@ def load(args: argparse.Namespace) -> Loaded:
                          f"ELECTRA checkpoint (train.py --objective electra); for labels, fine-tune this one with "
                          f"finetune.py --init")
     shape, labels = checkpoint.config_of(content), tuple(content["labels"])
-    if content["kind"] == "classifier":
-        settings = from_dict(FinetuneConfig, content["settings"])
-        model: Classifier | Electra = Classifier(shape, len(labels) if content.get("scale") is None else 1)
-        max_len = args.max_len or settings.max_len
-    else:
-        settings = from_dict(PretrainConfig, content["settings"])
-        model = Electra(shape)
-        phases = parse_phases(settings.seq_len, settings.phases, shape.max_positions)
-        max_len = args.max_len or max(phase.seq_len for phase in phases)   # positions beyond have learned nothing
+    classify = content["kind"] == "classifier"
+    try:
+        settings = from_dict(FinetuneConfig if classify else PretrainConfig, content["settings"])
+        max_len = args.max_len or trained_length(settings, shape)
+    except ValueError as problem:
+        raise ValueError(f"{args.ckpt}: {problem}") from None
+    outputs = len(labels) if content.get("scale") is None else 1
+    make = lambda shape: Classifier(shape, outputs) if classify else Electra(shape)
+    check_weights(make, shape, content["model"], args.ckpt)
+    model = make(shape)
     if not 8 <= max_len <= shape.max_positions:
         raise ValueError(f"--max-len {max_len} is outside 8 to {shape.max_positions}, the model's positions")
     if args.batch_tokens < max_len:
@@ -140,6 +142,16 @@ def load(args: argparse.Namespace) -> Loaded:
     device = choose_device(args.device)
     return Loaded(model.to(device).eval(), checkpoint.tokenizer_of(content), settings, labels,
                   content.get("pairs", False), content.get("scale"), max_len, args.batch_tokens, device, choose_precision(args.amp, device))
+
+
+def trained_length(settings: FinetuneConfig | PretrainConfig, shape: ModelConfig) -> int:
+    """The longest examples of the training: positions beyond have learned nothing. Raises ValueError for settings that
+    name none."""
+    if isinstance(settings, PretrainConfig):
+        return max(phase.seq_len for phase in parse_phases(settings.seq_len, settings.phases, shape.max_positions))
+    if settings.max_len is None or settings.truncate not in TRUNCATIONS:
+        raise ValueError(f"its settings have max_len {settings.max_len} and truncate {settings.truncate!r:.60}")
+    return settings.max_len
 
 
 # ---------------------------------------------------------------- input and output
@@ -173,7 +185,7 @@ def parsed(file: BinaryIO, name: str, jsonl: bool) -> Iterator[Record]:
 def from_json(place: str, line: str) -> Record:
     try:
         values = json.loads(line)
-    except (json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):   # also of a number with thousands of digits
         raise ValueError(f"{place}: not a JSON object") from None
     if not isinstance(values, dict) or not isinstance(values.get("text"), str):
         raise ValueError(f"{place}: no \"text\" that is a string")

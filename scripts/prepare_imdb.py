@@ -15,6 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from electra.config import one_line
 from electra.tasks import Example, clean_review, find_imdb, read_imdb_split, read_reviews
 
 
@@ -23,7 +24,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         prepare(args.folder, args.out, args.force)
     except (ValueError, OSError) as error:
-        print(f"prepare_imdb.py: error: {error}", file=sys.stderr)
+        print(f"prepare_imdb.py: error: {one_line(error)}", file=sys.stderr)
         return 2
     return 0
 

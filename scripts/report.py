@@ -12,7 +12,7 @@ import json
 import sys
 from pathlib import Path
 
-from electra.config import Parser
+from electra.config import Parser, one_line
 from electra.corpus import write_atomically
 from electra.report import finetune_page, held_out_rows, html_report, markdown_table
 
@@ -31,9 +31,9 @@ def main(argv: list[str] | None = None) -> int:
         page, table = draw(args.results)
         write_atomically(out, page.encode())
     except (ValueError, OSError) as problem:
-        print(f"report.py: error: {problem}", file=sys.stderr)
+        print(f"report.py: error: {one_line(problem)}", file=sys.stderr)
         return 2
-    print(f"{table}\n{out}" if table else out)
+    print(f"{table}\n{one_line(out)}" if table else one_line(out))
     return 0
 
 

@@ -26,9 +26,9 @@ ALL = (*PRETRAINED, "classifier")
 
 
 @pytest.fixture
-def model(shape):
+def model(shape, tokenizer):
     torch.manual_seed(0)
-    return Electra(shape())
+    return Electra(shape(vocab_size=tokenizer.vocab_size))
 
 
 @pytest.fixture
@@ -83,7 +83,8 @@ def test_a_checkpoint_is_enough_to_rebuild_the_model(model, tokenizer, path):
 
 
 def test_a_classifier_keeps_its_labels_and_has_no_training_state(shape, tokenizer, tmp_path):
-    save(tmp_path / "c.pt", pack(Classifier(shape(), 2), tokenizer, FinetuneConfig(seeds=(1, 2)), labels=("no", "yes")))
+    save(tmp_path / "c.pt", pack(
+        Classifier(shape(vocab_size=tokenizer.vocab_size), 2), tokenizer, FinetuneConfig(seeds=(1, 2)), labels=("no", "yes")))
     found = load(tmp_path / "c.pt", ("classifier",))
     assert found["labels"] == ["no", "yes"] and "training" not in found
     assert from_dict(FinetuneConfig, found["settings"]).seeds == (1, 2)
@@ -253,7 +254,7 @@ def test_a_snapshot_shares_nothing_with_what_it_was_taken_of(content):
 @pytest.mark.parametrize("make", [Electra, BertMLM])
 def test_fine_tuning_starts_from_every_tensor_of_the_encoder(shape, tokenizer, tmp_path, make):
     torch.manual_seed(1)
-    pretrained = make(shape(objective=make.kind))
+    pretrained = make(shape(objective=make.kind, vocab_size=tokenizer.vocab_size))
     save(tmp_path / "c.pt", pack(pretrained, tokenizer, PretrainConfig()))
     classifier = Classifier(replace(pretrained.config, dropout=0.1), 2)
     head = [p.clone() for p in classifier.head.parameters()]
@@ -266,7 +267,7 @@ def test_fine_tuning_starts_from_every_tensor_of_the_encoder(shape, tokenizer, t
 def test_an_encoder_with_a_tensor_missing_is_refused(shape, content):
     del content["model"]["discriminator.layers.1.up.bias"]
     with pytest.raises(RuntimeError, match="layers.1.up.bias"):
-        load_encoder(Classifier(shape(), 2), content)
+        load_encoder(Classifier(shape(vocab_size=1_000), 2), content)
 
 
 def test_a_link_is_the_same_file_and_replaces_what_is_there(tmp_path):
@@ -343,13 +344,15 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
         RunFolder(tmp_path / "file" / "run")
 
 
-def state(step):
-    return {"format": FORMAT, "kind": "mlm", "step": step}
+@pytest.fixture
+def state(content):
+    """state(step) -> a checkpoint's content."""
+    return lambda step: {**content, "step": step}
 
 
 @pytest.mark.parametrize("keep, expected", [(0, []), (1, [1000]), (2, [200, 1000]), (3, [30, 200, 1000]),
                                             (4, [4, 30, 200, 1000]), (9, [4, 30, 200, 1000])])
-def test_the_newest_checkpoints_are_kept(tmp_path, keep, expected):
+def test_the_newest_checkpoints_are_kept(tmp_path, content, keep, expected, state):
     folder = RunFolder(tmp_path / "run")
     for step in (4, 30, 200, 1000):
         folder.save(state(step), step, keep)
@@ -394,7 +397,7 @@ def test_what_is_written_is_the_state_at_the_call(folder, content, monkeypatch):
     assert same(expected, load(folder.checkpoint, PRETRAINED))
 
 
-def test_a_save_that_failed_is_told_once_and_the_next_one_works(folder, monkeypatch):
+def test_a_save_that_failed_is_told_once_and_the_next_one_works(folder, monkeypatch, state):
     folder.save(state(1), 1, 2)
     assert folder.settle() is None
 
@@ -411,7 +414,7 @@ def test_a_save_that_failed_is_told_once_and_the_next_one_works(folder, monkeypa
     assert sorted(checkpoint.numbered(folder.path)) == [1, 3]
 
 
-def test_what_is_not_the_disks_fault_is_raised(folder, monkeypatch):
+def test_what_is_not_the_disks_fault_is_raised(folder, monkeypatch, state):
     def mistake(*args):
         raise TypeError("ours")
     monkeypatch.setattr(checkpoint, "save", mistake)
@@ -420,7 +423,7 @@ def test_what_is_not_the_disks_fault_is_raised(folder, monkeypatch):
         folder.settle()
 
 
-def test_a_file_that_cannot_be_linked_leaves_ckpt_pt_saved(folder, monkeypatch):
+def test_a_file_that_cannot_be_linked_leaves_ckpt_pt_saved(folder, monkeypatch, state):
     (folder.path / "ckpt-5.pt").mkdir()   # not to be replaced by a file
     folder.save(state(5), 5, 2)
     assert "cannot write in the run folder" in folder.settle()
@@ -428,7 +431,7 @@ def test_a_file_that_cannot_be_linked_leaves_ckpt_pt_saved(folder, monkeypatch):
     assert {p.name for p in folder.path.iterdir()} == {".lock", "config.json", "tokenizer.model", "ckpt.pt", "ckpt-5.pt"}
 
 
-def test_a_removed_folder_is_made_again_and_is_still_held(folder):
+def test_a_removed_folder_is_made_again_and_is_still_held(folder, state):
     shutil.rmtree(folder.path)
     folder.save(state(1), 1, 1)
     assert folder.settle() is None
@@ -439,7 +442,7 @@ def test_a_removed_folder_is_made_again_and_is_still_held(folder):
 
 
 @pytest.mark.parametrize("held", [True, False])
-def test_a_folder_that_has_become_another_runs_is_left_alone(folder, held):
+def test_a_folder_that_has_become_another_runs_is_left_alone(folder, held, state):
     shutil.rmtree(folder.path)
     other = RunFolder(folder.path)
     other.write_json("config.json", {"seed": 2})
@@ -468,7 +471,7 @@ def test_halves_of_killed_writers_go_away_and_nothing_else(folder):
     assert {p.name for p in path.iterdir()} == others
 
 
-def test_checkpoints_of_a_part_that_was_given_up_go_away(folder):
+def test_checkpoints_of_a_part_that_was_given_up_go_away(folder, state):
     for step in (10, 20, 30):
         folder.save(state(step), step, 3)
         assert folder.settle() is None
@@ -477,7 +480,7 @@ def test_checkpoints_of_a_part_that_was_given_up_go_away(folder):
     assert list(checkpoint.numbered(folder.path)) == [15, 10]
 
 
-def test_the_newest_whole_checkpoint_is_found(folder):
+def test_the_newest_whole_checkpoint_is_found(folder, state):
     path = folder.path
     for step in (9, 10, 200):
         folder.save(state(step), step, 3)

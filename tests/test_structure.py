@@ -27,10 +27,11 @@ MAY_IMPORT = {
     "tasks": {"tables"},
     "optim": {"config"},
     "batching": {"config"},
-    "hf": {"tokenizer", "config"},                                     # tokenizer for its files in a folder
+    "pickles": set(),
+    "hf": {"pickles", "tokenizer", "config"},                                   # tokenizer for its files in a folder
     "corpus": {"tokenizer", "config"},
     "models": {"encoder", "heads", "ops", "masking", "batching", "config"},   # batching for the tuple Batch
-    "checkpoint": {"corpus", "tokenizer", "config"},                   # corpus for write_atomically
+    "checkpoint": {"pickles", "corpus", "tokenizer", "config"},                # corpus for write_atomically
     "results": {"tasks", "metrics"},
     "glue": {"results", "tasks", "metrics", "corpus"},                 # corpus for write_atomically
     "engine": {"models", "optim", "distributed", "masking", "metrics", "batching"},
