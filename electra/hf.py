@@ -209,7 +209,7 @@ def shape_of(values: dict[str, Any], source: str) -> dict[str, Any]:
         shape[ours] = value
     if shape["hidden_size"] % shape["num_heads"]:
         raise ValueError(f"{source}/config.json: hidden_size {shape['hidden_size']} does not divide by "
-                         f"num_attention_heads {shape['num_heads']}")
+                         f"{shape['num_heads']} heads")
     if shape["initializer_range"] == 0:
         raise ValueError(f"{source}/config.json: initializer_range is 0, and a model of zeros does not learn")
     return shape

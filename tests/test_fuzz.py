@@ -351,7 +351,7 @@ def test_an_archive_of_any_name_is_unpacked(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("changes, match", [
-    ({"num_attention_heads": 7}, "does not divide by num_attention_heads 7"), ({"initializer_range": 0}, "initializer_range is 0"),
+    ({"num_attention_heads": 7}, "hidden_size 12 does not divide by 7 heads"), ({"initializer_range": 0}, "initializer_range is 0"),
     ({"vocab_size": 3}, "more than the embedding's 3 rows")])
 def test_a_released_shape_that_is_none_is_refused_with_its_folder(changes, match, stopped, tmp_path):
     for name, data in inputs.exported().items():
