@@ -77,6 +77,8 @@ class ModelConfig:
                 raise ValueError(f"{item.name} {value!r:.40} is not from 1 to {most:,}")
             if item.type == "float" and not 0 <= value <= 1:   # not: nan is neither
                 raise ValueError(f"{item.name} {value!r:.40} is not from 0 to 1")
+        if self.initializer_range == 0:
+            raise ValueError("initializer_range is 0, and a model of zeros does not learn")
         for hidden, heads in ((self.hidden_size, self.num_heads),
                               (self.generator_hidden_size, self.generator_num_heads)):
             if hidden % heads:

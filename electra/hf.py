@@ -207,6 +207,11 @@ def shape_of(values: dict[str, Any], source: str) -> dict[str, Any]:
             raise ValueError(f"{source}/config.json: {theirs} is {value!r:.60}, not "
                              + (f"a whole number from {least} to {most:,}" if whole else "from 0 to below 1"))
         shape[ours] = value
+    if shape["hidden_size"] % shape["num_heads"]:
+        raise ValueError(f"{source}/config.json: hidden_size {shape['hidden_size']} does not divide by "
+                         f"{shape['num_heads']} heads")
+    if shape["initializer_range"] == 0:
+        raise ValueError(f"{source}/config.json: initializer_range is 0, and a model of zeros does not learn")
     return shape
 
 

@@ -380,7 +380,7 @@ def _labels_in(path: Path, task: Task, skip_bad: bool) -> tuple[str, ...]:
     distinct = sorted(set(words))
     if len(distinct) < 2:
         raise ValueError(f"{path}: every label is {distinct[0]!r}; a classifier needs at least two")
-    if all(re.fullmatch(r"-?[0-9]+", word) for word in distinct):
+    if all(re.fullmatch(r"-?[0-9]{1,1000}", word) for word in distinct):
         distinct.sort(key=int)
     return tuple(distinct)
 

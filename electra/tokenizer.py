@@ -40,7 +40,7 @@ class SentencePieceTokenizer:
         self._processor = sentencepiece.SentencePieceProcessor()
         try:
             self._processor.LoadFromSerializedProto(model)
-        except (RuntimeError, OSError):
+        except (RuntimeError, OSError, UnicodeDecodeError):   # the last of a message of its own, about a damaged piece
             raise ValueError(f"{name} is not a SentencePiece model") from None
         try:
             found = tuple(self._processor.IdToPiece(list(range(self._processor.GetPieceSize()))))[:len(SPECIAL_TOKENS)]

@@ -100,11 +100,11 @@ def import_checkpoint(folders: list[Path], out: Path, objective: str | None, par
         raise ValueError("of two folders one must be an ELECTRA discriminator and one its generator, not "
                          + " and ".join(f"{one.network} ({one.folder})" for one in found))
     tokenizer = common_tokenizer(folders)
-    config = whole_config(found, tokenizer, objective, partner)
     for one in found:
         if tokenizer.vocab_size > one.shape["vocab_size"]:
             raise ValueError(f"{one.folder}: the vocabulary has {tokenizer.vocab_size:,} tokens, more than the "
                              f"embedding's {one.shape['vocab_size']:,} rows")
+    config = whole_config(found, tokenizer, objective, partner)
     state, heads = merge(found, config)
 
     with torch.device("meta"):   # sizes from a stranger's file: compare before anything is allocated
@@ -235,7 +235,8 @@ def check_shapes(wanted: dict[str, Tensor], state: dict[str, Tensor], found: lis
 def say_imported(found: list[Network], heads: dict[str, bool], config: ModelConfig, tokenizer: Tokenizer, out: Path
                  ) -> None:
     for one in found:
-        print(f"{one.network}: {one.folder}, hidden size {one.shape['hidden_size']} × {one.shape['num_layers']} layers"
+        print(f"{one.network}: {one_line(one.folder)}, hidden size {one.shape['hidden_size']} × "
+              f"{one.shape['num_layers']} layers"
               + ("" if heads[one.network] else "; it came without its head, so the head is new"))
     if config.objective == "electra" and len(found) == 1:
         if found[0].network == "discriminator":
@@ -247,8 +248,9 @@ def say_imported(found: list[Network], heads: dict[str, bool], config: ModelConf
     if tokenizer.vocab_size < config.vocab_size:
         print(f"vocabulary: {tokenizer.vocab_size:,} tokens; the embedding's other "
               f"{config.vocab_size - tokenizer.vocab_size:,} rows stay unused")
-    print(f"{out} is written. Next:\n  python train.py --init {out} --corpus YOUR_TEXT\n"
-          f"  python finetune.py --task imdb --init {out}")
+    name = one_line(out)
+    print(f"{name} is written. Next:\n  python train.py --init {name} --corpus YOUR_TEXT\n"
+          f"  python finetune.py --task imdb --init {name}")
 
 
 # ---------------------------------------------------------------- export
@@ -283,7 +285,7 @@ def export_checkpoint(source: Path, folder: Path, onnx: bool) -> None:
         os.rename(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    print(f"{folder} is written. With transformers:\n" + "\n".join(notes))
+    print(f"{one_line(folder)} is written. With transformers:\n" + "\n".join(map(one_line, notes)))
 
 
 def write_model(folder: Path, name: Path, model: Electra | BertMLM | Classifier, config: ModelConfig,
@@ -316,7 +318,7 @@ def write_model(folder: Path, name: Path, model: Electra | BertMLM | Classifier,
                              {"labels": json.dumps(labels), "pooling": config.pooling})
         pooled = "the vector of [CLS]" if config.pooling == "cls" else "the mean over the real tokens"
         notes = [f'  AutoModel.from_pretrained("{name}"{pooler})   the encoder',
-                 f"  The classification heads of transformers have another shape, so this one is in head.safetensors:\n"
+                 "  The classification heads of transformers have another shape, so this one is in head.safetensors:",
                  f"  logits = weight · pooled + bias, where pooled is {pooled}"
                  + (f"; labels: {', '.join(labels)}" if labels else "; a regression")]
     return [*notes, f'  AutoTokenizer.from_pretrained("{name}")']

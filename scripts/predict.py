@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -36,6 +37,7 @@ MULTIPLE = 8
 SUSPICIOUS = 0.5    # a word above it is marked
 REDS = (224, 217, 210, 203, 196)   # of the terminal's 256 colours, from pale to full, for 0.5 to 1
 PLAIN = "\033[0m"
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
 class Record(NamedTuple):
@@ -211,6 +213,7 @@ def marked(words: list[tuple[str, float]], colour: bool) -> str:
     """Words in a row, those above SUSPICIOUS with their probability: `the banana⟨0.93⟩ of`."""
     shown = []
     for word, p in words:
+        word = CONTROL.sub(lambda found: ascii(found[0])[1:-1], word)   # the text's own would act on the terminal
         if p > SUSPICIOUS:
             word = f"{word}⟨{p:.2f}⟩"
             if colour:

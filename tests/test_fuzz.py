@@ -161,6 +161,8 @@ def test_a_number_with_thousands_of_digits_is_refused(tmp_path, stopped):
     refused(lambda: list(read_lines(*find_sources((str(corpus),)))), corpus, "line 1 is not JSON")
     table.write_text(f'{{"text": "a", "label": {DIGITS}}}\n')
     refused(lambda: tasks.load_task("csv", table), f"{table}:1")
+    (tmp_path / "d.csv").write_text("text,label\n" + "".join(f"film,{i % 2}{DIGITS}\n" for i in range(20)))
+    assert len(tasks.load_task("csv", tmp_path / "d.csv").labels) == 2   # they are words
     task.write_text(f'{{"epochs": {DIGITS}}}')
     refused(lambda: tasks.load_task_file(task), task, "not valid JSON")
     (tmp_path / "ckpt.pt").write_bytes(inputs.checkpoints()[0])
@@ -252,6 +254,7 @@ SETTINGS = changed()["settings"]
     ({"model_config": {**CONFIG, "hidden_size": "12"}}, "hidden_size of a wrong kind"),
     ({"model_config": {**CONFIG, "dropout": float("nan")}}, "dropout nan"),
     ({"model_config": {**CONFIG, "special": [-1, 1, 2, 3, 4]}}, "special tokens"),
+    ({"model_config": {**CONFIG, "initializer_range": 0}}, "initializer_range is 0"),
     ({"model_config": {**CONFIG, "vocab_size": 10}}, "do not go together"),
     ({"model_config": {**CONFIG, "intermediate_size": 1 << 24, "hidden_size": 1 << 24}}, "the weights are not those"),
     ({"model": {}}, "the weights are not those")])
@@ -347,7 +350,33 @@ def test_an_archive_of_any_name_is_unpacked(tmp_path, capsys):
     assert one_line(archive) in capsys.readouterr().out
 
 
-# ---------------------------------------------------------------- results
+@pytest.mark.parametrize("changes, match", [
+    ({"num_attention_heads": 7}, "hidden_size 12 does not divide by 7 heads"), ({"initializer_range": 0}, "initializer_range is 0"),
+    ({"vocab_size": 3}, "more than the embedding's 3 rows")])
+def test_a_released_shape_that_is_none_is_refused_with_its_folder(changes, match, stopped, tmp_path):
+    for name, data in inputs.exported().items():
+        (tmp_path / name).write_bytes(data)
+    config = json.loads(inputs.exported()["config.json"])
+    (tmp_path / "config.json").write_text(json.dumps({**config, **changes}))
+    stopped(program("convert").main, ["import", tmp_path, "--out", tmp_path / "out.pt"], match, str(tmp_path))
+
+
+def test_a_checkpoint_of_any_name_goes_out_and_in(tmp_path, capsys):
+    folder = tmp_path / HOSTILE
+    folder.mkdir()
+    (folder / "ckpt.pt").write_bytes(inputs.checkpoints()[0])
+    for arguments in (["export", folder / "ckpt.pt", folder / "out"], ["import", folder / "out", "--out", folder / "in.pt"]):
+        assert exit_code(program("convert").main, arguments) == 0
+        said = capsys.readouterr().out
+        assert one_line(folder) in said and all(line.isprintable() for line in said.split("\n"))
+
+
+# ---------------------------------------------------------------- texts, results
+
+def test_the_view_of_a_text_does_not_act_on_the_terminal():
+    said = program("predict").marked([("a\x00\x1b[2J\x9b2J", 0.1), ("é漢", 0.9)], colour=False)
+    assert said == r"a\x00\x1b[2J\x9b2J é漢⟨0.90⟩"
+
 
 def test_results_of_any_name_are_compared(tmp_path, capsys):
     folder = tmp_path / HOSTILE

@@ -194,7 +194,7 @@ def spelt(*texts):
 
 def words(text, **switches):
     """The words that WordPiece sees in a text, by a vocabulary in which none is unknown."""
-    tokenizer = WordPieceTokenizer(specials_and(spelt(text)), **switches)
+    tokenizer = WordPieceTokenizer(specials_and(spelt(text.encode(errors="ignore").decode())), **switches)
     ids = tokenizer.encode_batch([text])[0]
     assert not set(ids) & set(tokenizer.special)
     return tokenizer.decode(ids).split(" ") if ids else []
