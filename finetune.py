@@ -30,8 +30,8 @@ from electra.checkpoint import RunFolder
 from electra.config import SIZES, FinetuneConfig, ModelConfig, model_config, nearest_size, one_line, parse, to_dict
 from electra.corpus import CachedTokenizer, write_atomically
 from electra.distributed import Ranks
-from electra.engine import (LossScale, MetricsLog, Precision, choose_device, choose_precision, entropy_of, mix,
-                            train_step)
+from electra.engine import (LossScale, MetricsLog, Precision, choose_device, choose_precision, entropy_of,
+                            give_memory_back, mix, train_step)
 from electra.models import Classifier, build, check_weights
 from electra.optim import Adam, lr_at, parameter_groups, warmth
 from electra.report import finetune_page, held_out_rows
@@ -42,6 +42,7 @@ from electra.tokenizer import Tokenizer, load_tokenizer, train_tokenizer
 ROWS = 32                 # examples of a step, at most (paper, appendix B)
 EVALUATION_TOKENS = 8_192
 MULTIPLE = 8
+TRIM_EVERY = 50           # steps
 SMALL_SET, SMALL_SET_EPOCHS = 3_000, 10   # as the paper gives RTE 10 epochs, where most tasks have 3
 GENTLER = 0.25            # factor on the learning rate of a second try
 RED, PLAIN = "\033[31m", "\033[0m"
@@ -370,6 +371,8 @@ def train_once(seed: int, config: FinetuneConfig, prepared: Prepared, machine: M
                 result = train_step(wrapped, [batch], optimizer, lr, scale, precision, mix(seed, step), ranks)
                 loss, count = loss + result.sums["loss"], count + result.sums["weight"]
                 done, step = done + 1, step + 1
+                if step % TRIM_EVERY == 0:
+                    give_memory_back()
             last_loss = sum(ranks.gather(float(loss))) / sum(ranks.gather(float(count)))
             outputs = predict(model, dev, config, machine) * unit_of(data)
             values, remarks = results.scores(data.task, data.dev, outputs)

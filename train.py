@@ -29,8 +29,8 @@ from electra.config import (SIZES, ModelConfig, Phase, PretrainConfig, SpecialId
                             one_line, parse, parse_phases, to_dict)
 from electra.distributed import Ranks
 from electra.engine import (NON_FINITE_LIMIT, LossScale, MetricsLog, Precision, add_up, auc_of, choose_device,
-                            choose_precision, evaluate, figures, is_plateau, mix, replaced_entropy, scored, sum_over,
-                            train_step)
+                            choose_precision, evaluate, figures, give_memory_back, is_plateau, mix, replaced_entropy,
+                            scored, sum_over, train_step)
 from electra.models import build, check_weights
 from electra.optim import Adam, lr_at, parameter_groups, warmth
 from electra.tokenizer import Tokenizer, load_tokenizer
@@ -342,6 +342,7 @@ class Loop:
                     self._stop_if_broken()
                 if progress.step % config.log_every == 0:
                     self._write_log(result, lr, bar)
+                    give_memory_back()
                 if progress.step % config.eval_every == 0:
                     self._evaluate()
                 if self.folder is not None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import math
 import os
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,6 +40,18 @@ def choose_device(name: str) -> torch.device:
     if device.type == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = True
     return device
+
+
+def give_memory_back() -> None:
+    """Return what freed tensors took to the system, where the C library is glibc.
+
+    Batches of many shapes leave its heap in pieces: fine-tuning tiny at 512 tokens held 2.2 GB after 90 steps, of which
+    0.5 GB was in use.
+    """
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)
 
 
 class Precision(NamedTuple):

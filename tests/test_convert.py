@@ -555,7 +555,7 @@ def test_nothing_that_is_there_is_replaced(folder_of, tmp_path, refused, done, t
 
 def test_a_checkpoint_that_cannot_be_written_leaves_nothing(folder_of, tmp_path, refused, monkeypatch):
     def full(content, path):
-        Path(path).write_bytes(b"half")
+        path.write(b"half")
         raise RuntimeError("no space left")
     monkeypatch.setattr(torch, "save", full)
     refused("no space left", "import", folder_of("bert"), "--out", tmp_path / "x.pt")

@@ -3,6 +3,8 @@
 import errno
 import json
 import math
+import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,7 +13,7 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTens
 from electra import engine, models
 from electra.batching import Batch
 from electra.engine import (LossScale, MetricsLog, Precision, add_up, auc_of, choose_device, choose_precision,
-                            entropy_of, evaluate, figures, is_plateau, mix, replaced_entropy, scored,
+                            entropy_of, evaluate, figures, give_memory_back, is_plateau, mix, replaced_entropy, scored,
                             train_step)
 from electra.models import BertMLM, Classifier, Detection, Electra
 from electra.optim import Adam, parameter_groups
@@ -382,3 +384,14 @@ def test_networks_compile_into_whole_graphs_that_compute_the_same(shape, make_ba
         assert two == pytest.approx(one, rel=1e-4)
     for name, value in plain[2].items():
         torch.testing.assert_close(compiled[2][name], value, rtol=1e-4, atol=1e-5, msg=name)
+
+
+def test_memory_that_freed_tensors_took_goes_back():
+    def held():
+        return int(re.search(r"VmRSS:\s+(\d+)", Path("/proc/self/status").read_text())[1]) * 1024
+    if not Path("/proc/self/status").exists():
+        pytest.skip("no /proc")
+    pieces = [torch.ones(40_000) for _ in range(1_000)]     # 160 MB in pieces that malloc keeps in its heap
+    full, pieces = held(), pieces[-1:]                      # the last one holds the end of the heap
+    give_memory_back()
+    assert held() < full - 100e6 and pieces[0].sum() == 40_000
