@@ -85,8 +85,7 @@ def run(config: PretrainConfig, given: set[str]) -> None:
         phases = parse_phases(config.seq_len, config.phases, shape.max_positions)
         store = corpus.open_store(config.corpus, tokenizer, config.errors, config.cache)
         train_text, valid_text = split(store, config, tokenizer)
-    stream = SpanBatches(*train_text, config.batch_tokens // config.accumulate, width_multiple(device), config.seed,
-                         shape.special, fill=device.type == "cuda")
+    stream = make_stream(train_text, config.batch_tokens // config.accumulate, device, config.seed, shape.special)
     longest = max(phase.seq_len for phase in phases)
     if config.batch_tokens // config.accumulate < longest:
         raise ValueError(f"--batch-tokens {config.batch_tokens} in {config.accumulate} micro-batches does not hold one "
@@ -115,7 +114,7 @@ def run(config: PretrainConfig, given: set[str]) -> None:
     elif folder is not None:
         folder.write_json("config.json", {**to_dict(config), "model": to_dict(shape), "amp_used": precision.name})
         folder.write("tokenizer.model", tokenizer.to_bytes())
-    if config.compile or (config.compile is None and device.type == "cuda"):
+    if is_compiled(config.compile, device):
         model.compile_networks()
 
     say_start(config, model, shape, train_text, valid_text, precision, device, start, ranks)
@@ -236,6 +235,17 @@ def width_multiple(device: torch.device) -> int:
     return 64 if device.type == "cuda" else 8
 
 
+def make_stream(text: corpus.Text, batch_tokens: int, device: torch.device, seed: int, special: SpecialIds
+                ) -> SpanBatches:
+    """The batches to train on."""
+    return SpanBatches(*text, batch_tokens, width_multiple(device), seed, special, fill=device.type == "cuda")
+
+
+def is_compiled(compile: bool | None, device: torch.device) -> bool:
+    """What --compile comes to."""
+    return device.type == "cuda" if compile is None else compile
+
+
 def steps_of_epochs(config: PretrainConfig, stream: SpanBatches, phases: tuple[Phase, ...]) -> int:
     """Steps in --epochs passes. A phase has its share of the steps, and longer examples make other batches."""
     begin, per_epoch = 0.0, 0.0
@@ -279,7 +289,8 @@ def say_start(config: PretrainConfig, model: torch.nn.Module, shape: ModelConfig
           f"text: {train_text.num_tokens:,} tokens of {len(train_text.starts):,} documents, held out "
           f"{valid_text.num_tokens:,}\n"
           f"run: {length} of {config.batch_tokens:,} tokens, lr {config.lr:g}, on {device} (amp {precision.name}"
-          + (f", {ranks.world} ranks" if ranks.world > 1 else "") + f"), into {config.out}" + (f", from step {start.step:,}" if start.step else ""), flush=True)
+          + (f", {ranks.world} ranks" if ranks.world > 1 else "") + f"), into {config.out}"
+          + (f", from step {start.step:,}" if start.step else ""), flush=True)
 
 
 class Loop:

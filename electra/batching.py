@@ -25,9 +25,8 @@ class Batch(NamedTuple):
 
     def to(self, device: torch.device) -> Batch:
         """A copy on the device. To a GPU it goes through pinned memory: the host does not wait for it."""
-        if device.type == "cuda":
-            self = Batch(*(None if t is None else t.pin_memory() for t in self))
-        return Batch(*(None if t is None else t.to(device, non_blocking=True) for t in self))
+        pinned = (t.pin_memory() if t is not None and device.type == "cuda" else t for t in self)
+        return Batch(*(None if t is None else t.to(device, non_blocking=True) for t in pinned))
 
     def take(self, rows: slice) -> Batch:
         return Batch(*(None if t is None else t[rows] for t in self))
@@ -83,7 +82,8 @@ def plan(lengths: np.ndarray, batch_tokens: int, multiple: int, longest: int, rn
     Width is the longest row rounded up to `multiple`, at most `longest`. Rows that do not fill a batch of their width
     go on to the next wider one. Every example is in exactly one batch. `rng` shuffles rows and batches; None keeps
     them sorted by length. `most_rows` bounds the rows as well. `fill` completes the last batch, which has what is left,
-    with examples that are in another one too: no new shape for a compiler to work on. Raises ValueError where one row is over the budget.
+    with examples that are in another one too: no new shape for a compiler to work on. Raises ValueError where one row
+    is over the budget.
     """
     order = np.arange(len(lengths)) if rng is None else rng.permutation(len(lengths))
     width = np.minimum(-(-lengths[order] // multiple) * multiple, longest)

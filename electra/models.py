@@ -104,7 +104,6 @@ class BertMLM(nn.Module):
     def __init__(self, config: ModelConfig, mask_prob: float = 0.15) -> None:
         super().__init__()
         self.config, self.mask_prob = config, mask_prob
-        self.register_buffer("loss_weights", torch.tensor(self.weights), persistent=False)
         self.embeddings = Embeddings(config)
         self.mlm = MaskedLM(config)
         _start(self, config, [(self.mlm.encoder, config)])
@@ -140,7 +139,6 @@ class Electra(nn.Module):
     def __init__(self, config: ModelConfig, mask_prob: float = 0.15) -> None:
         super().__init__()
         self.config, self.mask_prob = config, mask_prob
-        self.register_buffer("loss_weights", torch.tensor(self.weights), persistent=False)
         self.embeddings = Embeddings(config)
         self.generator = MaskedLM(config.generator())
         self.discriminator = Encoder(config)
@@ -207,7 +205,6 @@ class Classifier(nn.Module):
         super().__init__()
         self.config = config
         self.regression = num_labels == 1
-        self.register_buffer("loss_weights", torch.tensor(self.weights), persistent=False)
         self.register_buffer("class_weights", class_weights, persistent=False)
         self.embeddings = Embeddings(config)
         self.encoder = Encoder(config)

@@ -219,8 +219,7 @@ def pretraining_side(args: argparse.Namespace, who: str) -> Side:
     if args.corpus:
         tokenizer, shape = train.choose_model(config, set(), None)
         text, _ = train.split(corpus.open_store(config.corpus, tokenizer, config.errors, args.cache), config, tokenizer)
-        stream = SpanBatches(*text, args.batch_tokens, train.width_multiple(device), config.seed, shape.special,
-                             fill=device.type == "cuda")
+        stream = train.make_stream(text, args.batch_tokens, device, config.seed, shape.special)
         batches = iter(lambda: stream.next(args.seq_len), None) if ours else \
             usual_documents(text, shape.special, min(args.peer_max_len, shape.max_positions))
     else:
@@ -238,7 +237,7 @@ def pretraining_side(args: argparse.Namespace, who: str) -> Side:
         note += f"{USUAL_DOCUMENTS} documents a step, cut at {args.peer_max_len} tokens and padded to the longest"
     if ours:
         model = build(shape, mask_prob).to(device)
-        if args.compile or (args.compile is None and device.type == "cuda"):
+        if train.is_compiled(args.compile, device):
             model.compile_networks()
             note += ", compiled"
         step = our_step(model, parameter_groups(model, train.WEIGHT_DECAY), precision, device)
