@@ -688,8 +688,11 @@ def tree_memory(root: int, itself: bool) -> int:
     tree, total = [root], 0
     for process in tree:
         tree += children.get(process, [])
+    own = Path(f"/proc/{root}/cmdline").read_bytes()
     for process in tree if itself else tree[1:]:
         with contextlib.suppress(OSError):
+            if process != root and Path(f"/proc/{process}/cmdline").read_bytes() == own:
+                continue   # just starting: until it has its own program, its memory is its parent's
             found = re.search(r"^Pss:\s*(\d+)", Path(f"/proc/{process}/smaps_rollup").read_text(), re.MULTILINE)
             total += int(found[1]) * 1024 if found else 0   # not found: it is just starting or ending
     return total
