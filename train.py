@@ -32,14 +32,15 @@ from electra.engine import (NON_FINITE_LIMIT, LossScale, MetricsLog, Precision, 
                             choose_precision, evaluate, figures, give_memory_back, is_plateau, mix, replaced_entropy,
                             scored, sum_over, train_step)
 from electra.models import build, check_weights
-from electra.optim import Adam, lr_at, parameter_groups, warmth
+from electra.optim import Adam, ShardedAdam, lr_at, parameter_groups, warmth
 from electra.tokenizer import Tokenizer, load_tokenizer
 
 # `python train.py` with nothing else: small enough to watch.
 SAMPLE = dict(size="tiny", out="runs/sample", steps=400, warmup_steps=50, batch_tokens=2048, seq_len=64,
               eval_every=100, log_every=50, save_every=200, vocab_size=2000)
 # What --resume may change: none of it touches weights, metrics or the order of the data.
-FREE_ON_RESUME = {"out", "resume", "compile", "save_every", "save_minutes", "keep", "eval_every", "log_every", "cache"}
+FREE_ON_RESUME = {"out", "resume", "compile", "zero", "save_every", "save_minutes", "keep", "eval_every", "log_every",
+                  "cache"}
 EVALUATION_TOKENS = 50_000
 WEIGHT_DECAY = 0.01
 SAME_SIGNAL = 1.0       # seconds
@@ -104,7 +105,7 @@ def run(config: PretrainConfig, given: set[str]) -> None:
     folder = RunFolder(config.out, config.resume, replace=distributed.restarted()) if ranks.first else None
     torch.manual_seed(mix(config.seed, 0xE1EC))
     model = build(shape, SIZES[config.size].mask_prob).to(device)
-    optimizer = Adam(parameter_groups(model, WEIGHT_DECAY))
+    optimizer = (ShardedAdam if config.zero and ranks.world > 1 else Adam)(parameter_groups(model, WEIGHT_DECAY))
     scale = LossScale(precision, device)
     start = Progress()
     if content is not None:
@@ -461,13 +462,14 @@ class Loop:
     def _save(self) -> None:
         """Hand the state over to be written, after the one before it."""
         self._gather_window()
+        optimizer = self.optimizer.state_dict()   # from all ranks, where it is shared out over them
         self.saved_at = time.monotonic()
         if self.folder is None:
             return
         self.tell(self.folder.settle())
         self.progress.seconds = time.monotonic() - self.began
         training = {"step": self.progress.step, "seconds": self.progress.seconds,
-                    "corpus_tokens": len(self.store.tokens), "optimizer": self.optimizer.state_dict(),
+                    "corpus_tokens": len(self.store.tokens), "optimizer": optimizer,
                     "scale": self.scale.state_dict(), "stream": self.stream.state(), "window": self.window,
                     "places": self.places, "window_seconds": time.monotonic() - self.window_began}
         content = checkpoint.pack(self.model, self.tokenizer, replace(self.config, resume=False), training)

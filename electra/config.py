@@ -206,6 +206,7 @@ class PretrainConfig:
     device: str = option("auto", "machine", "auto, cpu, cuda, cuda:1, mps")
     amp: str = option("auto", "machine", "mixed precision; auto: bf16 where the device has it", AMP_CHOICES)
     compile: bool | None = option(None, "machine", "torch.compile the networks (default: on GPUs)")
+    zero: bool = option(False, "machine", "under torchrun: share out the optimizer's state over the processes")
 
     out: str | None = option(None, "run", "run folder (default: runs/<corpus>-<size>-<objective>)")
     resume: bool = option(False, "run", "go on with the run in --out, exactly as if it had never stopped")

@@ -91,6 +91,11 @@ class Adam:
         finite = torch.isfinite(norm)
         clipping = torch.clamp((norm + 1e-6) / CLIP, min=1.0) * scale
         self.updates += finite
+        self._update(lr, clipping, (~finite).float())
+        return norm, finite
+
+    def _update(self, lr: float, clipping: Tensor, found_inf: Tensor) -> None:
+        """Weights and moments, from gradients that are to be divided by `clipping`; nothing where `found_inf` is 1."""
         for group in self.groups:
             there = [p for p in group.parameters if p.grad is not None]
             if there:
@@ -98,17 +103,66 @@ class Adam:
                 torch._fused_adamw_(there, [p.grad for p in there], first, second, [], [self.updates] * len(there),
                                     lr=lr * group.lr_factor, beta1=BETA1, beta2=BETA2,
                                     weight_decay=group.weight_decay, eps=EPSILON, amsgrad=False, maximize=False,
-                                    grad_scale=clipping, found_inf=(~finite).float())
-        return norm, finite
+                                    grad_scale=clipping, found_inf=found_inf)
 
     def state_dict(self) -> dict[str, list[Tensor] | Tensor]:
+        """Moments in the order of the parameters, and the number of updates."""
         return {"exp_avg": self.exp_avg, "exp_avg_sq": self.exp_avg_sq, "updates": self.updates}
 
     def load_state_dict(self, state: dict[str, list[Tensor] | Tensor]) -> None:
         """Raises ValueError where the state is of another model."""
         self.updates.copy_(state["updates"])
         for mine, theirs in ((self.exp_avg, state["exp_avg"]), (self.exp_avg_sq, state["exp_avg_sq"])):
-            if [t.shape for t in mine] != [t.shape for t in theirs]:
-                raise ValueError("the optimizer state does not fit the model")
+            self._check(theirs)
             for a, b in zip(mine, theirs):
                 a.copy_(b)
+
+    def _check(self, moments: list[Tensor]) -> None:
+        if [t.shape for t in moments] != [p.shape for p in self.parameters]:
+            raise ValueError("the optimizer state does not fit the model")
+
+
+class ShardedAdam(Adam):
+    """`Adam` over the ranks of a process group, each of which keeps the moments of some of the parameters, updates these
+    and sends them to the others (ZeRO, Rajbhandari et al. 2020, stage 1). The weights are those of `Adam` to the bit, and
+    so is the state: one can go on where the other stopped.
+    """
+
+    def __init__(self, groups: list[Group]) -> None:
+        from torch.distributed.optim import ZeroRedundancyOptimizer   # takes two seconds to import
+
+        self.groups = groups
+        self.parameters = [parameter for group in groups for parameter in group.parameters]
+        self.updates = torch.zeros((), device=self.parameters[0].device)
+        self.shards = ZeroRedundancyOptimizer(
+            [{"params": group.parameters, "weight_decay": group.weight_decay} for group in groups], torch.optim.AdamW,
+            lr=0.0, betas=(BETA1, BETA2), eps=EPSILON, fused=True)
+
+    def _update(self, lr: float, clipping: Tensor, found_inf: Tensor) -> None:
+        for shared, group in zip(self.shards.param_groups, self.groups, strict=True):
+            shared["lr"] = lr * group.lr_factor
+        self.shards.optim.grad_scale, self.shards.optim.found_inf = clipping, found_inf   # as torch's GradScaler does
+        self.shards.step()
+
+    def state_dict(self) -> dict[str, list[Tensor] | Tensor]:
+        """As of `Adam`, on the host, on the first rank; nothing on the others, which have to call it too."""
+        self.shards.consolidate_state_dict(to=0)
+        if torch.distributed.get_rank():
+            return {}
+        state = self.shards.state_dict()["state"]   # by the place of the parameter
+        pick = lambda name: [state[i][name] if i in state else torch.zeros_like(parameter, device="cpu")
+                             for i, parameter in enumerate(self.parameters)]
+        return {"exp_avg": pick("exp_avg"), "exp_avg_sq": pick("exp_avg_sq"), "updates": self.updates}
+
+    def load_state_dict(self, state: dict[str, list[Tensor] | Tensor]) -> None:
+        """As of `Adam`, on every rank. Written past `ZeroRedundancyOptimizer.load_state_dict`, which puts the number of
+        updates where the fused kernel cannot read it (pytorch issue 124133)."""
+        self.updates.copy_(state["updates"])
+        self._check(state["exp_avg"])
+        self._check(state["exp_avg_sq"])
+        mine = {parameter for group in self.shards.optim.param_groups for parameter in group["params"]}
+        for parameter, first, second in zip(self.parameters, state["exp_avg"], state["exp_avg_sq"]):
+            if parameter in mine:
+                self.shards.optim.state[parameter] = {
+                    "step": self.updates.clone(), "exp_avg": first.to(parameter.device, copy=True),
+                    "exp_avg_sq": second.to(parameter.device, copy=True)}

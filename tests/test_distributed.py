@@ -19,7 +19,7 @@ from electra.config import CLS, SEP
 from electra.distributed import Ranks
 from electra.engine import LossScale, Precision, evaluate, mix, sum_over, train_step
 from electra.models import BertMLM, Classifier, Electra
-from electra.optim import Adam, parameter_groups
+from electra.optim import Adam, ShardedAdam, parameter_groups
 
 ROOT = Path(__file__).resolve().parent.parent
 CPU, OFF = torch.device("cpu"), Precision(None, "cpu")
@@ -85,11 +85,39 @@ def fifty_steps(name, ranks):
     return {key: value.detach().clone() for key, value in model.state_dict().items()}, sums, held_out
 
 
+def changing_optimizers(ranks, kinds):
+    """Weights and optimizer state after five steps with each of these, one going on where the one before it stopped. A
+    gradient of the third step is not finite."""
+    torch.manual_seed(0)
+    model = Electra(SHAPE)
+    wrapped, scale, state = distributed.wrap(model, ranks), LossScale(OFF, CPU), None
+    for number, kind in enumerate(kinds):
+        optimizer = kind(parameter_groups(model, 0.01))
+        if state is not None:
+            optimizer.load_state_dict(state)
+        for step in range(5 * number, 5 * number + 5):
+            scale.scale.fill_(float("inf") if step == 2 else 1.0)
+            train_step(wrapped, batches_of(step), optimizer, 1e-3, scale, OFF, mix(7, step), ranks)
+        if kind is ShardedAdam:
+            held = [state["exp_avg"].numel() for state in optimizer.shards.optim.state.values()]
+            assert sum(sum(one) for one in ranks.gather(held)) == sum(p.numel() for p in model.parameters())
+            assert all(ranks.gather(held))
+        state = ranks.gather(optimizer.state_dict())[0]
+    return {**{name: value.detach().clone() for name, value in model.state_dict().items()},
+            **{f"{name} {i}": value for name in ("exp_avg", "exp_avg_sq") for i, value in enumerate(state[name])},
+            "updates": state["updates"], "skipped": scale.skipped}
+
+
 def worker(folder):
     """One rank: all models after another."""
     torch.set_num_threads(1)
     ranks = distributed.start(CPU)
     found = {name: fifty_steps(name, ranks) for name in MODELS}
+    whole, sharded, mixed = (changing_optimizers(ranks, kinds) for kinds in (
+        [Adam] * 3, [ShardedAdam] * 3, [ShardedAdam, Adam, ShardedAdam]))
+    assert whole["updates"] == 14 and whole["skipped"] == 1
+    for other in (sharded, mixed):
+        assert whole.keys() == other.keys() and all(torch.equal(value, other[name]) for name, value in whole.items())
     assert ranks.most(0.25 if ranks.first else 0.0, ranks.rank == ranks.world - 1) == [0.25, 1.0]
     assert ranks.gather(ranks.rank) == list(range(ranks.world))
     with ranks.first_before_the_others():
@@ -192,6 +220,26 @@ def test_a_checkpoint_of_two_ranks_goes_on_with_other_ranks(runs, tmp_path, worl
     assert_near(checkpoint.load(out / "ckpt.pt", ("electra",))["model"],
                 checkpoint.load(runs / "two" / "ckpt.pt", ("electra",))["model"])
     assert [line["step"] for line in lines_of(out)] == [line["step"] for line in lines_of(runs / "two")]
+
+
+def test_a_shared_out_optimizer_trains_saves_and_goes_on_as_a_whole_one(runs, tmp_path):
+    out = tmp_path / "out"
+    done = on_ranks(2, *COMMAND, "--cache", runs / "cache", "--out", out, "--zero")
+    assert [code for code, _, _ in done] == [0, 0], done
+    two, sharded = (checkpoint.load(folder / "ckpt.pt", ("electra",)) for folder in (runs / "two", out))
+    assert_equal(sharded, two)
+    (out / "ckpt.pt").write_bytes((out / "ckpt-6.pt").read_bytes())
+    assert exit_code(train.main, ["--out", out, "--resume", "--cache", runs / "cache"]) == 0
+    assert_near(checkpoint.load(out / "ckpt.pt", ("electra",))["model"], two["model"])
+
+
+def assert_equal(one, other):
+    """To the bit: weights and optimizer."""
+    for mine, theirs in ((one["model"], other["model"]),
+                         *(({str(i): value for i, value in enumerate(content["training"]["optimizer"][name])}
+                            for content in (one, other)) for name in ("exp_avg", "exp_avg_sq"))):
+        assert mine.keys() == theirs.keys() and all(torch.equal(value, theirs[name]) for name, value in mine.items())
+    assert one["training"]["optimizer"]["updates"] == other["training"]["optimizer"]["updates"]
 
 
 def test_two_ranks_fine_tune_as_one_process(runs, tmp_path):
