@@ -31,7 +31,7 @@ from electra.distributed import Ranks
 from electra.engine import (NON_FINITE_LIMIT, LossScale, MetricsLog, Precision, add_up, auc_of, choose_device,
                             choose_precision, evaluate, figures, give_memory_back, is_plateau, mix, replaced_entropy,
                             scored, sum_over, train_step)
-from electra.models import build, check_weights
+from electra.models import build, with_weights
 from electra.optim import Adam, ShardedAdam, lr_at, parameter_groups, warmth
 from electra.tokenizer import Tokenizer, load_tokenizer
 
@@ -101,15 +101,16 @@ def run(config: PretrainConfig, given: set[str]) -> None:
         config = replace(config, warmup_steps=min(wanted, config.steps // 10) if config.steps else wanted)
 
     if content is not None:
-        check_weights(lambda shape: build(shape, 0.15), shape, content["model"], config.init or config.out)
+        model = with_weights(lambda shape: build(shape, SIZES[config.size].mask_prob), shape, content["model"],
+                             config.init or config.out)
     folder = RunFolder(config.out, config.resume, replace=distributed.restarted()) if ranks.first else None
-    torch.manual_seed(mix(config.seed, 0xE1EC))
-    model = build(shape, SIZES[config.size].mask_prob).to(device)
+    if content is None:
+        torch.manual_seed(mix(config.seed, 0xE1EC))
+        model = build(shape, SIZES[config.size].mask_prob)
+    model.to(device)
     optimizer = (ShardedAdam if config.zero and ranks.world > 1 else Adam)(parameter_groups(model, WEIGHT_DECAY))
     scale = LossScale(precision, device)
     start = Progress()
-    if content is not None:
-        model.load_state_dict(content["model"])
     if config.resume:
         start = restore(content["training"], optimizer, scale, stream, store)
     elif folder is not None:

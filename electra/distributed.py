@@ -107,8 +107,11 @@ def stop() -> None:
 
 def wrap(model: nn.Module, ranks: Ranks) -> nn.Module:
     """The model, with gradients that become their mean over the ranks in the backward pass."""
-    if ranks.world == 1:
-        return model
+    return model if ranks.world == 1 else data_parallel(model)
+
+
+def data_parallel(model: nn.Module) -> nn.Module:
+    """Torch's wrapper as this project uses it, whatever the number of ranks."""
     with warnings.catch_warnings():   # newer versions have another name for broadcast_buffers
         warnings.simplefilter("ignore", FutureWarning)
         return nn.parallel.DistributedDataParallel(model, broadcast_buffers=False, gradient_as_bucket_view=True)

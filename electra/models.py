@@ -13,13 +13,13 @@ Letters: B rows, T tokens, K masked positions a row, N = B * K, C hidden size, V
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from electra import masking, ops
 from electra.batching import Batch
@@ -63,7 +63,9 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _start(model: nn.Module, config: ModelConfig, networks: list[tuple[Encoder, ModelConfig]]) -> None:
-    """First values: see the table in encoder.py."""
+    """First values: see the table in encoder.py. None for a skeleton, whose weights are to come."""
+    if model.embeddings.word.weight.is_meta:
+        return
     model.apply(lambda module: init_weights(module, config.initializer_range))
     if config.attention_init == "neighbours":
         embeddings = model.embeddings
@@ -240,15 +242,41 @@ def build(config: ModelConfig, mask_prob: float) -> Electra | BertMLM:
     return Electra(config, mask_prob) if config.objective == "electra" else BertMLM(config, mask_prob)
 
 
+class _NoFirstValues(TorchFunctionMode):
+    """Modules made meanwhile get no first values. On the device "meta" they mean nothing, and torch imports its compiler,
+    a second's work, before it draws them there."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        if getattr(function, "__module__", None) == "torch.nn.init":
+            return args[0] if args else kwargs["tensor"]
+        return function(*args, **(kwargs or {}))
+
+
 def check_weights(make: Callable[[ModelConfig], nn.Module], config: ModelConfig, weights: dict[str, Tensor],
-                  source: str | Path) -> None:
+                  source: str | Path) -> nn.Module:
     """Whether `make(config)` takes these weights, found out before anything is allocated: sizes come from a file, perhaps
-    a stranger's. Raises ValueError naming `source` and the tensors that are missing, have no place or do not fit."""
-    with torch.device("meta"):   # which has sizes, but no numbers to make heads look at their neighbours with
-        wanted = make(replace(config, attention_init="usual")).state_dict()
+    a stranger's. Returns a skeleton, on the device "meta": a model that has sizes, but no numbers.
+
+    Raises ValueError naming `source` and the tensors that are missing, have no place or do not fit.
+    """
+    with torch.device("meta"), _NoFirstValues():
+        skeleton = make(config)
+    wanted = skeleton.state_dict()
     fits = lambda one, other: one.shape == other.shape and one.is_floating_point() == other.is_floating_point()
     wrong = [name for name in sorted(wanted.keys() | weights.keys())
              if name not in wanted or name not in weights or not fits(wanted[name], weights[name])]
     if wrong:
         raise ValueError(f"{source}: the weights are not those of its settings: {', '.join(wrong[:8])}"
                          + (f" and {len(wrong) - 8} more" if len(wrong) > 8 else ""))
+    return skeleton
+
+
+def with_weights(make: Callable[[ModelConfig], nn.Module], config: ModelConfig, weights: dict[str, Tensor],
+                 source: str | Path) -> nn.Module:
+    """`make(config)` on the host with a copy of these weights, without the first values that they would replace. Raises
+    ValueError as `check_weights` does."""
+    model = check_weights(make, config, weights, source)
+    own = {name: torch.empty(wanted.shape, dtype=wanted.dtype).copy_(weights[name])
+           for name, wanted in model.state_dict().items()}
+    model.load_state_dict(own, assign=True)
+    return model

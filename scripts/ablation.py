@@ -40,7 +40,7 @@ from electra.batching import Batch, example_ids
 from electra.checkpoint import write_atomically
 from electra.config import SIZES, ModelConfig, Parser, nearest_size, one_line, parse_phases
 from electra.engine import mix
-from electra.models import Electra, build
+from electra.models import Electra, build, with_weights
 from electra.report import html_report, markdown_table
 from electra.tasks import Example, TaskData, load_task
 from electra.tokenizer import Tokenizer
@@ -462,8 +462,7 @@ def replaced_view(name: str, path: str, reviews: list[Example]) -> list[dict[str
     them. They are in no pre-training corpus: only the unsupervised reviews are."""
     content = checkpoint.load(path, ("electra",))
     tokenizer, config = checkpoint.tokenizer_of(content), checkpoint.config_of(content)
-    model = Electra(config)
-    model.load_state_dict(content["model"])
+    model = with_weights(Electra, config, content["model"], path)
     texts = [example.text_a for example in reviews[:VIEWED]]
     return [{"model": name, "tokens": view(model.eval(), tokenizer, ids[:VIEWED_TOKENS], number)}
             for number, ids in enumerate(tokenizer.encode_batch(texts))]

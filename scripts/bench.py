@@ -1,15 +1,19 @@
 #!/usr/bin/env python3
-"""Speed, side by side in one run, as ratios: pre-training, fine-tuning, tokenising and prediction.
+"""Speed, side by side in one run, as ratios: pre-training, fine-tuning, tokenising, prediction and start-up.
 
     python scripts/bench.py pretrain --peer transformers
+    python scripts/bench.py pretrain --size base --batch-tokens 1024 --steps 8 --peer saving ddp
     python scripts/bench.py pretrain --corpus data/aclImdb/train/unsup --tokenizer vocab.txt --peer transformers
     python scripts/bench.py finetune --task sst2 --data data/SST-2 --tokenizer vocab.txt --peer usual
     python scripts/bench.py tokenize --corpus wiki.train.raw --tokenizer vocab.txt --repeat-text 4
     python scripts/bench.py predict --data data/aclImdb --ckpt runs/imdb-electra/ckpt.pt --peer transformers
+    python scripts/bench.py startup --corpus wiki.train.raw --tokenizer runs/wiki/tokenizer.model
 
 Every side is a process of its own, with its own memory and settings. After a warm-up they take turns, and each ratio is
 of two turns of one round, so that what else the machine does meets both; the table shows medians. Peers are other
-people's packages, or the loop that everybody writes. Nothing else in this project needs them.
+people's packages, the loop that everybody writes, or this project doing something on top (`saving` a checkpoint in
+each turn; `ddp`: under torchrun, one rank, with gradients through DistributedDataParallel). Nothing else in this project
+needs those packages.
 """
 
 from __future__ import annotations
@@ -43,15 +47,18 @@ sys.path.insert(0, str(ROOT))   # train.py and finetune.py, whose functions are 
 
 import finetune  # noqa: E402
 import train  # noqa: E402
-from electra import checkpoint, corpus, masking, tasks  # noqa: E402
+from electra import checkpoint, corpus, distributed, masking, tasks  # noqa: E402
 from electra.batching import Batch, SpanBatches, collate, encode_examples  # noqa: E402
 from electra.config import (CLS, OBJECTIVES, SEP, SIZES, FinetuneConfig, ModelConfig, Parser,  # noqa: E402
                             PretrainConfig, SpecialIds, model_config, parse_phases)
 from electra.engine import LossScale, Precision, add_up, choose_device, choose_precision, mix, train_step  # noqa: E402
 from electra.models import RTD_WEIGHT, Classifier, build  # noqa: E402
-from electra.optim import CLIP, Adam, Group, parameter_groups  # noqa: E402
+from electra.optim import CLIP, Adam, parameter_groups  # noqa: E402
 from electra.tokenizer import load_tokenizer  # noqa: E402
 
+PACKAGES = ("transformers", "tokenizers")
+OURS = ("ours", "saving", "ddp")
+SAVED_EVERY = 300       # seconds, for what a save costs of the time
 LR = 1e-4               # how well anything learns is not measured
 USUAL_DOCUMENTS = 16    # of a batch of the usual pre-training loop
 USUAL_ROWS = 32         # of a batch of the usual fine-tuning loop, and of a pipeline
@@ -60,7 +67,7 @@ PRODUCTS = {            # m x k times k x n, of which the fastest is the limit: 
     "cuda": ((4096, 4096, 4096), (8192, 8192, 8192), (16384, 1024, 4096)),
 }
 COLUMNS = (             # of the table: the figure that must be there, its title, how it is shown
-    ("who", "", "{who}"), ("megabytes_per_s", "MB/s", "{megabytes_per_s:,.2f}"),
+    ("who", "", "{who}"), ("median_seconds", "seconds", "{median_seconds:.2f}"), ("megabytes_per_s", "MB/s", "{megabytes_per_s:,.2f}"),
     ("examples_per_s", "examples/s", "{examples_per_s:,.1f}"), ("tokens_per_s", "tokens/s", "{tokens_per_s:,.0f}"),
     ("padding", "padding", "{padding:.1%}"), ("peak_memory_mb", "peak MB", "{peak_memory_mb:,.0f}"),
     ("limit_share", "of the limit", "{limit_share:.1%}"),
@@ -111,7 +118,7 @@ def main(argv: list[str] | None = None) -> int:
         if args.threads:
             torch.set_num_threads(args.threads)
         for name in args.peer:
-            if name != "usual" and importlib.util.find_spec(name) is None:
+            if name in PACKAGES and importlib.util.find_spec(name) is None:
                 raise ValueError(f"--peer {name} needs a package that is not installed: pip install {name}")
         COMMANDS[args.command](args)
     except (ValueError, OSError) as problem:
@@ -154,7 +161,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         flag(how, "--warm-up", 1, "turns before the clock", type=positive)
         how.add_argument("--only", help=argparse.SUPPRESS)   # what bench.py starts the process of a side with
 
-    what, against, how = command("pretrain", "Optimizer steps of train.py.", ("transformers",))
+    what, against, how = command("pretrain", "Optimizer steps of train.py.", ("transformers", "saving", "ddp"))
     flag(what, "--corpus", None, "text to train on", "dense batches of random ids", nargs="+")
     flag(what, "--tokenizer", None, "with --corpus: SentencePiece model or vocab.txt", "train one")
     flag(what, "--objective", "electra", "electra, or mlm: a BERT", choices=OBJECTIVES)
@@ -191,6 +198,15 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     flag(what, "--examples", 1000, "drawn from them", type=positive)
     on_device(what)
 
+    what, against, how = command("startup", "train.py as a program, from its start to the end of its first step, on a text "
+                                 "that a run before it has tokenised.", ())
+    what.add_argument("--corpus", nargs="+", required=True, help="files, folders or globs")
+    what.add_argument("--tokenizer", required=True, help="SentencePiece model or vocab.txt")
+    flag(what, "--size", "small", "shape", choices=tuple(SIZES))
+    flag(what, "--batch-tokens", 4096, "tokens of a step", type=positive)
+    flag(what, "--cache", "data/cache", "folder of tokenised texts")
+    on_device(what)
+
     args = parser.parse_args(argv)
     args.argv = list(sys.argv[1:] if argv is None else argv)
     return args
@@ -207,7 +223,7 @@ def positive(text: str) -> int:
 
 def pretraining_side(args: argparse.Namespace, who: str) -> Side:
     """Steps of train.py, or of the usual loop around `transformers`."""
-    ours = who == "ours"
+    ours = who in OURS
     device = choose_device(args.device) if ours else usual_device(args.device)
     precision = choose_precision(args.amp, device)
     config = PretrainConfig(corpus=tuple(args.corpus or ()), tokenizer=args.tokenizer, size=args.size,
@@ -240,14 +256,37 @@ def pretraining_side(args: argparse.Namespace, who: str) -> Side:
         if train.is_compiled(args.compile, device):
             model.compile_networks()
             note += ", compiled"
-        step = our_step(model, parameter_groups(model, train.WEIGHT_DECAY), precision, device)
+        if who == "ddp":
+            distributed.start(device)
+            model = distributed.data_parallel(model)
+            note += ", one rank"
+        optimizer = Adam(parameter_groups(model, train.WEIGHT_DECAY))
+        step = our_step(model, optimizer, precision, device)
     else:
         model, loss_of = transformers_pretraining(shape, mask_prob, precision, args.peer_attention)
         step = usual_step(model, loss_of, device, train.WEIGHT_DECAY)
         note += f", {args.peer_attention} attention, AdamW, logits at all positions, Gumbel sampling"
     flops = lambda lengths: pretraining_flops(shape, mask_prob, lengths)
     turn = lambda: go_through(itertools.islice(batches, args.steps), step, device, flops)
+    if who == "saving":
+        note += ", and a checkpoint that is written meanwhile"
+        turn = while_saving(turn, model, optimizer)
     return Side(who, note, turn, name_of(precision), device)
+
+
+def while_saving(turn: Callable[[], Work], model: nn.Module, optimizer: Adam) -> Callable[[], Work]:
+    """A turn that begins with saving a checkpoint, as train.py does it, and ends when it is on the disk too."""
+    place = tempfile.TemporaryDirectory()   # goes with the process
+    folder = checkpoint.RunFolder(place.name)
+
+    def both() -> Work:
+        folder.save({"model": model.state_dict(), "training": {"optimizer": optimizer.state_dict()}}, 0, keep=1)
+        work = turn()
+        if problem := folder.settle():
+            raise ValueError(f"the checkpoint was not saved: {problem}")
+        return work
+
+    return both
 
 
 def finetuning_side(args: argparse.Namespace, who: str) -> Side:
@@ -270,8 +309,8 @@ def finetuning_side(args: argparse.Namespace, who: str) -> Side:
         loss_of = lambda batch: F.cross_entropy(model.logits(batch), batch.labels)
     if who == "ours":
         note += f"steps of at most {finetune.ROWS} examples and {config.batch_tokens} tokens of like length"
-        step = our_step(model, parameter_groups(model, config.weight_decay, config.layer_decay, shape.num_layers),
-                        precision, device)
+        groups = parameter_groups(model, config.weight_decay, config.layer_decay, shape.num_layers)
+        step = our_step(model, Adam(groups), precision, device)
         epochs = (finetune.epoch_plan(encoded, config, config.seeds[0], epoch) for epoch in itertools.count())
         multiple = finetune.MULTIPLE
     else:
@@ -316,10 +355,10 @@ def usual_documents(text: corpus.Text, special: SpecialIds, max_len: int) -> Ite
 
 # ---------------------------------------------------------------- training: steps
 
-def our_step(model: nn.Module, groups: list[Group], precision: Precision, device: torch.device
+def our_step(model: nn.Module, optimizer: Adam, precision: Precision, device: torch.device
              ) -> Callable[[Batch], None]:
     """A step of the loops of train.py and finetune.py."""
-    optimizer, scale, numbers = Adam(groups), LossScale(precision, device), itertools.count()
+    scale, numbers = LossScale(precision, device), itertools.count()
     sums: dict[str, Tensor] = {}
 
     def step(batch: Batch) -> None:
@@ -456,8 +495,9 @@ def bench_training(args: argparse.Namespace) -> None:
 
 def start(stack: contextlib.ExitStack, argv: list[str], who: str) -> Side:
     """A process in which `who` trains: a turn for each line that it is sent. It ends with the stack."""
-    process = stack.enter_context(subprocess.Popen([sys.executable, __file__, *argv, "--only", who], text=True,
-                                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+    launcher = ["-m", "torch.distributed.run", "--nproc-per-node", "1"] * (who == "ddp")
+    process = stack.enter_context(subprocess.Popen([sys.executable, *launcher, __file__, *argv, "--only", who],
+                                                   text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
 
     def answer() -> Any:
         line = process.stdout.readline()
@@ -632,6 +672,43 @@ def bench_prediction(args: argparse.Namespace) -> None:
     report(args, sides, turns, "examples", memory, {})
 
 
+# ---------------------------------------------------------------- start-up
+
+def bench_startup(args: argparse.Namespace) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        runs = itertools.count()
+
+        def turn() -> Work:
+            out = Path(folder) / f"run-{next(runs)}"
+            begin_training(args, out)
+            return Work()
+
+        turn()   # tokenises
+        sides = [Side("ours", f"{args.size}, {args.batch_tokens} tokens a step, {megabytes(tuple(args.corpus)):,.0f} MB "
+                      f"of text, tokenised before", turn)]
+        turns = take_turns(sides, args.repeats)
+    report(args, sides, turns, "", {"ours": None}, {})
+
+
+def begin_training(args: argparse.Namespace, out: Path) -> None:
+    """Start train.py, and end it when its first step is in the log. Raises ValueError where it ends by itself before."""
+    log = out / "metrics.jsonl"
+    command = [sys.executable, f"{ROOT}/train.py", "--corpus", *args.corpus, "--tokenizer", args.tokenizer, "--size",
+               args.size, "--batch-tokens", str(args.batch_tokens), "--cache", args.cache, "--out", str(out), "--device",
+               args.device, "--amp", args.amp, "--steps", "1000", "--log-every", "1"]
+    if args.threads:
+        command = ["env", f"OMP_NUM_THREADS={args.threads}", *command]
+    with subprocess.Popen(command, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        try:
+            while not (log.exists() and log.stat().st_size):
+                if process.poll() is not None:
+                    raise ValueError(f"train.py has ended before its first step: "
+                                     f"{(process.stderr.read().strip().splitlines() or ['?'])[-1]}")
+                time.sleep(0.005)
+        finally:
+            process.kill()
+
+
 def run_program(arguments: tuple[Any, ...], threads: int | None = None) -> str:
     """What a Python program writes to its standard output. Raises ValueError with its last words where it fails."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
@@ -718,6 +795,8 @@ def summary(who: str, ours: list[Turn], turns: list[Turn], unit: str, memory: in
     for name in ("examples", "tokens", "megabytes"):
         if getattr(turns[0].work, name):
             result[f"{name}_per_s"] = statistics.median(rates(turns, name))
+    if turns[0].work == Work():   # all that counts is the time
+        result["median_seconds"] = statistics.median(turn.seconds for turn in turns)
     if places := sum(turn.work.places for turn in turns):
         result["padding"] = 1 - sum(turn.work.tokens for turn in turns) / places
     if memory:
@@ -739,6 +818,10 @@ def report(args: argparse.Namespace, sides: list[Side], turns: dict[str, list[Tu
     notes = [f"{side.who}: {side.note}" for side in sides]
     notes += [f"limit: {limit / 1e9:,.0f} GFLOP/s in {dtype}, the fastest of some large matrix products"
               for dtype, limit in limits.items()]
+    if "saving" in turns:
+        costs = [saving.seconds - alone.seconds for saving, alone in zip(turns["saving"], turns["ours"], strict=True)]
+        notes.append(f"a save costs {statistics.median(costs):.2f} s ({min(costs):.2f} to {max(costs):.2f}), which is "
+                     f"{statistics.median(costs) / SAVED_EVERY:.2%} of the time at one in {SAVED_EVERY // 60} minutes")
     notes.append(f"medians of {args.repeats} turns"
                  + f"; ratio: {unit}/s of {sides[0].who} to those of the line, with the least and the most of a round"
                  * (len(sides) > 1))
@@ -773,7 +856,7 @@ def machine() -> dict[str, Any]:
 
 
 COMMANDS = {"pretrain": bench_training, "finetune": bench_training, "tokenize": bench_tokenizing,
-            "predict": bench_prediction}
+            "predict": bench_prediction, "startup": bench_startup}
 
 
 if __name__ == "__main__":

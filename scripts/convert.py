@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from electra import checkpoint, hf
 from electra.batching import Batch
 from electra.config import SIZES, ModelConfig, Parser, PretrainConfig, nearest_size, one_line
-from electra.models import BertMLM, Classifier, Electra, MaskedLM, build, check_weights
+from electra.models import BertMLM, Classifier, Electra, MaskedLM, build, with_weights
 from electra.tokenizer import Tokenizer
 
 USUAL_SHARE = 4   # a discriminator is so many times as wide as its generator (paper, section 3.2), but for the presets
@@ -266,10 +266,7 @@ def export_checkpoint(source: Path, folder: Path, onnx: bool) -> None:
     labels = tuple(content["labels"])
     make = lambda config: (Classifier(config, max(1, len(labels))) if content["kind"] == "classifier"
                            else build(config, 0.15))
-    check_weights(make, config, content["model"], source)
-    model = make(config)
-    model.load_state_dict(content["model"])
-    model.eval()
+    model = with_weights(make, config, content["model"], source).eval()
     if content.get("scale") is not None:   # what goes out answers in the unit of the labels
         with torch.no_grad():
             model.head.out.weight *= content["scale"]

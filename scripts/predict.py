@@ -28,11 +28,12 @@ from electra.batching import Batch, Encoded, encode_examples, example_ids, plan
 from electra.config import (AMP_CHOICES, TRUNCATIONS, FinetuneConfig, ModelConfig, Parser, PretrainConfig, from_dict,
                             one_line, parse_phases)
 from electra.engine import Precision, choose_device, choose_precision
-from electra.models import Classifier, Electra, check_weights
+from electra.models import Classifier, Electra, with_weights
 from electra.tasks import clean_review
 from electra.tokenizer import Tokenizer
 
 WINDOW = 4_096      # lines in memory at a time
+CPU_TOKENS, TOKENS = 2_048, 8_192   # of a batch: on a CPU what its caches hold
 MULTIPLE = 8
 SUSPICIOUS = 0.5    # a word above it is marked
 REDS = (224, 217, 210, 203, 196)   # of the terminal's 256 colours, from pale to full, for 0.5 to 1
@@ -87,7 +88,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--jsonl", action="store_true", help="the lines are JSON objects, whatever the file's name")
     parser.add_argument("--view", action="store_true", help="ELECTRA: text with its suspicious words marked, not JSON "
                         "(on a terminal always)")
-    parser.add_argument("--batch-tokens", type=int, default=8_192, help="tokens of a batch (default: 8192)")
+    parser.add_argument("--batch-tokens", type=int, help=f"tokens of a batch (default: {TOKENS}; on a CPU {CPU_TOKENS})")
     parser.add_argument("--max-len", type=int, help="longest example in tokens (default: as in training)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default: auto)")
     parser.add_argument("--amp", choices=AMP_CHOICES, default="auto", help="mixed precision (default: auto)")
@@ -132,18 +133,18 @@ def load(args: argparse.Namespace) -> Loaded:
         raise ValueError(f"{args.ckpt}: {problem}") from None
     outputs = len(labels) if content.get("scale") is None else 1
     make = lambda shape: Classifier(shape, outputs) if classify else Electra(shape)
-    check_weights(make, shape, content["model"], args.ckpt)
-    model = make(shape)
+    model = with_weights(make, shape, content["model"], args.ckpt)
     if not 8 <= max_len <= shape.max_positions:
         raise ValueError(f"--max-len {max_len} is outside 8 to {shape.max_positions}, the model's positions")
-    if args.batch_tokens < max_len:
-        raise ValueError(f"--batch-tokens {args.batch_tokens} does not hold one example of --max-len {max_len}")
-    model.load_state_dict(content["model"])
+    device = choose_device(args.device)
+    batch_tokens = args.batch_tokens or max(max_len, CPU_TOKENS if device.type == "cpu" else TOKENS)
+    if batch_tokens < max_len:
+        raise ValueError(f"--batch-tokens {batch_tokens} does not hold one example of --max-len {max_len}")
     if not all(value.isfinite().all() for value in content["model"].values()):
         raise ValueError(f"{args.ckpt} has weights that are not finite: its training broke down")
-    device = choose_device(args.device)
     return Loaded(model.to(device).eval(), checkpoint.tokenizer_of(content), settings, labels,
-                  content.get("pairs", False), content.get("scale"), max_len, args.batch_tokens, device, choose_precision(args.amp, device))
+                  content.get("pairs", False), content.get("scale"), max_len, batch_tokens, device,
+                  choose_precision(args.amp, device))
 
 
 def trained_length(settings: FinetuneConfig | PretrainConfig, shape: ModelConfig) -> int:
