@@ -214,6 +214,34 @@ def test_prediction(tmp_path, classifier):
     assert ours["work"][0]["examples"] == 8 and 8 * 3 <= ours["work"][0]["tokens"] <= 8 * 64
 
 
+def test_start_up_ends_with_the_first_step_and_leaves_no_run(tmp_path, model_file):
+    cache = tmp_path / "cache"
+    found = measured(tmp_path, "startup", "--corpus", SAMPLE / "wiki.raw", "--tokenizer", model_file, "--size", "tiny",
+                     "--batch-tokens", 256, "--cache", cache, "--amp", "off", "--threads", 1, repeats=1)
+    ours, = found["sides"]
+    assert ours["median_seconds"] == ours["seconds"][0] > 0 and len(list(cache.glob("tokens-*"))) == 1
+    assert not any(name.endswith("_per_s") for name in ours)
+
+
+def test_what_a_save_and_a_lone_rank_cost(tmp_path):
+    found = measured(tmp_path, *PRETRAIN, "--peer", "saving", "ddp", repeats=1)
+    assert [one["who"] for one in found["sides"]] == ["ours", "saving", "ddp"]
+    assert [one["work"][0]["tokens"] for one in found["sides"]] == [64] * 3
+    ours, saving, _ = found["sides"]
+    cost = saving["seconds"][0] - ours["seconds"][0]
+    assert any(f"a save costs {cost:.2f} s" in note and f"{cost / 300:.2%} of the time" in note for note in found["notes"])
+
+
+def test_a_save_is_on_the_disk_when_its_turn_ends(monkeypatch):
+    written = []
+    monkeypatch.setattr(bench.checkpoint, "save", lambda path, content: written.append((path.name, sorted(content))))
+    monkeypatch.setattr(bench.checkpoint, "link", lambda source, target: None)
+    saving = side(*PRETRAIN, who="saving")
+    for number in (1, 2):
+        assert saving.turn()[:3] == (2, 64, 64)
+        assert written == [("ckpt.pt", ["model", "training"])] * number
+
+
 # ---------------------------------------------------------------- peers
 
 @pytest.mark.parametrize("objective", ["electra", "mlm"])
