@@ -39,7 +39,8 @@ from electra.tokenizer import Tokenizer, load_tokenizer
 SAMPLE = dict(size="tiny", out="runs/sample", steps=400, warmup_steps=50, batch_tokens=2048, seq_len=64,
               eval_every=100, log_every=50, save_every=200, vocab_size=2000)
 # What --resume may change: none of it touches weights, metrics or the order of the data.
-FREE_ON_RESUME = {"out", "resume", "compile", "save_every", "save_minutes", "keep", "eval_every", "log_every", "cache"}
+FREE_ON_RESUME = {"out", "resume", "compile", "save_every", "save_minutes", "keep", "eval_every", "log_every", "cache",
+                  "rank_timeout"}
 EVALUATION_TOKENS = 50_000
 WEIGHT_DECAY = 0.01
 SAME_SIGNAL = 1.0       # seconds
@@ -47,7 +48,8 @@ LATEST_WARMUP = 0.1     # share of --minutes: nobody knows how many steps they h
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run with a command line; returns the exit code: 0, or 2 after one line that names a mistake."""
+    """Run with a command line; returns the exit code: 0, or after one line 2 for a mistake, 1 where another rank is
+    lost."""
     distributed.quiet_unless_first()
     try:
         config, given = parse(PretrainConfig, "train.py", __doc__.split("\n")[0], argv)
@@ -57,6 +59,11 @@ def main(argv: list[str] | None = None) -> int:
     except (ValueError, OSError) as problem:
         distributed.report(f"train.py: error: {one_line(problem)}")
         return 2
+    except RuntimeError as problem:
+        if (said := distributed.lost(problem, config.rank_timeout)) is None:
+            raise
+        distributed.report(f"train.py: error: {one_line(said)}")
+        return 1
     except KeyboardInterrupt:   # before the first step, or a second time
         print("\ntrain.py: stopped at once; what was saved before is whole", file=sys.stderr)
         return 130
@@ -77,7 +84,7 @@ def run(config: PretrainConfig, given: set[str]) -> None:
         content = checkpoint.load(config.init, checkpoint.PRETRAINED)
     device = choose_device(distributed.device_name(config.device))
     precision = choose_precision(config.amp, device)
-    ranks = distributed.start(device)
+    ranks = distributed.start(device, config.rank_timeout)
 
     with ranks.first_before_the_others():   # the others find tokenizer and tokens in the cache
         tokenizer, shape = choose_model(config, given, content)

@@ -392,10 +392,11 @@ def open_store(patterns: tuple[str, ...], tokenizer: Tokenizer, errors: str, cac
     sources = find_sources(patterns)
     identity = _identity(sources, errors, tokenizer=tokenizer.fingerprint)
     folder = _cache_path(cache, "tokens", identity)
+    there = folder.exists()   # before it is looked at: another run may be making it just now
     if flaw := _flaw(folder, identity):
-        if folder.exists():
+        if there:
             print(f"the token store {folder} is damaged ({flaw}); making it again", flush=True)
-        shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
         with _writing_in(folder.parent):
             _write_store(folder, sources, tokenizer, errors, identity, workers)
     dtype = token_dtype(tokenizer.vocab_size)

@@ -43,7 +43,7 @@ def test_one_process_alone_agrees_with_itself():
     alone = Ranks()
     assert alone.first and alone.gather("x") == ["x"] and alone.most(0.3, True) == [0.3, 1.0]
     model = torch.nn.Linear(1, 1)
-    assert distributed.wrap(model, alone) is model and distributed.start(CPU) == alone
+    assert distributed.wrap(model, alone) is model and distributed.start(CPU, 10) == alone
     with alone.first_before_the_others():
         pass
     distributed.stop()
@@ -88,7 +88,7 @@ def fifty_steps(name, ranks):
 def worker(folder):
     """One rank: all models after another."""
     torch.set_num_threads(1)
-    ranks = distributed.start(CPU)
+    ranks = distributed.start(CPU, 10)
     found = {name: fifty_steps(name, ranks) for name in MODELS}
     assert ranks.most(0.25 if ranks.first else 0.0, ranks.rank == ranks.world - 1) == [0.25, 1.0]
     assert ranks.gather(ranks.rank) == list(range(ranks.world))
