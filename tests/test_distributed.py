@@ -1,6 +1,7 @@
 """Several ranks compute what one process computes: steps, whole programs, and a run that goes on with other ranks."""
 
 import json
+import math
 import os
 import socket
 import subprocess
@@ -47,6 +48,24 @@ def test_one_process_alone_agrees_with_itself():
     with alone.first_before_the_others():
         pass
     distributed.stop()
+
+
+@pytest.mark.parametrize("minutes", [0, -1, math.nan, math.inf])
+def test_a_time_to_wait_that_is_none_is_refused(minutes):
+    with pytest.raises(ValueError, match="--rank-timeout must be above 0"):
+        distributed.start(CPU, minutes)
+
+
+@pytest.mark.parametrize("problem, said", [
+    (RuntimeError("Application timeout caused pair closure"), "a rank has not answered within 2.5 minutes"),
+    (RuntimeError("[unbound_buffer.cc:81] Timed out waiting 15000ms for recv operation"), "a rank has not answered"),
+    (RuntimeError("[pair.cc:534] Connection closed by peer [127.0.0.1]:2034\nmore"), "a rank has ended"),
+    (torch.distributed.DistBackendError("NCCL error"), "a rank has ended"), (RuntimeError("shapes do not fit"), None)])
+def test_an_error_is_another_rank_s_only_where_it_is(problem, said, monkeypatch):
+    assert distributed.lost(problem, 2.5) is None   # of one process alone
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    line = distributed.lost(problem, 2.5)
+    assert line is None if said is None else line.startswith(said) and "\n" not in line
 
 
 # --- steps of several ranks ---

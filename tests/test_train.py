@@ -492,7 +492,9 @@ def test_a_removed_folder_is_made_again(short, flags, tmp_path, monkeypatch, cap
         assert train(*flags(**SHORT)) == 0
     assert_same_run(tmp_path / "run", short)
     assert names_in(tmp_path / "run") == files_after(6)
-    assert capsys.readouterr().out.count("cannot write") == 1   # the log, until there is a folder again
+    said = capsys.readouterr().out
+    assert said.count("cannot write") == 1   # the log, until there is a folder again
+    assert said.count(f"the run folder {tmp_path / 'run'} was removed; it is made again") == 1
     assert train("--out", tmp_path / "run", "--resume") == 0
 
 
