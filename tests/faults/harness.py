@@ -37,6 +37,7 @@ SETTINGS = ("--corpus", ROOT / "data/sample/wiki.raw", "--size", "tiny", "--voca
             "--batch-tokens", 512, "--warmup-steps", 4)
 STEPS, SAVE_EVERY = 40, 3
 RANKS_STEPS = 300           # long enough for ten kills
+RANKS_SAVE_EVERY = 10
 DEADLINE = 20               # seconds from SIGTERM to SIGKILL
 RANK_TIMEOUT = 0.25         # minutes
 PATIENCE = 300              # seconds, for anything
@@ -459,8 +460,8 @@ def removed_folder(bench: Bench, rng: random.Random) -> str:
 
 def _ranks_settings(bench: Bench) -> tuple[object, ...]:
     """Of the runs of two ranks, which are longer."""
-    return (*SETTINGS, "--steps", RANKS_STEPS, "--save-every", SAVE_EVERY, "--log-every", 4, "--eval-every", RANKS_STEPS,
-            "--cache", bench.cache)
+    return (*SETTINGS, "--steps", RANKS_STEPS, "--save-every", RANKS_SAVE_EVERY, "--log-every", 4, "--eval-every",
+            RANKS_STEPS, "--cache", bench.cache)
 
 
 def _undisturbed_ranks(bench: Bench) -> Path:
@@ -576,7 +577,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--kills", type=int, default=50, help="at random moments; the other faults in proportion "
                         "(default: 50)")
     parser.add_argument("--seed", type=int, default=0, help="of all moments and places (default: 0)")
-    parser.add_argument("--only", choices=tuple(FAULTS), help="one fault (default: all)")
+    parser.add_argument("--only", choices=tuple(FAULTS), nargs="+", metavar="FAULT", default=list(FAULTS),
+                        help=f"some of: {', '.join(FAULTS)} (default: all)")
     parser.add_argument("--json", type=Path, help="file for the rows of the table")
     parser.add_argument("--keep", type=Path, default=Path(tempfile.gettempdir()) / "harness-findings",
                         help="folder for the runs of findings (default: harness-findings beside other temporary files)")
@@ -587,7 +589,7 @@ def main(argv: list[str] | None = None) -> int:
         bench = Bench(Path(temporary))
         print(f"seed {args.seed}; the undisturbed run took {bench.seconds:.1f} s\n"
               f"{'fault':<24}{'times':>6}{'findings':>10}{'seconds':>9}  outcomes", flush=True)
-        for name in [args.only] if args.only else FAULTS:
+        for name in args.only:
             row = repeat(name, bench, max(1, round(FAULTS[name].times * args.kills / 50)), args.seed, args.keep)
             rows.append(row)
             said = "; ".join(f"{count} × {what}" for what, count in sorted(row.outcomes.items()))
