@@ -117,7 +117,7 @@ def run(config: PretrainConfig, given: set[str]) -> None:
     if content is not None:
         model.load_state_dict(content["model"])
     if config.resume:
-        start = restore(content["training"], optimizer, scale, stream, store)
+        start = restore(content["training"], optimizer, scale, stream, store, ranks)
     elif folder is not None:
         folder.write_json("config.json", {**to_dict(config), "model": to_dict(shape), "amp_used": precision.name})
         folder.write("tokenizer.model", tokenizer.to_bytes())
@@ -276,15 +276,16 @@ def held_out_batches(text: corpus.Text, config: PretrainConfig, seq_len: int, de
 
 
 def restore(training: dict[str, Any], optimizer: Adam, scale: LossScale, stream: SpanBatches,
-            store: corpus.TokenStore) -> Progress:
-    """Put everything back to where the checkpoint was. Raises ValueError where the corpus is no longer the same."""
+            store: corpus.TokenStore, ranks: Ranks) -> Progress:
+    """Put everything back to where the checkpoint was; what all ranks had counted since the last line of the log is the
+    first one's. Raises ValueError where the corpus is no longer the same."""
     if training["corpus_tokens"] != len(store.tokens):
         raise ValueError(f"the corpus has changed since the run began: {len(store.tokens):,} tokens, not "
                          f"{training['corpus_tokens']:,}; begin another run with --init")
     optimizer.load_state_dict(training["optimizer"])
     scale.load_state_dict(training["scale"])
     stream.load(training["stream"])
-    window = {name: value.to(scale.scale.device) for name, value in training["window"].items()}
+    window = {name: value.to(scale.scale.device) for name, value in training["window"].items()} if ranks.first else {}
     return Progress(training["step"], training["seconds"], window, training["places"], training["window_seconds"])
 
 

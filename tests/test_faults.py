@@ -28,7 +28,7 @@ def run_here(program, *arguments):
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory):
-    return harness.Bench(tmp_path_factory.mktemp("bench"), steps=24, run=run_here)
+    return harness.Bench(tmp_path_factory.mktemp("bench"), run=run_here)
 
 
 @pytest.mark.parametrize("fault", SHORT)
@@ -41,7 +41,7 @@ def test_a_disturbed_run_ends_as_the_undisturbed_one(fault, bench, tmp_path):
 def test_the_harness_notices_a_run_that_differs(bench, tmp_path, monkeypatch):
     """Every byte of a checkpoint can be whole, and the run another."""
     monkeypatch.setattr(harness, "SETTINGS", (*harness.SETTINGS, "--seed", 1))
-    other = harness.Bench(tmp_path, steps=24, run=run_here)
+    other = harness.Bench(tmp_path, run=run_here)
     with pytest.raises(harness.Broken, match="differs"):
         bench.check(other.whole, other.cache)
     (bench.whole / ".ckpt.pt.1").write_bytes(b"half")
