@@ -41,7 +41,7 @@ RANKS_STEPS = 200           # long enough for ten kills
 RANKS_SAVE_EVERY = 10
 DEADLINE = 20               # seconds from SIGTERM to SIGKILL
 RANK_TIMEOUT = 0.25         # minutes
-PATIENCE = 300              # seconds, for anything
+PATIENCE = 900              # seconds, for anything
 CLOCK = {"seconds", "tokens_per_s"}
 JUMPING_CLOCK = """
 import random, time
