@@ -1,6 +1,5 @@
 """Whole runs that are disturbed end as the undisturbed one: a few of each fault that is quick to make. The others, and many
-more of these: tests/faults/harness.py. What is damaged or disturbed is a process of its own; what goes on after it is a
-call of `main`."""
+more of these: tests/faults/harness.py. What is killed is a process of its own; what goes on after it is a call of `main`."""
 
 import contextlib
 import io

@@ -495,11 +495,12 @@ def restarts(bench: Bench, rng: random.Random) -> str:
     while kills < 10 and running.until(lambda: len(there()) == 2):
         both = there()
         unlucky = rng.choice(both)
-        if running.until_worked(rng.uniform(0, bench.seconds), unlucky) and there() == both:
+        if running.until_worked(rng.uniform(0, 0.65 * bench.seconds), unlucky) and there() == both:
             os.kill(unlucky, signal.SIGKILL)
             kills += 1
         earlier.update(both)
     bench.expect_end(running.end())
+    promise(kills >= 5, f"it ended after {kills} kills")
     bench.check(out, cache, whole)
     return f"{kills} kills in a row, exit code 0, nothing differs"
 
