@@ -369,16 +369,17 @@ class Loop:
                 share, stop, due = self._agree()
                 if due:
                     self._save()
+            bar.close()
+            if stop:
+                self._save_last()
+                print(f"stopped at step {progress.step:,}, saved. Go on with:\n"
+                      f"  python train.py --out {config.out} --resume", flush=True)
+            else:
+                self._finish()   # a signal does not keep it from its end
         finally:
             bar.close()
             for number, handler in old_handlers.items():
                 signal.signal(number, handler)
-        if stop:
-            self._save_last()
-            print(f"stopped at step {progress.step:,}, saved. Go on with:\n"
-                  f"  python train.py --out {config.out} --resume", flush=True)
-        else:
-            self._finish()
 
     def _on_signal(self, number: int, frame: object) -> None:
         now = time.monotonic()

@@ -298,6 +298,18 @@ def test_killed_before_the_last_evaluation_it_is_made_up_for(flags, tmp_path, mo
     assert [record["step"] for record in metrics_of(tmp_path / "run", "valid")] == [4]
 
 
+def test_a_signal_after_the_last_step_lets_the_run_end(flags, tmp_path, monkeypatch):
+    real = program.evaluate
+
+    def evaluate(*arguments):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return real(*arguments)
+    monkeypatch.setattr(program, "evaluate", evaluate)
+    assert train(*flags(steps=4, eval_every=1000)) == 0
+    assert load(tmp_path / "run")["training"]["step"] == 4
+    assert [record["step"] for record in metrics_of(tmp_path / "run", "valid")] == [4]
+
+
 def test_a_second_signal_stops_at_once(flags, tmp_path, monkeypatch, capsys):
     def twice():
         os.kill(os.getpid(), signal.SIGINT)
