@@ -33,7 +33,7 @@ def bench(tmp_path_factory):
 @pytest.mark.parametrize("fault", SHORT)
 def test_a_disturbed_run_ends_as_the_undisturbed_one(fault, bench, tmp_path):
     seed = random.randrange(1_000_000)
-    row = harness.repeat(fault, bench, SHORT[fault], seed, tmp_path / "kept")
+    *_, row = harness.repeat(fault, bench, SHORT[fault], seed, tmp_path / "kept")
     assert row.findings == [] and sum(row.outcomes.values()) == SHORT[fault]
 
 

@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -69,7 +69,7 @@ class Ended(NamedTuple):
 
 
 class Program:
-    """A program in a process of its own, its output in files beside the run."""
+    """A program in a process of its own, its output in files of the folder in which it runs."""
 
     def __init__(self, folder: Path, *command: object, **settings: Any) -> None:
         self.said, self.error = (Path(tempfile.mkstemp(dir=folder, suffix=suffix)[1]) for suffix in (".out", ".err"))
@@ -151,7 +151,8 @@ class Bench:
                          STEPS // 2)
         self.run = run or self.run_apart   # a program to its end
         self.programs: list[Program] = []
-        self.whole, self.cache = folder / "whole", folder / "whole-cache"
+        self.whole, self.cache, self.case = folder / "whole", folder / "whole-cache", folder / "case"
+        self.clear()
         began = os.times()
         self.expect_end(self.run("train.py", *self.command(self.whole, self.cache), "--keep", 1_000))
         self.seconds = sum(os.times()[:4]) - sum(began[:4])   # of the processor, its own and its children's
@@ -160,11 +161,11 @@ class Bench:
         return (*self.settings, "--out", out, "--cache", cache)
 
     def start(self, program: str, *arguments: object, **settings: Any) -> Program:
-        self.programs.append(Program(self.folder, ROOT / program, *arguments, **settings))
+        self.programs.append(Program(self.case, ROOT / program, *arguments, **settings))
         return self.programs[-1]
 
     def torchrun(self, *arguments: object, launcher: tuple[object, ...] = ()) -> Program:
-        self.programs.append(Program(self.folder, "-m", "torch.distributed.run", "--nproc-per-node", 2, *launcher,
+        self.programs.append(Program(self.case, "-m", "torch.distributed.run", "--nproc-per-node", 2, *launcher,
                                      ROOT / "train.py", *arguments))
         return self.programs[-1]
 
@@ -172,8 +173,6 @@ class Bench:
         """No program that was started is left running."""
         for program in self.programs:
             program.kill()
-            program.said.unlink()
-            program.error.unlink()
         self.programs = []
 
     def run_apart(self, program: str, *arguments: object) -> Ended:
@@ -186,11 +185,11 @@ class Bench:
     def new(self) -> tuple[Path, Path]:
         """(run folder, cache) for one case; neither is there."""
         self.clear()
-        return self.folder / "case" / "run", self.folder / "case" / "cache"
+        return self.case / "run", self.case / "cache"
 
     def clear(self) -> None:
-        shutil.rmtree(self.folder / "case", ignore_errors=True)
-        (self.folder / "case").mkdir()
+        shutil.rmtree(self.case, ignore_errors=True)
+        self.case.mkdir()
 
     def new_stopped(self, rng: random.Random) -> tuple[Path, Path]:
         """The same, as a run had left them that was killed after its second save or a later one."""
@@ -339,7 +338,7 @@ def full_disk(bench: Bench, rng: random.Random) -> str:
 def full_disk_freed(bench: Bench, rng: random.Random) -> str:
     """A real file system without room for a second checkpoint, until the run has said so; or to its end."""
     out, cache = bench.new()
-    disk = bench.folder / "case" / "disk"
+    disk = bench.case / "disk"
     disk.mkdir()
     size = (bench.whole / "ckpt.pt").stat().st_size
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={4 * size}", "none", disk], capture_output=True, text=True)
@@ -416,7 +415,7 @@ def flip_tokenizer(bench: Bench, rng: random.Random) -> str:
 def jumping_clock(bench: Bench, rng: random.Random) -> str:
     """Every look at the clock is up to twelve hours off."""
     out, cache = bench.new()
-    patch = bench.folder / "case" / "patch"
+    patch = bench.case / "patch"
     patch.mkdir()
     (patch / "sitecustomize.py").write_text(JUMPING_CLOCK.format(seed=rng.randrange(1 << 30)))
     bench.expect_end(bench.start("train.py", *bench.command(out, cache), environment={
@@ -567,22 +566,22 @@ class Row(NamedTuple):
     seconds: float
 
 
-def repeat(name: str, bench: Bench, times: int, seed: int, keep: Path) -> Row:
-    """One fault that many times; what each does is a function of (seed, fault, number), but for the machine's speed."""
+def repeat(name: str, bench: Bench, times: int, seed: int, keep: Path, first: int = 0) -> Iterator[Row]:
+    """One fault that many times; the row so far after each. What each does is a function of (seed, fault, number), but
+    for the machine's speed."""
     outcomes: Counter[str] = Counter()
     findings, began = [], time.monotonic()
-    for number in range(times):
+    for number in range(first, first + times):
         try:
             outcomes[FAULTS[name].run(bench, random.Random(f"{seed} {name} {number}"))] += 1
         except (Broken, ValueError, OSError) as problem:   # of a checkpoint that cannot be read, of a file not there
             place = keep / f"{name.replace(' ', '-')}-{seed}-{number}"
             shutil.rmtree(place, ignore_errors=True)
-            shutil.copytree(bench.folder / "case", place, dirs_exist_ok=True)
+            shutil.copytree(bench.case, place)
             findings.append(f"{name}, seed {seed}, number {number}: {type(problem).__name__}: {problem}\n    {place}")
         finally:
             bench.kill_all()
-    bench.clear()
-    return Row(name, times, dict(outcomes), findings, time.monotonic() - began)
+        yield Row(name, number + 1 - first, dict(outcomes), findings, time.monotonic() - began)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -591,6 +590,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--kills", type=int, default=50, help="at random moments; the other faults in proportion "
                         "(default: 50)")
     parser.add_argument("--seed", type=int, default=0, help="of all moments and places (default: 0)")
+    parser.add_argument("--first", type=int, default=0, help="number of the first run of a fault, to repeat one (default: 0)")
     parser.add_argument("--only", choices=tuple(FAULTS), nargs="+", metavar="FAULT", default=list(FAULTS),
                         help=f"some of: {', '.join(FAULTS)} (default: all)")
     parser.add_argument("--json", type=Path, help="file for the rows of the table")
@@ -598,22 +598,24 @@ def main(argv: list[str] | None = None) -> int:
                         help="folder for the runs of findings (default: harness-findings beside other temporary files)")
     args = parser.parse_args(argv)
     torch.set_num_threads(1)
-    rows = []
+    rows: dict[str, Row] = {}
     with tempfile.TemporaryDirectory(prefix="harness-") as temporary:
         bench = Bench(Path(temporary))
         print(f"seed {args.seed}; the undisturbed run took {bench.seconds:.1f} s of the processor\n"
               f"{'fault':<24}{'times':>6}{'findings':>10}{'seconds':>9}  outcomes", flush=True)
         for name in args.only:
-            row = repeat(name, bench, max(1, round(FAULTS[name].times * args.kills / 50)), args.seed, args.keep)
-            rows.append(row)
+            times = max(1, round(FAULTS[name].times * args.kills / 50))
+            for row in repeat(name, bench, times, args.seed, args.keep, args.first):
+                rows[name] = row
+                if args.json:
+                    args.json.write_text(json.dumps({"seed": args.seed, "rows": [row._asdict() for row in rows.values()]},
+                                                    indent=1, ensure_ascii=False) + "\n")
+            row = rows[name]
             said = "; ".join(f"{count} × {what}" for what, count in sorted(row.outcomes.items()))
             print(f"{name:<24}{row.times:>6}{len(row.findings):>10}{row.seconds:>9.0f}  {said}", flush=True)
             for finding in row.findings:
                 print(finding, flush=True)
-            if args.json:
-                args.json.write_text(json.dumps({"seed": args.seed, "rows": [row._asdict() for row in rows]}, indent=1,
-                                                ensure_ascii=False) + "\n")
-    return 1 if any(row.findings for row in rows) else 0
+    return 1 if any(row.findings for row in rows.values()) else 0
 
 
 if __name__ == "__main__":
