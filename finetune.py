@@ -67,7 +67,8 @@ class Prepared(NamedTuple):
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run with a command line; returns the exit code: 0, or 2 after one line that names a mistake."""
+    """Run with a command line; returns the exit code: 0, or after one line 2 for a mistake, 1 where another rank is
+    lost."""
     distributed.quiet_unless_first()
     try:
         config, given = parse(FinetuneConfig, "finetune.py", __doc__.split("\n")[0], argv)
@@ -75,6 +76,11 @@ def main(argv: list[str] | None = None) -> int:
     except (ValueError, OSError) as problem:
         distributed.report(f"finetune.py: error: {one_line(problem)}")
         return 2
+    except RuntimeError as problem:
+        if (said := distributed.lost(problem, config.rank_timeout)) is None:
+            raise
+        distributed.report(f"finetune.py: error: {one_line(said)}")
+        return 1
     except KeyboardInterrupt:
         print("\nfinetune.py: stopped; no result was written", file=sys.stderr)
         return 130
@@ -94,7 +100,7 @@ def run(config: FinetuneConfig, given: set[str]) -> None:
         raise ValueError("--task-file names its own data; leave out --task and --data")
     content = read_start(config.init)
     device = choose_device(distributed.device_name(config.device))
-    machine = Machine(device, choose_precision(config.amp, device), distributed.start(device))
+    machine = Machine(device, choose_precision(config.amp, device), distributed.start(device, config.rank_timeout))
     if config.task == "glue":
         return run_glue(config, content, machine)
     run_task(config, read_task(config), content, machine)

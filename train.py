@@ -39,8 +39,8 @@ from electra.tokenizer import Tokenizer, load_tokenizer
 SAMPLE = dict(size="tiny", out="runs/sample", steps=400, warmup_steps=50, batch_tokens=2048, seq_len=64,
               eval_every=100, log_every=50, save_every=200, vocab_size=2000)
 # What --resume may change: none of it touches weights, metrics or the order of the data.
-FREE_ON_RESUME = {"out", "resume", "compile", "zero", "save_every", "save_minutes", "keep", "eval_every", "log_every",
-                  "cache"}
+FREE_ON_RESUME = {"out", "resume", "compile", "zero", "rank_timeout", "save_every", "save_minutes", "keep", "eval_every",
+                  "log_every", "cache"}
 EVALUATION_TOKENS = 50_000
 WEIGHT_DECAY = 0.01
 SAME_SIGNAL = 1.0       # seconds
@@ -48,7 +48,8 @@ LATEST_WARMUP = 0.1     # share of --minutes: nobody knows how many steps they h
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run with a command line; returns the exit code: 0, or 2 after one line that names a mistake."""
+    """Run with a command line; returns the exit code: 0, or after one line 2 for a mistake, 1 where another rank is
+    lost."""
     distributed.quiet_unless_first()
     try:
         config, given = parse(PretrainConfig, "train.py", __doc__.split("\n")[0], argv)
@@ -58,6 +59,11 @@ def main(argv: list[str] | None = None) -> int:
     except (ValueError, OSError) as problem:
         distributed.report(f"train.py: error: {one_line(problem)}")
         return 2
+    except RuntimeError as problem:
+        if (said := distributed.lost(problem, config.rank_timeout)) is None:
+            raise
+        distributed.report(f"train.py: error: {one_line(said)}")
+        return 1
     except KeyboardInterrupt:   # before the first step, or a second time
         print("\ntrain.py: stopped at once; what was saved before is whole", file=sys.stderr)
         return 130
@@ -78,7 +84,7 @@ def run(config: PretrainConfig, given: set[str]) -> None:
         content = checkpoint.load(config.init, checkpoint.PRETRAINED)
     device = choose_device(distributed.device_name(config.device))
     precision = choose_precision(config.amp, device)
-    ranks = distributed.start(device)
+    ranks = distributed.start(device, config.rank_timeout)
 
     with ranks.first_before_the_others():   # the others find tokenizer and tokens in the cache
         tokenizer, shape = choose_model(config, given, content)
@@ -112,7 +118,7 @@ def run(config: PretrainConfig, given: set[str]) -> None:
     scale = LossScale(precision, device)
     start = Progress()
     if config.resume:
-        start = restore(content["training"], optimizer, scale, stream, store)
+        start = restore(content["training"], optimizer, scale, stream, store, ranks)
     elif folder is not None:
         folder.write_json("config.json", {**to_dict(config), "model": to_dict(shape), "amp_used": precision.name})
         folder.write("tokenizer.model", tokenizer.to_bytes())
@@ -271,15 +277,16 @@ def held_out_batches(text: corpus.Text, config: PretrainConfig, seq_len: int, de
 
 
 def restore(training: dict[str, Any], optimizer: Adam, scale: LossScale, stream: SpanBatches,
-            store: corpus.TokenStore) -> Progress:
-    """Put everything back to where the checkpoint was. Raises ValueError where the corpus is no longer the same."""
+            store: corpus.TokenStore, ranks: Ranks) -> Progress:
+    """Put everything back to where the checkpoint was; what all ranks had counted since the last line of the log is the
+    first one's. Raises ValueError where the corpus is no longer the same."""
     if training["corpus_tokens"] != len(store.tokens):
         raise ValueError(f"the corpus has changed since the run began: {len(store.tokens):,} tokens, not "
                          f"{training['corpus_tokens']:,}; begin another run with --init")
     optimizer.load_state_dict(training["optimizer"])
     scale.load_state_dict(training["scale"])
     stream.load(training["stream"])
-    window = {name: value.to(scale.scale.device) for name, value in training["window"].items()}
+    window = {name: value.to(scale.scale.device) for name, value in training["window"].items()} if ranks.first else {}
     return Progress(training["step"], training["seconds"], window, training["places"], training["window_seconds"])
 
 
@@ -363,16 +370,17 @@ class Loop:
                 share, stop, due = self._agree()
                 if due:
                     self._save()
+            bar.close()
+            if stop:
+                self._save_last()
+                print(f"stopped at step {progress.step:,}, saved. Go on with:\n"
+                      f"  python train.py --out {config.out} --resume", flush=True)
+            else:
+                self._finish()   # a signal does not keep it from its end
         finally:
             bar.close()
             for number, handler in old_handlers.items():
                 signal.signal(number, handler)
-        if stop:
-            self._save_last()
-            print(f"stopped at step {progress.step:,}, saved. Go on with:\n"
-                  f"  python train.py --out {config.out} --resume", flush=True)
-        else:
-            self._finish()
 
     def _on_signal(self, number: int, frame: object) -> None:
         now = time.monotonic()

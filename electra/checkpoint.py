@@ -34,6 +34,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import torch
 from torch import nn
+from tqdm import tqdm
 
 from electra.config import ModelConfig, from_dict, to_dict
 from electra.corpus import write_atomically
@@ -342,7 +343,8 @@ class RunFolder:
             raise ValueError(f"cannot write in the run folder {self.path}: {problem.strerror}") from None
 
     def _make_again(self) -> None:
-        """Make a folder that was removed anew, with its small files. Raises ValueError where another run has it."""
+        """Make a folder that was removed anew, with its small files, and say so. Raises ValueError where another run has
+        it."""
         mark = self.path / ".lock"
         if mark.exists() and os.path.samestat(mark.stat(), os.fstat(self._lock.fileno())):
             return
@@ -351,6 +353,7 @@ class RunFolder:
         if settings.exists() and settings.read_bytes() != self._small.get("config.json"):
             lock.close()
             raise ValueError(f"the run folder {self.path} has become another run's")
+        tqdm.write(f"the run folder {self.path} was removed; it is made again, without earlier checkpoints")
         for name, data in self._small.items():
             write_atomically(self.path / name, data)
         self._lock.close()

@@ -207,6 +207,8 @@ class PretrainConfig:
     amp: str = option("auto", "machine", "mixed precision; auto: bf16 where the device has it", AMP_CHOICES)
     compile: bool | None = option(None, "machine", "torch.compile the networks (default: on GPUs)")
     zero: bool = option(False, "machine", "under torchrun: share out the optimizer's state over the processes")
+    rank_timeout: float = option(10.0, "machine", "under torchrun: minutes after which a process that does not answer is "
+                                 "given up")
 
     out: str | None = option(None, "run", "run folder (default: runs/<corpus>-<size>-<objective>)")
     resume: bool = option(False, "run", "go on with the run in --out, exactly as if it had never stopped")
@@ -263,6 +265,8 @@ class FinetuneConfig:
 
     device: str = option("auto", "machine", "auto, cpu, cuda, cuda:1, mps")
     amp: str = option("auto", "machine", "mixed precision; auto: bf16 where the device has it", AMP_CHOICES)
+    rank_timeout: float = option(10.0, "machine", "under torchrun: minutes after which a process that does not answer is "
+                                 "given up")
     cache: str = option("data/cache", "machine", "folder of tokenised texts, shared by runs")
     out: str | None = option(None, "run", "run folder (default: runs/<task>-<checkpoint>)")
     report: bool = option(False, "run", "draw report.html: scores, errors, calibration")

@@ -14,6 +14,8 @@ does not grow with the corpus. The folder gets its name when it is whole.
 from __future__ import annotations
 
 import bz2
+import contextlib
+import fcntl
 import glob
 import gzip
 import hashlib
@@ -304,7 +306,8 @@ def corpus_tokenizer(patterns: tuple[str, ...], vocab_size: int, cased: bool, er
         raise ValueError(f"the corpus {' '.join(patterns)} has no text")
     tokenizer = train_tokenizer((line for part in ([first], lines) for line in part), vocab_size, cased)
     data = tokenizer.to_bytes()
-    write_atomically(stem.with_name(f"{stem.name}-{zlib.crc32(data):08x}.model"), data)
+    with _writing_in(stem.parent):
+        write_atomically(stem.with_name(f"{stem.name}-{zlib.crc32(data):08x}.model"), data)
     return tokenizer
 
 
@@ -334,8 +337,29 @@ class CachedTokenizer:
         flat = np.fromiter((token for one in ids for token in one), token_dtype(self.tokenizer.vocab_size), ends[-1])
         stored = io.BytesIO()
         np.savez(stored, tokens=flat, ends=ends)
-        write_atomically(path, stored.getvalue())
+        with _writing_in(self.cache):
+            write_atomically(path, stored.getvalue())
         return ids
+
+
+@contextlib.contextmanager
+def _writing_in(cache: Path) -> Iterator[None]:
+    """Hold a cache while something is written there; first remove what killed runs left half-written, if nobody else
+    holds it. The lock is the folder's own, shared by all who write, and dies with its process. Where the file system has
+    no locks, nothing is removed."""
+    cache.mkdir(parents=True, exist_ok=True)
+    lock = os.open(cache, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for path in cache.iterdir():
+                if re.fullmatch(r"\.(tokenizer|tokens|texts)-.+\.[0-9]+", path.name):
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+        with contextlib.suppress(OSError):
+            fcntl.flock(lock, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(lock)
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -368,11 +392,13 @@ def open_store(patterns: tuple[str, ...], tokenizer: Tokenizer, errors: str, cac
     sources = find_sources(patterns)
     identity = _identity(sources, errors, tokenizer=tokenizer.fingerprint)
     folder = _cache_path(cache, "tokens", identity)
+    there = folder.exists()   # before it is looked at: another run may be making it just now
     if flaw := _flaw(folder, identity):
-        if folder.exists():
+        if there:
             print(f"the token store {folder} is damaged ({flaw}); making it again", flush=True)
-        shutil.rmtree(folder, ignore_errors=True)
-        _write_store(folder, sources, tokenizer, errors, identity, workers)
+            shutil.rmtree(folder, ignore_errors=True)
+        with _writing_in(folder.parent):
+            _write_store(folder, sources, tokenizer, errors, identity, workers)
     dtype = token_dtype(tokenizer.vocab_size)
     read = lambda name, dtype: np.memmap(folder / name, dtype, "r")
     return TokenStore(read("tokens.bin", dtype), read("lines.bin", np.int64), read("documents.bin", np.int64),

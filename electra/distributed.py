@@ -8,6 +8,7 @@ is the same training on one GPU or eight. Alone, all of it does nothing.
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 import warnings
@@ -20,8 +21,8 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-PATIENCE = timedelta(minutes=10)   # for a rank that does not answer within a step
-TOKENISING = timedelta(days=2)     # for the first rank, which prepares what all read
+LONGEST_TIMEOUT = 10_000         # minutes, a week
+TOKENISING = timedelta(days=2)   # patience with the first rank, which prepares what all read
 
 
 class Ranks(NamedTuple):
@@ -89,15 +90,32 @@ def device_name(name: str) -> str:
     return name
 
 
-def start(device: torch.device) -> Ranks:
-    """Join the group that torchrun describes; alone where it did not start this process."""
+def start(device: torch.device, minutes: float) -> Ranks:
+    """Join the group that torchrun describes; alone where it did not start this process. A rank that does not answer
+    within so many minutes is given up by the others, with an error. Raises ValueError where that is no time."""
+    if not 0 < minutes <= LONGEST_TIMEOUT:   # not: nan is neither
+        raise ValueError(f"--rank-timeout must be above 0 and at most {LONGEST_TIMEOUT:,}, not {minutes}")
     if not started_by_torchrun():
         return Ranks()
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
-    host, patient = (dist.new_group(backend="gloo", timeout=timeout) for timeout in (PATIENCE, TOKENISING))
+    timeout = timedelta(minutes=minutes)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=timeout)
+    host, patient = (dist.new_group(backend="gloo", timeout=wait) for wait in (timeout, TOKENISING))
     return Ranks(dist.get_rank(), dist.get_world_size(), host, patient)
+
+
+def lost(problem: RuntimeError, minutes: float) -> str | None:
+    """What to say of an error that is another rank's silence or end; None where it is something else. gloo has no kinds
+    of errors, only texts."""
+    text = str(problem).split("\n")[0]
+    if not dist.is_initialized():
+        return None
+    if re.search("time ?out|timed out", text, re.IGNORECASE):
+        return f"a rank has not answered within {minutes:g} minutes (--rank-timeout): {text}"
+    if isinstance(problem, dist.DistError) or re.search("connection|broken pipe", text, re.IGNORECASE):
+        return f"a rank has ended or cannot be reached: {text}"
+    return None
 
 
 def stop() -> None:

@@ -257,7 +257,7 @@ def pretraining_side(args: argparse.Namespace, who: str) -> Side:
             model.compile_networks()
             note += ", compiled"
         if who == "ddp":
-            distributed.start(device)
+            distributed.start(device, config.rank_timeout)
             model = distributed.data_parallel(model)
             note += ", one rank"
         optimizer = Adam(parameter_groups(model, train.WEIGHT_DECAY))

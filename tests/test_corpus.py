@@ -359,6 +359,20 @@ def test_a_half_written_store_is_never_used(tmp_path, tokenizer, pages, monkeypa
     assert [path.name for path in cache.iterdir()] == [folder.name]
 
 
+def test_halves_of_killed_runs_go_away_unless_a_run_is_writing(tmp_path, tokenizer, pages):
+    cache = tmp_path / "cache"
+    halves = [cache / ".tokens-0123456789abcdef.4711", cache / ".tokenizer-0123-4567.model.99", cache / ".texts-0123.npz.7"]
+    others = [cache / ".tokens-mine", cache / ".profile.1", cache / "tokens-0123456789abcdef"]
+    with corpus._writing_in(cache):   # as another run does
+        halves[0].mkdir()
+        for path in (halves[0] / "tokens.bin", *halves[1:], *others):
+            path.write_bytes(b"half")
+        open_store((str(pages),), tokenizer, "strict", str(cache))
+        assert all(path.exists() for path in (*halves, *others))
+    corpus_tokenizer((str(pages),), 400, False, "strict", str(cache))
+    assert not any(path.exists() for path in halves) and all(path.exists() for path in others)
+
+
 def test_a_tokenizer_is_trained_once_a_corpus(tmp_path, pages):
     cache = tmp_path / "cache"
     first = corpus_tokenizer((str(pages),), 400, False, "strict", str(cache))

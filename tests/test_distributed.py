@@ -1,6 +1,7 @@
 """Several ranks compute what one process computes: steps, whole programs, and a run that goes on with other ranks."""
 
 import json
+import math
 import os
 import socket
 import subprocess
@@ -43,10 +44,28 @@ def test_one_process_alone_agrees_with_itself():
     alone = Ranks()
     assert alone.first and alone.gather("x") == ["x"] and alone.most(0.3, True) == [0.3, 1.0]
     model = torch.nn.Linear(1, 1)
-    assert distributed.wrap(model, alone) is model and distributed.start(CPU) == alone
+    assert distributed.wrap(model, alone) is model and distributed.start(CPU, 10) == alone
     with alone.first_before_the_others():
         pass
     distributed.stop()
+
+
+@pytest.mark.parametrize("minutes", [0, -1, math.nan, math.inf])
+def test_a_time_to_wait_that_is_none_is_refused(minutes):
+    with pytest.raises(ValueError, match="--rank-timeout must be above 0"):
+        distributed.start(CPU, minutes)
+
+
+@pytest.mark.parametrize("problem, said", [
+    (RuntimeError("Application timeout caused pair closure"), "a rank has not answered within 2.5 minutes"),
+    (RuntimeError("[unbound_buffer.cc:81] Timed out waiting 15000ms for recv operation"), "a rank has not answered"),
+    (RuntimeError("[pair.cc:534] Connection closed by peer [127.0.0.1]:2034\nmore"), "a rank has ended"),
+    (torch.distributed.DistBackendError("NCCL error"), "a rank has ended"), (RuntimeError("shapes do not fit"), None)])
+def test_an_error_is_another_rank_s_only_where_it_is(problem, said, monkeypatch):
+    assert distributed.lost(problem, 2.5) is None   # of one process alone
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    line = distributed.lost(problem, 2.5)
+    assert line is None if said is None else line.startswith(said) and "\n" not in line
 
 
 # --- steps of several ranks ---
@@ -111,7 +130,7 @@ def changing_optimizers(ranks, kinds):
 def worker(folder):
     """One rank: all models after another."""
     torch.set_num_threads(1)
-    ranks = distributed.start(CPU)
+    ranks = distributed.start(CPU, 10)
     found = {name: fifty_steps(name, ranks) for name in MODELS}
     whole, sharded, mixed = (changing_optimizers(ranks, kinds) for kinds in (
         [Adam] * 3, [ShardedAdam] * 3, [ShardedAdam, Adam, ShardedAdam]))
@@ -183,6 +202,13 @@ def lines_of(folder):
     return [{key: value for key, value in line.items() if key not in ("seconds", "tokens_per_s")} for line in lines]
 
 
+def assert_same_log(first, second):
+    """But for the order of float32 sums."""
+    for mine, theirs in zip(lines_of(first), lines_of(second), strict=True):
+        assert mine.pop("split") == theirs.pop("split")
+        assert mine == pytest.approx(theirs, rel=1e-3, abs=1e-3)
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     """A folder with runs `one` of one process and `two` of two ranks under torchrun."""
@@ -200,9 +226,7 @@ def runs(tmp_path_factory):
 def test_two_ranks_under_torchrun_train_as_one_process(runs):
     one, two = (checkpoint.load(runs / name / "ckpt.pt", ("electra",)) for name in ("one", "two"))
     assert_near(two["model"], one["model"])
-    for mine, theirs in zip(lines_of(runs / "two"), lines_of(runs / "one"), strict=True):
-        assert mine.pop("split") == theirs.pop("split")
-        assert mine == pytest.approx(theirs, rel=1e-3, abs=1e-3)
+    assert_same_log(runs / "two", runs / "one")
 
 
 @pytest.mark.parametrize("world", [1, 3])
@@ -219,7 +243,7 @@ def test_a_checkpoint_of_two_ranks_goes_on_with_other_ranks(runs, tmp_path, worl
         assert [code for code, _, _ in on_ranks(world, *resume)] == [0] * world
     assert_near(checkpoint.load(out / "ckpt.pt", ("electra",))["model"],
                 checkpoint.load(runs / "two" / "ckpt.pt", ("electra",))["model"])
-    assert [line["step"] for line in lines_of(out)] == [line["step"] for line in lines_of(runs / "two")]
+    assert_same_log(out, runs / "two")   # step 6 was between two lines
 
 
 def test_a_shared_out_optimizer_trains_saves_and_goes_on_as_a_whole_one(runs, tmp_path):
