@@ -31,14 +31,23 @@ def init_weights(module: nn.Module, std: float) -> None:
         nn.init.zeros_(module.bias)
 
 
+class Table(nn.Embedding):
+    """An nn.Embedding that draws no numbers where only sizes are wanted (`models.check_weights`): on the meta device
+    normal_ has torch load its compiler, which takes longer than a program that predicts one label."""
+
+    def reset_parameters(self) -> None:
+        if not self.weight.is_meta:
+            super().reset_parameters()
+
+
 class Embeddings(nn.Module):
     """Word + position + type, LayerNorm, dropout. One such module serves generator and discriminator."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.word = nn.Embedding(config.vocab_size, config.embedding_size)
-        self.position = nn.Embedding(config.max_positions, config.embedding_size)
-        self.token_type = nn.Embedding(config.type_vocab_size, config.embedding_size)
+        self.word = Table(config.vocab_size, config.embedding_size)
+        self.position = Table(config.max_positions, config.embedding_size)
+        self.token_type = Table(config.type_vocab_size, config.embedding_size)
         self.norm = nn.LayerNorm(config.embedding_size, eps=config.layer_norm_eps)
         self.dropout = Dropout(config.dropout)
 
