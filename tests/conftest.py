@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
+import train  # noqa: E402
 from electra.batching import Batch  # noqa: E402
 from electra.config import CLS, SEP, ModelConfig  # noqa: E402
 from electra.tokenizer import train_tokenizer  # noqa: E402
@@ -45,6 +46,35 @@ def sample_path():
 def tokenizer(sample_path):
     """1,000 tokens, case-folded."""
     return train_tokenizer(sample_path.read_text(encoding="utf-8").splitlines(), 1_000)
+
+
+@pytest.fixture(scope="session")
+def text(sample_path, tmp_path_factory):
+    """A WikiText file of its first 40 kB: what is held out of it takes no longer than a few steps."""
+    path = tmp_path_factory.mktemp("text") / "wiki.raw"
+    path.write_text(sample_path.read_text(encoding="utf-8")[:40_000].rpartition("\n")[0] + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory):
+    """The --cache of all runs: each tokenizer is trained once."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def pretrained(text, cache, tmp_path_factory):
+    """pretrained(objective) -> run folder of ten steps. It is shared: nobody writes in it."""
+    root, done = tmp_path_factory.mktemp("pretrained"), {}
+
+    def run(objective="electra"):
+        if objective not in done:
+            done[objective] = root / objective
+            assert exit_code(train.main, [
+                "--corpus", text, "--size", "tiny", "--steps", 10, "--batch-tokens", 512, "--seq-len", 32, "--vocab-size",
+                800, "--cache", cache, "--objective", objective, "--out", done[objective]]) == 0
+        return done[objective]
+    return run
 
 
 @pytest.fixture

@@ -1,10 +1,12 @@
 """ablation.py: equal compute, the reference line, the replaced-token view, and the whole road on the sample."""
 
+import contextlib
+import io
 import json
-import os
 import re
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +17,14 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
 import ablation  # noqa: E402
+import finetune  # noqa: E402
+import train  # noqa: E402
+from conftest import exit_code  # noqa: E402
 from electra import checkpoint  # noqa: E402
 from electra.models import Electra  # noqa: E402
 from electra.tasks import Example  # noqa: E402
 
-SHORT = ("--sample", "--steps", "16", "--post-steps", "6", "--epochs", "0.2", "--freeze-epochs", "0.2")
+SHORT = ("--sample", "--steps", "6", "--post-steps", "3", "--epochs", "0.05", "--freeze-epochs", "0.05")
 
 
 def refused(capsys, match, *arguments):
@@ -107,15 +112,21 @@ def test_the_view_shows_what_the_generator_put_and_where(tokenizer, shape, sampl
 
 # ---------------------------------------------------------------- the whole road
 
+def in_this_process(command, **_):
+    """In the place of subprocess.run: 14 interpreters that import torch would take longer than all that they do."""
+    program = {"train.py": train, "finetune.py": finetune}[Path(command[1]).name]
+    return subprocess.CompletedProcess(command, exit_code(program.main, command[2:]))
+
+
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory):
-    """(folder, output) of a whole comparison on the sample, cut short."""
-    out = tmp_path_factory.mktemp("ablation") / "runs"
-    done = subprocess.run([sys.executable, "scripts/ablation.py", *SHORT, "--out", str(out), "--cache",
-                           str(out.parent / "cache"), "--jobs", "2"], cwd=ROOT, text=True, capture_output=True, timeout=600,
-                          env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)})
-    assert done.returncode == 0, done.stderr
-    return out, done.stdout
+    """(folder, output) of a whole comparison on the sample, cut short. Processes come below, where it goes on."""
+    out, said = tmp_path_factory.mktemp("ablation") / "runs", io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(said):
+        patch.chdir(ROOT)
+        patch.setattr(ablation, "subprocess", types.SimpleNamespace(run=in_this_process))
+        assert ablation.main([*SHORT, "--out", str(out), "--cache", str(out.parent / "cache")]) == 0
+    return out, said.getvalue()
 
 
 def test_all_rows_are_there_with_their_scores(compared):
@@ -164,7 +175,7 @@ def test_what_is_done_is_skipped_and_what_was_broken_off_goes_on(compared, capfd
     assert not ablation.is_finished(out / "electra-post")   # as if it had been stopped
     (out / "electra-post.done").unlink()
     (out / "imdb-electra-post.done").unlink()
-    assert ablation.main([*SHORT, "--out", str(out), "--cache", str(out.parent / "cache")]) == 0
+    assert ablation.main([*SHORT, "--out", str(out), "--cache", str(out.parent / "cache"), "--jobs", "2"]) == 0
     printed = capfd.readouterr().out
     assert printed.count("done before") == 4 + 10 - 2
     assert re.search(r"\[electra-post\] python train.py --out \S+ --resume\n", printed)

@@ -2,13 +2,13 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
 import finetune as program
-import train
 from conftest import exit_code
 from electra import checkpoint
 from electra.checkpoint import PRETRAINED
@@ -18,36 +18,39 @@ SAMPLE = ROOT / "data" / "sample"
 COLOURS = ("red", "green", "blue")
 
 
-@pytest.fixture(scope="module")
-def pretrained(tmp_path_factory):
-    """pretrained(objective) -> run folder of ten steps."""
-    root, done = tmp_path_factory.mktemp("pretrained"), {}
-
-    def run(objective="electra"):
-        if objective not in done:
-            done[objective] = root / objective
-            flags = ["--corpus", SAMPLE / "wiki.raw", "--size", "tiny", "--steps", 10, "--batch-tokens", 512,
-                     "--seq-len", 32, "--vocab-size", 800, "--cache", root / "cache", "--objective", objective,
-                     "--out", done[objective]]
-            assert train.main([str(flag) for flag in flags]) == 0
-        return done[objective]
-    return run
-
-
 @pytest.fixture(autouse=True)
 def own_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
+def short_run(init, out, /, **changes):
+    """The command line of a few steps on the sample's sst2; None leaves a setting out."""
+    settings = {"task": "sst2", "data": SAMPLE / "sst2", "init": init, "epochs": 0.2, "max_len": 16, "out": out, **changes}
+    return [part for name, value in settings.items() if value is not None
+            for part in ("--" + name.replace("_", "-"), *([] if value is True else [str(value)]))]
+
+
 @pytest.fixture
 def flags(pretrained, tmp_path):
-    """flags(**changes) -> the sample's sst2, a few steps, into tmp_path/out; None leaves a setting out."""
-    def make(**changes):
-        settings = {"task": "sst2", "data": SAMPLE / "sst2", "init": pretrained() / "ckpt.pt", "epochs": 0.2,
-                    "max_len": 16, "out": tmp_path / "out", **changes}
-        return [part for name, value in settings.items() if value is not None
-                for part in ("--" + name.replace("_", "-"), *([] if value is True else [str(value)]))]
-    return make
+    """flags(**changes) -> a short run into tmp_path/out."""
+    return lambda **changes: short_run(pretrained() / "ckpt.pt", tmp_path / "out", **changes)
+
+
+@pytest.fixture(scope="module")
+def tuned(pretrained, tmp_path_factory):
+    """tuned(objective, **changes) -> folder of a short run, the same at every call: nobody writes in it."""
+    root, done = tmp_path_factory.mktemp("tuned"), {}
+
+    def run(objective="electra", **changes):
+        key = (objective, *changes.items())
+        if key not in done:
+            done[key] = root / str(len(done))
+            assert finetune(*short_run(pretrained(objective) / "ckpt.pt", done[key], **changes)) == 0
+        return done[key]
+    return run
+
+
+REVIEWS = dict(task="imdb", data=SAMPLE / "aclImdb", epochs=1, max_len=32)
 
 
 def finetune(*arguments):
@@ -91,9 +94,8 @@ def colour_table(path, count=120, label=lambda i: COLOURS[i % 3]):
 # ---------------------------------------------------------------- results
 
 @pytest.mark.parametrize("objective", PRETRAINED)
-def test_sst2_leaves_all_its_files(objective, pretrained, flags, tmp_path):
-    assert finetune(*flags(init=pretrained(objective) / "ckpt.pt")) == 0
-    out = tmp_path / "out"
+def test_sst2_leaves_all_its_files(objective, tuned):
+    out = tuned(objective)
     result, rows = result_of(out), predictions_of(out)
     assert {"task", "metric", "seeds", "dev_mean", "dev_sd", "test_mean", "test_sd", "seconds"} <= set(result)
     assert (result["task"], result["metric"], result["labels"]) == ("sst2", "accuracy", ["negative", "positive"])
@@ -109,19 +111,19 @@ def test_sst2_leaves_all_its_files(objective, pretrained, flags, tmp_path):
                if name in ("lr", "epochs", "max_len", "pooling", "layer_decay"))
 
 
-def test_the_checkpoint_is_a_classifier_that_stands_alone(pretrained, flags, tmp_path):
-    assert finetune(*flags()) == 0
-    content = checkpoint.load(tmp_path / "out" / "ckpt.pt", ("classifier",))
+def test_the_checkpoint_is_a_classifier_that_stands_alone(pretrained, tuned):
+    content = checkpoint.load(tuned() / "ckpt.pt", ("classifier",))
     assert content["labels"] == ["negative", "positive"] and "training" not in content
     assert checkpoint.tokenizer_of(content).to_bytes() == (pretrained() / "tokenizer.model").read_bytes()
 
 
-def test_same_seed_same_scores_and_another_seed_others(flags, tmp_path):
-    for name, seeds in (("a", "1"), ("b", "1"), ("c", "2"), ("both", "1,2")):
-        assert finetune(*flags(seeds=seeds, out=tmp_path / name)) == 0
-    table = lambda name: (tmp_path / name / "predictions.tsv").read_bytes()
+def test_same_seed_same_scores_and_another_seed_others(tuned, flags, tmp_path):
+    runs = {"a": tuned(), "b": tmp_path / "b", "c": tmp_path / "c", "both": tuned(seeds="1,2")}
+    for name, seeds in (("b", "1"), ("c", "2")):
+        assert finetune(*flags(seeds=seeds, out=runs[name])) == 0
+    table = lambda name: (runs[name] / "predictions.tsv").read_bytes()
     assert table("a") == table("b") != table("c")
-    both, singles = result_of(tmp_path / "both"), [result_of(tmp_path / name)["seeds"][0] for name in ("a", "c")]
+    both, singles = result_of(runs["both"]), [result_of(runs[name])["seeds"][0] for name in ("a", "c")]
     assert both["seeds"] == singles
     first, second = singles[0]["dev"], singles[1]["dev"]
     assert both["dev_mean"] == pytest.approx((first + second) / 2)
@@ -129,9 +131,8 @@ def test_same_seed_same_scores_and_another_seed_others(flags, tmp_path):
     assert table("both") == table("a" if first >= second else "c")   # the best seed's
 
 
-def test_fine_tuning_starts_from_the_checkpoint_and_changes_it(pretrained, flags, tmp_path):
-    assert finetune(*flags()) == 0
-    before, after = encoders(pretrained() / "ckpt.pt", tmp_path / "out" / "ckpt.pt")
+def test_fine_tuning_starts_from_the_checkpoint_and_changes_it(pretrained, tuned):
+    before, after = encoders(pretrained() / "ckpt.pt", tuned() / "ckpt.pt")
     weights = [name for name in before if name.endswith("weight") and "norm" not in name]
     for name in weights:
         assert not torch.equal(before[name], after[name])
@@ -181,16 +182,15 @@ def test_text_columns_may_stand_apart(flags, tmp_path):
                     "--text-columns", "title", "body") == 0
 
 
-def test_the_most_wrong_come_first(flags, tmp_path):
-    assert finetune(*flags(task="imdb", data=SAMPLE / "aclImdb", epochs=1, max_len=32)) == 0
+def test_the_most_wrong_come_first(tuned):
     for split in ("dev", "test"):
-        right = [float(row[f"p({row['gold']})"]) for row in predictions_of(tmp_path / "out") if row["split"] == split]
+        right = [float(row[f"p({row['gold']})"]) for row in predictions_of(tuned(**REVIEWS)) if row["split"] == split]
         assert right == sorted(right)
 
 
-def test_predictions_of_every_seed_are_kept_in_the_order_of_the_file(flags, tmp_path):
-    assert finetune(*flags(seeds="1,2")) == 0
-    out, result = tmp_path / "out", result_of(tmp_path / "out")
+def test_predictions_of_every_seed_are_kept_in_the_order_of_the_file(tuned):
+    out = tuned(seeds="1,2")
+    result = result_of(out)
     table = [line.split("\t") for line in (out / "dev_predictions.tsv").read_text(encoding="utf-8").splitlines()]
     assert table[0] == ["index", "gold", "seed 1", "seed 2"] and [row[0] for row in table[1:]] == [*map(str, range(140))]
     words = {"0": "negative", "1": "positive"}
@@ -203,10 +203,9 @@ def test_predictions_of_every_seed_are_kept_in_the_order_of_the_file(flags, tmp_
                                   (out / "test_predictions.tsv").read_text().splitlines()[1:])} == {""}
 
 
-def test_confusion_and_calibration_are_those_of_the_best_seed(flags, tmp_path):
-    assert finetune(*flags(seeds="1,2")) == 0
-    result = result_of(tmp_path / "out")
-    rows = [row for row in predictions_of(tmp_path / "out") if row["split"] == "dev"]
+def test_confusion_and_calibration_are_those_of_the_best_seed(tuned):
+    result = result_of(tuned(seeds="1,2"))
+    rows = [row for row in predictions_of(tuned(seeds="1,2")) if row["split"] == "dev"]
     for i, gold in enumerate(result["labels"]):
         assert result["confusion"][i] == [sum(row["gold"] == gold and row["prediction"] == label for row in rows)
                                           for label in result["labels"]]
@@ -241,9 +240,8 @@ def test_class_weights_move_the_predictions(flags, tmp_path):
     assert share["none"] < share["balanced"] < share["most"]
 
 
-def test_imdb_is_scored_on_its_test_set(flags, tmp_path):
-    assert finetune(*flags(task="imdb", data=SAMPLE / "aclImdb", epochs=1, max_len=32)) == 0
-    result, rows = result_of(tmp_path / "out"), predictions_of(tmp_path / "out")
+def test_imdb_is_scored_on_its_test_set(tuned):
+    result, rows = result_of(tuned(**REVIEWS)), predictions_of(tuned(**REVIEWS))
     assert sum(row["split"] == "test" for row in rows) == 20
     assert result["test_mean"] == result["seeds"][0]["test"] == pytest.approx(accuracy(rows, "test"))
     assert result["test_sd"] == 0 and not any("<br" in row["text"] for row in rows)
@@ -279,9 +277,9 @@ def test_a_collapsed_run_is_named_tried_again_and_flagged(flags, tmp_path, capsy
     assert len({row["prediction"] for row in predictions_of(tmp_path / "out")}) == 1
 
 
-def test_the_log_holds_one_run(flags, tmp_path):
+def test_the_log_holds_one_run(tuned, flags, tmp_path):
     log = tmp_path / "out" / "metrics.jsonl"
-    assert finetune(*flags()) == 0
+    shutil.copytree(tuned(), tmp_path / "out")
     first = log.read_text()
     assert finetune(*flags(force=True)) == 0
     assert log.read_text() == first
@@ -298,8 +296,8 @@ def test_interrupted_it_leaves_no_result(flags, tmp_path, monkeypatch, capsys):
 
 # ---------------------------------------------------------------- mistakes
 
-def test_an_existing_folder_is_replaced_with_force_alone(flags, tmp_path, capsys):
-    assert finetune(*flags()) == 0
+def test_an_existing_folder_is_replaced_with_force_alone(tuned, flags, tmp_path, capsys):
+    shutil.copytree(tuned(), tmp_path / "out")
     before = (tmp_path / "out" / "result.json").read_bytes()
     refused(capsys, "already there; replace it with --force", *flags(seeds="5"))
     assert (tmp_path / "out" / "result.json").read_bytes() == before
@@ -311,9 +309,8 @@ def test_a_run_of_train_is_not_replaced(pretrained, flags, capsys):
     refused(capsys, "already there", *flags(out=pretrained()))
 
 
-def test_bad_checkpoints_are_refused_in_one_line(pretrained, flags, tmp_path, capsys):
-    assert finetune(*flags(out=tmp_path / "classifier")) == 0
-    refused(capsys, "kind 'classifier'; electra or mlm is needed", *flags(init=tmp_path / "classifier" / "ckpt.pt"))
+def test_bad_checkpoints_are_refused_in_one_line(pretrained, tuned, flags, tmp_path, capsys):
+    refused(capsys, "kind 'classifier'; electra or mlm is needed", *flags(init=tuned() / "ckpt.pt"))
     refused(capsys, "No such file", *flags(init=tmp_path / "nowhere.pt"))
     good, bad = (pretrained() / "ckpt.pt").read_bytes(), tmp_path / "bad.pt"
     for content, match in ((good[:-1], "cut off"), (good[:5000] + b"?" + good[5001:], "is damaged")):

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 import finetune as program
-import train
 from conftest import exit_code
 from electra import glue
 from electra.tasks import GLUE
@@ -58,25 +57,21 @@ def data(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def pretrained(tmp_path_factory):
-    root = tmp_path_factory.mktemp("pretrained")
-    flags = ["--corpus", ROOT / "data/sample/wiki.raw", "--size", "tiny", "--steps", 4, "--batch-tokens", 512, "--seq-len",
-             32, "--vocab-size", 800, "--cache", root / "cache", "--out", root / "run"]
-    assert train.main([str(flag) for flag in flags]) == 0
-    return root / "run" / "ckpt.pt"
+def start(pretrained):
+    return pretrained() / "ckpt.pt"
 
 
 def finetune(*arguments):
     return exit_code(program.main, arguments)
 
 
-def flags(data, pretrained, out, *more):
-    return ("--task", "glue", "--data", data, "--init", pretrained, "--out", out, "--epochs", 1, "--max-len", 32,
+def flags(data, start, out, *more):
+    return ("--task", "glue", "--data", data, "--init", start, "--out", out, "--epochs", 1, "--max-len", 32,
             "--cache", out.parent / "cache", *more)
 
 
 @pytest.fixture(scope="module")
-def done(data, pretrained, tmp_path_factory):
+def done(data, start, tmp_path_factory):
     """A whole run over two seeds with everything asked for."""
     out = tmp_path_factory.mktemp("glue-run") / "out"
     with pytest.MonkeyPatch.context() as patch:
@@ -84,7 +79,7 @@ def done(data, pretrained, tmp_path_factory):
         rows = {("cola", "test"): 7, ("stsb", "test"): 5, ("mnli", "test"): 6, ("mnli", "test_mismatched"): 6,
                 ("mnli", "ax"): 4, ("rte", "test"): 3}
         patch.setattr(glue, "FILES", tuple(f._replace(rows=rows.get((f.task, f.set), 9)) for f in glue.FILES))
-        assert finetune(*flags(data, pretrained, out, "--seeds", "1,2", "--intermediate", "mnli", "--submission",
+        assert finetune(*flags(data, start, out, "--seeds", "1,2", "--intermediate", "mnli", "--submission",
                                "--references", "--report")) == 0
     return out
 
@@ -117,9 +112,9 @@ def test_the_average_is_over_the_eight_tasks_of_the_paper():
     assert glue.average({"cola": 50.0}) is None
 
 
-def test_some_start_from_the_model_of_mnli(done, pretrained):
+def test_some_start_from_the_model_of_mnli(done, start):
     init = {task: result(done, task)["settings"]["init"] for task in ("cola", "stsb", "mnli", "rte")}
-    assert init["cola"] == init["mnli"] == str(pretrained)
+    assert init["cola"] == init["mnli"] == str(start)
     assert init["rte"] == init["stsb"] == str(done / "mnli" / "ckpt.pt")
 
 
@@ -170,17 +165,17 @@ def test_a_page_of_each_task_is_drawn(done):
         assert task in (done / task / "report.html").read_text(encoding="utf-8").lower()
 
 
-def test_what_is_done_is_skipped_and_the_rest_is_done_again(done, data, pretrained, capsys):
+def test_what_is_done_is_skipped_and_the_rest_is_done_again(done, data, start, capsys):
     before = {task: (done / task / "predictions.tsv").read_bytes() for task in ("cola", "rte")}
     (done / "rte" / "result.json").unlink()   # as if it had been interrupted there
-    assert finetune(*flags(data, pretrained, done, "--seeds", "1,2", "--intermediate", "mnli")) == 0
+    assert finetune(*flags(data, start, done, "--seeds", "1,2", "--intermediate", "mnli")) == 0
     said = capsys.readouterr().out
     assert said.count("done before") == 3 and "rte: 20 to learn from" in said
     assert {task: (done / task / "predictions.tsv").read_bytes() for task in before} == before
 
 
-def test_other_settings_are_not_taken_for_the_same_run(done, data, pretrained, capsys):
-    assert finetune(*flags(data, pretrained, done, "--seeds", "3", "--intermediate", "mnli")) == 2
+def test_other_settings_are_not_taken_for_the_same_run(done, data, start, capsys):
+    assert finetune(*flags(data, start, done, "--seeds", "3", "--intermediate", "mnli")) == 2
     error = capsys.readouterr().err
     assert "made with another --seeds" in error and error.count("\n") == 1
 
@@ -192,10 +187,10 @@ def test_other_settings_are_not_taken_for_the_same_run(done, data, pretrained, c
     (("--task", "rte", "--submission"), "--submission is for --task glue"),
     (("--task", "rte", "--references"), "--references is for --task glue"),
 ))
-def test_a_mistake_gets_one_line_and_leaves_nothing(more, match, data, pretrained, tmp_path, capsys, monkeypatch):
+def test_a_mistake_gets_one_line_and_leaves_nothing(more, match, data, start, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "EMPTY").mkdir()
-    assert finetune(*flags(data, pretrained, tmp_path / "out", *more)) == 2
+    assert finetune(*flags(data, start, tmp_path / "out", *more)) == 2
     error = capsys.readouterr().err
     assert match in error and error.count("\n") == 1
     assert not (tmp_path / "out").exists()

@@ -266,3 +266,14 @@ def test_a_row_without_words_trains_and_counts_nothing(shape):
     step = model(batch, generator())
     assert step.sums["masked"].item() == 1 == model.counts(batch)[0].item()
     assert torch.isfinite(step.losses).all() and not step.detection.replaced[0].any()
+
+
+@pytest.mark.parametrize("objective", ["electra", "mlm"])
+def test_sizes_alone_draw_no_numbers(shape, objective, monkeypatch):
+    """normal_ on the meta device has torch load its compiler: more than a second of a program's start."""
+    monkeypatch.setattr(torch.nn.init, "normal_", lambda tensor, *_: pytest.fail("numbers were drawn"))
+    config = shape(objective=objective)
+    with torch.device("meta"):
+        sizes = {name: value.shape for name, value in build(config, 0.15).state_dict().items()}
+    monkeypatch.undo()
+    assert sizes == {name: value.shape for name, value in build(config, 0.15).state_dict().items()}

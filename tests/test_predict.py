@@ -13,7 +13,6 @@ import pytest
 import torch
 
 import finetune
-import train
 from electra import checkpoint
 from electra.batching import Batch
 from electra.config import CLS, SEP
@@ -35,23 +34,16 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("runs")
 
 
-def pretrain(folder, objective):
-    flags = ["--corpus", SAMPLE / "wiki.raw", "--size", "tiny", "--steps", 10, "--batch-tokens", 512, "--seq-len", 32,
-             "--vocab-size", 800, "--cache", folder / "cache", "--objective", objective, "--out", folder / objective]
-    assert train.main([str(flag) for flag in flags]) == 0
-    return folder / objective / "ckpt.pt"
-
-
 @pytest.fixture(scope="module")
-def electra(folder):
-    return pretrain(folder, "electra")
+def electra(pretrained):
+    return pretrained("electra") / "ckpt.pt"
 
 
 @pytest.fixture(scope="module")
 def classifier(folder, electra):
     """Of single texts: sst2."""
-    flags = ["--task", "sst2", "--data", SAMPLE / "sst2", "--init", electra, "--epochs", 0.5, "--max-len", 32, "--amp",
-             "off", "--out", folder / "sst2"]
+    flags = ["--task", "sst2", "--data", SAMPLE / "sst2", "--init", electra, "--epochs", 0.5, "--lr", 1e-3, "--max-len",
+             32, "--amp", "off", "--out", folder / "sst2"]
     assert finetune.main([str(flag) for flag in flags]) == 0
     return folder / "sst2" / "ckpt.pt"
 
@@ -106,6 +98,7 @@ def test_labels_are_those_of_fine_tuning(classifier, ask):
     said = [json.loads(line) for line in ask("--ckpt", classifier, "--amp", "off", *(row["text"] for row in rows))]
     assert [record["text"] for record in said] == [row["text"] for row in rows]
     assert [record["label"] for record in said] == [row["prediction"] for row in rows]
+    assert {record["label"] for record in said} == {"negative", "positive"}
     for record, row in zip(said, rows):
         assert list(record) == ["text", "label", "probability", "probabilities"]
         found = record["probabilities"]
@@ -256,8 +249,8 @@ def test_a_terminal_gets_the_view(electra, ask, monkeypatch):
 
 # ---------------------------------------------------------------- mistakes
 
-def test_a_bert_is_refused_with_a_way_on(folder, refused):
-    refused("a replaced-token view needs an ELECTRA checkpoint", "--ckpt", pretrain(folder, "mlm"), "a text")
+def test_a_bert_is_refused_with_a_way_on(pretrained, refused):
+    refused("a replaced-token view needs an ELECTRA checkpoint", "--ckpt", pretrained("mlm") / "ckpt.pt", "a text")
 
 
 def test_mistakes_are_refused_in_one_line(classifier, electra, tmp_path, refused):
