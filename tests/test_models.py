@@ -1,17 +1,20 @@
 """What the models share, where gradients go, and what a forward pass counts."""
 
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
 import torch.nn.functional as F
+from conftest import ROOT
 
 from electra import masking, ops
 from electra.batching import Batch
 from electra.config import CLS, MASK, PAD, SEP, model_config
 from electra.engine import LossScale, Precision, mix, train_step
 from electra.heads import ClassificationHead
-from electra.models import RTD_WEIGHT, BertMLM, Classifier, Detection, Electra, build, detection_sums
+from electra.models import RTD_WEIGHT, BertMLM, Classifier, Detection, Electra, build, detection_sums, with_weights
 from electra.ops import masked_lm
 from electra.optim import Adam, parameter_groups
 
@@ -268,12 +271,31 @@ def test_a_row_without_words_trains_and_counts_nothing(shape):
     assert torch.isfinite(step.losses).all() and not step.detection.replaced[0].any()
 
 
-@pytest.mark.parametrize("objective", ["electra", "mlm"])
-def test_sizes_alone_draw_no_numbers(shape, objective, monkeypatch):
-    """normal_ on the meta device has torch load its compiler: more than a second of a program's start."""
-    monkeypatch.setattr(torch.nn.init, "normal_", lambda tensor, *_: pytest.fail("numbers were drawn"))
-    config = shape(objective=objective)
-    with torch.device("meta"):
-        sizes = {name: value.shape for name, value in build(config, 0.15).state_dict().items()}
-    monkeypatch.undo()
-    assert sizes == {name: value.shape for name, value in build(config, 0.15).state_dict().items()}
+# --- weights that are there ---
+
+@pytest.mark.parametrize("init", ["usual", "neighbours"])
+def test_a_model_of_given_weights_is_the_model_that_loads_them(shape, make_batch, init):
+    make = lambda config: Classifier(config, 3)
+    given = seeded(make, shape(attention_init=init))
+    weights = {name: value.to(torch.bfloat16) for name, value in given.state_dict().items()}
+    model, expected = with_weights(make, given.config, weights, "ckpt.pt"), make(given.config)
+    expected.load_state_dict(weights)
+    mine, theirs = dict(model.named_parameters()), dict(expected.named_parameters())
+    assert model.config == expected.config and mine.keys() == theirs.keys() and model.training
+    for name, value in mine.items():
+        assert torch.equal(value, theirs[name]) and value.dtype == torch.float32 and value.requires_grad
+    before = {name: value.clone() for name, value in weights.items()}
+    with torch.no_grad():
+        for value in model.parameters():
+            value.zero_()
+    assert all(torch.equal(value, before[name]) for name, value in weights.items())   # the model has a copy
+
+
+def test_finding_out_the_sizes_does_not_load_the_compiler_of_torch(shape, tmp_path):
+    """It takes longer than a prediction."""
+    config, file = shape(attention_init="neighbours"), tmp_path / "weights.pt"
+    torch.save(seeded(Electra, config).state_dict(), file)
+    code = (f"import sys, torch; from electra.config import *; from electra.models import *\n"
+            f"with_weights(Electra, {config!r}, torch.load({str(file)!r}), 'ckpt.pt')\n"
+            f"sys.exit('torch._dynamo' in sys.modules)")
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60).returncode == 0
