@@ -233,12 +233,7 @@ def read_task(config: FinetuneConfig) -> TaskData:
         columns = tuple(part for name in config.text_columns for part in name.split(","))
         data = tasks.load_task(config.task, config.data or tasks.default_folder(config.task), text_columns=columns,
                                label_column=config.label_column, skip_bad=config.skip_bad)
-    if config.train_examples is not None:
-        if not 0 < config.train_examples <= len(data.train):
-            raise ValueError(f"--train-examples {config.train_examples} is not from 1 to {len(data.train)}")
-        order = np.random.default_rng(0).permutation(len(data.train))[:config.train_examples]
-        data = data._replace(train=[data.train[i] for i in order])
-    return data
+    return tasks.with_fewer(data, config.train_examples)
 
 
 def read_class_weights(text: str | None, data: TaskData) -> Tensor | None:

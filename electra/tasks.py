@@ -107,6 +107,16 @@ def default_folder(name: str) -> str:
     return next((place for place in places if Path(place).is_dir()), places[0])
 
 
+def with_fewer(data: TaskData, examples: int | None) -> TaskData:
+    """The task with so many training examples, the same ones every time; None: all. Raises ValueError where it has fewer."""
+    if examples is None:
+        return data
+    if not 0 < examples <= len(data.train):
+        raise ValueError(f"--train-examples {examples} is not from 1 to {len(data.train)}")
+    order = np.random.default_rng(0).permutation(len(data.train))[:examples]
+    return data._replace(train=[data.train[i] for i in order])
+
+
 def load_task(name: str, folder: str | Path, *, text_columns: Sequence[str] = ("text",), label_column: str = "label",
               seed: int = 0, dev_file: str | Path | None = None, test_file: str | Path | None = None,
               skip_bad: bool = False) -> TaskData:

@@ -42,7 +42,7 @@ from electra.config import SIZES, ModelConfig, Parser, nearest_size, one_line, p
 from electra.engine import mix
 from electra.models import Electra, build, with_weights
 from electra.report import html_report, markdown_table
-from electra.tasks import Example, TaskData, load_task
+from electra.tasks import Example, TaskData, load_task, with_fewer
 from electra.tokenizer import Tokenizer
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -103,6 +103,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     tuning.add_argument("--freeze-epochs", type=float, default=1.0,
                         help="passes with the head alone, scored on their own (default: 1)")
     tuning.add_argument("--epochs", type=float, help="passes with everything (default: by task)")
+    tuning.add_argument("--train-examples", type=int, help="of each task, the same for every row and seed (default: all)")
     tuning.add_argument("--max-len", type=int, help="longest review in tokens (default: 512)")
     parser.add_argument("--out", help="folder of all runs (default: runs/ablation)")
     args = parser.parse_args(argv)
@@ -149,7 +150,7 @@ def compare(args: argparse.Namespace, command: str) -> None:
     tunings = {(name, task): fine_tuning(args, name, task, sources) for name in NAMES for task in tasks_of(args)}
     run_all(list(tunings.values()), args.jobs)
     costs = {stage.name: pretraining_result(stage) for stage in stages}
-    data = {task: load_task(task, getattr(args, task)) for task in tasks_of(args)}
+    data = {task: with_fewer(load_task(task, getattr(args, task)), args.train_examples) for task in tasks_of(args)}
     results = {
         "format": 1, "title": "BERT and ELECTRA, as they are and post-pre-trained on film reviews",
         "date": time.strftime("%Y-%m-%d"), "machine": machine(args), "command": command, "equal": equal(args),
@@ -182,7 +183,7 @@ def check(args: argparse.Namespace) -> None:
     if not re.fullmatch(r"\d+(,\d+)*", args.seeds):
         raise ValueError(f"--seeds {args.seeds!r} does not read like 1,2,3")
     for task in tasks_of(args):
-        load_task(task, getattr(args, task))   # before hours of pre-training
+        with_fewer(load_task(task, getattr(args, task)), args.train_examples)   # before hours of pre-training
     if not (Path(args.imdb) / "train" / "unsup").is_dir():
         raise ValueError(f"{args.imdb} has no train/unsup, the reviews to go on with")
     for path, kind in ((args.electra, "electra"), (args.bert, "mlm")):
@@ -227,6 +228,7 @@ def fine_tuning(args: argparse.Namespace, name: str, task: str, sources: dict[st
         command += ["--init", sources[name]]
     command += ["--epochs", f"{args.epochs:g}"] if args.epochs is not None else []
     command += ["--max-len", str(args.max_len)] if args.max_len and task == "imdb" else []
+    command += ["--train-examples", str(args.train_examples)] if args.train_examples else []
     return Stage(folder.name, folder, command)
 
 
