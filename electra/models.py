@@ -252,23 +252,28 @@ class _NoFirstValues(TorchFunctionMode):
         return function(*args, **(kwargs or {}))
 
 
+def skeleton(make: Callable[[ModelConfig], nn.Module], config: ModelConfig) -> nn.Module:
+    """`make(config)` on the device "meta": a model that has sizes, but no numbers, and takes no memory."""
+    with torch.device("meta"), _NoFirstValues():
+        return make(config)
+
+
 def check_weights(make: Callable[[ModelConfig], nn.Module], config: ModelConfig, weights: dict[str, Tensor],
                   source: str | Path) -> nn.Module:
     """Whether `make(config)` takes these weights, found out before anything is allocated: sizes come from a file, perhaps
-    a stranger's. Returns a skeleton, on the device "meta": a model that has sizes, but no numbers.
+    a stranger's. Returns the `skeleton`.
 
     Raises ValueError naming `source` and the tensors that are missing, have no place or do not fit.
     """
-    with torch.device("meta"), _NoFirstValues():
-        skeleton = make(config)
-    wanted = skeleton.state_dict()
+    model = skeleton(make, config)
+    wanted = model.state_dict()
     fits = lambda one, other: one.shape == other.shape and one.is_floating_point() == other.is_floating_point()
     wrong = [name for name in sorted(wanted.keys() | weights.keys())
              if name not in wanted or name not in weights or not fits(wanted[name], weights[name])]
     if wrong:
         raise ValueError(f"{source}: the weights are not those of its settings: {', '.join(wrong[:8])}"
                          + (f" and {len(wrong) - 8} more" if len(wrong) > 8 else ""))
-    return skeleton
+    return model
 
 
 def with_weights(make: Callable[[ModelConfig], nn.Module], config: ModelConfig, weights: dict[str, Tensor],

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from electra import checkpoint, hf
 from electra.batching import Batch
 from electra.config import SIZES, ModelConfig, Parser, PretrainConfig, nearest_size, one_line
-from electra.models import BertMLM, Classifier, Electra, MaskedLM, build, with_weights
+from electra.models import BertMLM, Classifier, Electra, MaskedLM, build, skeleton, with_weights
 from electra.tokenizer import Tokenizer
 
 USUAL_SHARE = 4   # a discriminator is so many times as wide as its generator (paper, section 3.2), but for the presets
@@ -107,8 +107,8 @@ def import_checkpoint(folders: list[Path], out: Path, objective: str | None, par
     config = whole_config(found, tokenizer, objective, partner)
     state, heads = merge(found, config)
 
-    with torch.device("meta"):   # sizes from a stranger's file: compare before anything is allocated
-        check_shapes(build(config, 0.15).state_dict(), state, found)
+    # Sizes from a stranger's file: compared before anything is allocated.
+    check_shapes(skeleton(lambda config: build(config, 0.15), config).state_dict(), state, found)
     torch.manual_seed(0)
     model = build(config, SIZES[nearest_size(config)].mask_prob)
     model.load_state_dict({**model.state_dict(), **state})
