@@ -14,7 +14,6 @@ import json
 import math
 import sys
 import time
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -444,8 +443,7 @@ def write_results(folder: RunFolder, config: FinetuneConfig, data: TaskData, out
     folder.write_json("result.json", result)
 
     spread = f" ± {result['dev_sd']:.2%} over {len(outcomes)} seeds" if len(outcomes) > 1 else ""
-    majority = "" if data.task.regression else " (majority class: " + format(
-        Counter(example.label for example in data.dev).most_common(1)[0][1] / len(data.dev), ".2%") + ")"
+    majority = "" if data.task.regression else f" (majority class: {results.majority_score(data):.2%})"
     print(f"\n{data.task.name} {data.task.metric}, held out: {result['dev_mean']:.2%}{spread}{majority}")
     if result["test_mean"] is not None:
         print(f"test: {result['test_mean']:.2%}" + (f" ± {result['test_sd']:.2%}" if len(outcomes) > 1 else ""))

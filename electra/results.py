@@ -60,6 +60,13 @@ def scores(task: Task, examples: Sequence[Example], outputs: np.ndarray) -> tupl
     return values, [str(warning.message) for warning in caught]
 
 
+def majority_score(data: TaskData) -> float:
+    """What always answering the commonest label of the held-out part scores there, by the task's metric."""
+    counts = np.bincount([example.label for example in data.dev], minlength=len(data.labels))
+    outputs = np.tile(np.eye(len(data.labels))[counts.argmax()], (len(data.dev), 1))
+    return scores(data.task, data.dev, outputs)[0][data.task.metric]
+
+
 def summary(data: TaskData, outcomes: list[Outcome], best: Outcome, seconds: float, settings: dict[str, Any]
             ) -> dict[str, Any]:
     """The content of result.json."""
