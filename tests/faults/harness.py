@@ -36,7 +36,7 @@ from electra import checkpoint  # noqa: E402
 
 SETTINGS = ("--corpus", ROOT / "data/sample/wiki.raw", "--size", "tiny", "--vocab-size", 500, "--seq-len", 32,
             "--batch-tokens", 256, "--warmup-steps", 4)
-STEPS, SAVE_EVERY = 24, 3
+STEPS, SAVE_EVERY, EVALUATE_EVERY = 24, 3, 12
 RANKS_STEPS = 200           # long enough for ten kills
 RANKS_SAVE_EVERY = 10
 DEADLINE = 20               # seconds from SIGTERM to SIGKILL
@@ -145,16 +145,16 @@ def last_step(out: Path) -> int:
 class Bench:
     """A folder with the run that nobody disturbed, all its checkpoints, and its cache; and how programs are run."""
 
-    def __init__(self, folder: Path, run: Callable[..., Ended] | None = None) -> None:
-        self.folder = folder
-        self.settings = (*SETTINGS, "--steps", STEPS, "--save-every", SAVE_EVERY, "--log-every", 4, "--eval-every",
-                         STEPS // 2)
+    def __init__(self, folder: Path, steps: int = STEPS, run: Callable[..., Ended] | None = None) -> None:
+        self.folder, self.steps = folder, steps
+        self.settings = (*SETTINGS, "--steps", steps, "--save-every", SAVE_EVERY, "--log-every", 4, "--eval-every",
+                         EVALUATE_EVERY)
         self.run = run or self.run_apart   # a program to its end
         self.programs: list[Program] = []
         self.whole, self.cache, self.case = folder / "whole", folder / "whole-cache", folder / "case"
         self.clear()
         began = os.times()
-        self.expect_end(self.run("train.py", *self.command(self.whole, self.cache), "--keep", 1_000))
+        self.expect_end(self.run_apart("train.py", *self.command(self.whole, self.cache), "--keep", 1_000))
         self.seconds = sum(os.times()[:4]) - sum(began[:4])   # of the processor, its own and its children's
 
     def command(self, out: Path, cache: Path) -> tuple[object, ...]:
@@ -277,7 +277,7 @@ def kill_while_saving(bench: Bench, rng: random.Random) -> str:
     while not half:
         out, cache = bench.new()
         running = bench.start("train.py", *bench.command(out, cache))
-        save = rng.randrange(1, STEPS // SAVE_EVERY)
+        save = rng.randrange(1, bench.steps // SAVE_EVERY)
         running.until(lambda: (out / f"ckpt-{save * SAVE_EVERY}.pt").exists())
         running.until(lambda: any(out.glob(".ckpt.pt.*")))
         time.sleep(rng.uniform(0, 0.03))
@@ -307,7 +307,7 @@ def terminate(bench: Bench, rng: random.Random) -> str:
     """SIGTERM, as a scheduler sends it: after the first step the run ends by itself, saved, before SIGKILL would come."""
     out, cache = bench.new()
     running = bench.start("train.py", *bench.command(out, cache))
-    step = rng.randrange(4, STEPS // 2)
+    step = rng.randrange(4, bench.steps // 2)
     promise(running.until(lambda: last_step(out) >= step), "it ended before its time")
     running.process.send_signal(signal.SIGTERM)
     ended = bench.expect_end(running.end(DEADLINE))
@@ -328,7 +328,7 @@ def full_disk(bench: Bench, rng: random.Random) -> str:
                           preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
     ended = running.end()
     promise(ended.code == 2, f"exit code {ended.code}")
-    said_in_one_line(ended.error, f"step {STEPS} is not saved: cannot write the checkpoint")
+    said_in_one_line(ended.error, f"step {bench.steps} is not saved: cannot write the checkpoint")
     promise((out / "ckpt.pt").read_bytes() == before, "the last good checkpoint has changed")
     bench.go_on(out, cache)
     bench.check(out, cache)
@@ -428,12 +428,12 @@ def nan(bench: Bench, rng: random.Random) -> str:
     """NaN in the gradients of three steps: skipped and counted; and the same again with a kill in between."""
     whole, cache = bench.new()
     out = whole.with_name("killed")
-    program = ("tests/faults/with_nan.py", ",".join(map(str, sorted(rng.sample(range(STEPS - 5), 3)))))
+    program = ("tests/faults/with_nan.py", ",".join(map(str, sorted(rng.sample(range(bench.steps - 5), 3)))))
     bench.expect_end(bench.run(*program, *bench.command(whole, cache)))
     skipped = [record["skipped_steps"] for record in metrics_of(whole, "train")]
     promise(skipped[-1] == 3, f"{skipped[-1]} steps were skipped")
     running = bench.start(*program, *bench.command(out, cache))
-    step = rng.randrange(4, STEPS - 8)
+    step = rng.randrange(4, bench.steps // 2)
     promise(running.until(lambda: last_step(out) >= step and (out / "ckpt.pt").exists()), "it ended before its time")
     running.kill()
     bench.go_on(out, cache, program)
@@ -459,7 +459,7 @@ def removed_folder(bench: Bench, rng: random.Random) -> str:
     """rm -rf of the run folder after a random step."""
     out, cache = bench.new()
     running = bench.start("train.py", *bench.command(out, cache))
-    step = rng.randrange(4, STEPS // 2)
+    step = rng.randrange(4, bench.steps // 2)
     promise(running.until(lambda: last_step(out) >= step and (out / "ckpt.pt").exists()), "it ended before its time")
     subprocess.run(["rm", "-rf", out], check=False, stderr=subprocess.DEVNULL)   # a save may come between
     ended = bench.expect_end(running.end())
