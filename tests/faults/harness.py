@@ -131,6 +131,14 @@ def processor_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")   # in user code and in the system
 
 
+def size_of(path: Path) -> int:
+    """Of a file in bytes; -1 where it is gone."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
+
+
 def last_step(out: Path) -> int:
     """Of the log."""
     try:
@@ -272,15 +280,15 @@ def kill(bench: Bench, rng: random.Random) -> str:
 
 
 def kill_while_saving(bench: Bench, rng: random.Random) -> str:
-    """SIGKILL while a checkpoint is half-written. What misses it is tried again."""
+    """SIGKILL while a checkpoint is half-written, or whole and not renamed. What misses it is tried again."""
     half: list[Path] = []
+    size = (bench.whole / "ckpt.pt").stat().st_size
     while not half:
         out, cache = bench.new()
         running = bench.start("train.py", *bench.command(out, cache))
-        save = rng.randrange(1, bench.steps // SAVE_EVERY)
+        save, least = rng.randrange(1, bench.steps // SAVE_EVERY), rng.randrange(size)
         running.until(lambda: (out / f"ckpt-{save * SAVE_EVERY}.pt").exists())
-        running.until(lambda: any(out.glob(".ckpt.pt.*")))
-        time.sleep(rng.uniform(0, 0.03))
+        running.until(lambda: any(size_of(path) >= least for path in out.glob(".ckpt.pt.*")))
         running.kill()
         half = list(out.glob(".ckpt.pt.*"))
     promise(bench.go_on(out, cache) == "resumed", "there was nothing to resume")
@@ -295,7 +303,6 @@ def kill_while_tokenising(bench: Bench, rng: random.Random) -> str:
         out, cache = bench.new()
         running = bench.start("train.py", *bench.command(out, cache))
         running.until(lambda: any(cache.glob(".tokens-*")))
-        time.sleep(rng.uniform(0, 0.01))
         running.kill()
         half = list(cache.glob(".tokens-*"))
     how = bench.go_on(out, cache)
