@@ -72,9 +72,10 @@ class Program:
     """A program in a process of its own, its output in files of the folder in which it runs."""
 
     def __init__(self, folder: Path, *command: object, **settings: Any) -> None:
-        self.said, self.error = (Path(tempfile.mkstemp(dir=folder, suffix=suffix)[1]) for suffix in (".out", ".err"))
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **settings.pop("environment", {})}
-        with open(self.said, "w") as said, open(self.error, "w") as error:
+        with (tempfile.NamedTemporaryFile(dir=folder, suffix=".out", delete=False) as said,
+              tempfile.NamedTemporaryFile(dir=folder, suffix=".err", delete=False) as error):
+            self.said, self.error = Path(said.name), Path(error.name)
             self.process = subprocess.Popen([sys.executable, *map(str, command)], cwd=folder, env=environment, stdout=said,
                                             stderr=error, **settings)
 
