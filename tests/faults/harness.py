@@ -36,7 +36,7 @@ from electra import checkpoint  # noqa: E402
 
 SETTINGS = ("--corpus", ROOT / "data/sample/wiki.raw", "--size", "tiny", "--vocab-size", 500, "--seq-len", 32,
             "--batch-tokens", 256, "--warmup-steps", 4)
-STEPS, SAVE_EVERY = 24, 3
+STEPS, SAVE_EVERY, EVALUATE_EVERY = 24, 3, 12
 RANKS_STEPS = 200           # long enough for ten kills
 RANKS_SAVE_EVERY = 10
 DEADLINE = 20               # seconds from SIGTERM to SIGKILL
@@ -72,9 +72,10 @@ class Program:
     """A program in a process of its own, its output in files of the folder in which it runs."""
 
     def __init__(self, folder: Path, *command: object, **settings: Any) -> None:
-        self.said, self.error = (Path(tempfile.mkstemp(dir=folder, suffix=suffix)[1]) for suffix in (".out", ".err"))
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **settings.pop("environment", {})}
-        with open(self.said, "w") as said, open(self.error, "w") as error:
+        with (tempfile.NamedTemporaryFile(dir=folder, suffix=".out", delete=False) as said,
+              tempfile.NamedTemporaryFile(dir=folder, suffix=".err", delete=False) as error):
+            self.said, self.error = Path(said.name), Path(error.name)
             self.process = subprocess.Popen([sys.executable, *map(str, command)], cwd=folder, env=environment, stdout=said,
                                             stderr=error, **settings)
 
@@ -131,6 +132,14 @@ def processor_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")   # in user code and in the system
 
 
+def size_of(path: Path) -> int:
+    """Of a file in bytes; -1 where it is gone."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
+
+
 def last_step(out: Path) -> int:
     """Of the log."""
     try:
@@ -145,16 +154,16 @@ def last_step(out: Path) -> int:
 class Bench:
     """A folder with the run that nobody disturbed, all its checkpoints, and its cache; and how programs are run."""
 
-    def __init__(self, folder: Path, run: Callable[..., Ended] | None = None) -> None:
-        self.folder = folder
-        self.settings = (*SETTINGS, "--steps", STEPS, "--save-every", SAVE_EVERY, "--log-every", 4, "--eval-every",
-                         STEPS // 2)
+    def __init__(self, folder: Path, steps: int = STEPS, run: Callable[..., Ended] | None = None) -> None:
+        self.folder, self.steps = folder, steps
+        self.settings = (*SETTINGS, "--steps", steps, "--save-every", SAVE_EVERY, "--log-every", 4, "--eval-every",
+                         EVALUATE_EVERY)
         self.run = run or self.run_apart   # a program to its end
         self.programs: list[Program] = []
         self.whole, self.cache, self.case = folder / "whole", folder / "whole-cache", folder / "case"
         self.clear()
         began = os.times()
-        self.expect_end(self.run("train.py", *self.command(self.whole, self.cache), "--keep", 1_000))
+        self.expect_end(self.run_apart("train.py", *self.command(self.whole, self.cache), "--keep", 1_000))
         self.seconds = sum(os.times()[:4]) - sum(began[:4])   # of the processor, its own and its children's
 
     def command(self, out: Path, cache: Path) -> tuple[object, ...]:
@@ -272,15 +281,15 @@ def kill(bench: Bench, rng: random.Random) -> str:
 
 
 def kill_while_saving(bench: Bench, rng: random.Random) -> str:
-    """SIGKILL while a checkpoint is half-written. What misses it is tried again."""
+    """SIGKILL while a checkpoint is half-written, or whole and not renamed. What misses it is tried again."""
     half: list[Path] = []
+    size = (bench.whole / "ckpt.pt").stat().st_size
     while not half:
         out, cache = bench.new()
         running = bench.start("train.py", *bench.command(out, cache))
-        save = rng.randrange(1, STEPS // SAVE_EVERY)
+        save, least = rng.randrange(1, bench.steps // SAVE_EVERY), rng.randrange(size)
         running.until(lambda: (out / f"ckpt-{save * SAVE_EVERY}.pt").exists())
-        running.until(lambda: any(out.glob(".ckpt.pt.*")))
-        time.sleep(rng.uniform(0, 0.03))
+        running.until(lambda: any(size_of(path) >= least for path in out.glob(".ckpt.pt.*")))
         running.kill()
         half = list(out.glob(".ckpt.pt.*"))
     promise(bench.go_on(out, cache) == "resumed", "there was nothing to resume")
@@ -295,7 +304,6 @@ def kill_while_tokenising(bench: Bench, rng: random.Random) -> str:
         out, cache = bench.new()
         running = bench.start("train.py", *bench.command(out, cache))
         running.until(lambda: any(cache.glob(".tokens-*")))
-        time.sleep(rng.uniform(0, 0.01))
         running.kill()
         half = list(cache.glob(".tokens-*"))
     how = bench.go_on(out, cache)
@@ -307,7 +315,7 @@ def terminate(bench: Bench, rng: random.Random) -> str:
     """SIGTERM, as a scheduler sends it: after the first step the run ends by itself, saved, before SIGKILL would come."""
     out, cache = bench.new()
     running = bench.start("train.py", *bench.command(out, cache))
-    step = rng.randrange(4, STEPS // 2)
+    step = rng.randrange(4, bench.steps // 2)
     promise(running.until(lambda: last_step(out) >= step), "it ended before its time")
     running.process.send_signal(signal.SIGTERM)
     ended = bench.expect_end(running.end(DEADLINE))
@@ -328,7 +336,7 @@ def full_disk(bench: Bench, rng: random.Random) -> str:
                           preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
     ended = running.end()
     promise(ended.code == 2, f"exit code {ended.code}")
-    said_in_one_line(ended.error, f"step {STEPS} is not saved: cannot write the checkpoint")
+    said_in_one_line(ended.error, f"step {bench.steps} is not saved: cannot write the checkpoint")
     promise((out / "ckpt.pt").read_bytes() == before, "the last good checkpoint has changed")
     bench.go_on(out, cache)
     bench.check(out, cache)
@@ -428,12 +436,12 @@ def nan(bench: Bench, rng: random.Random) -> str:
     """NaN in the gradients of three steps: skipped and counted; and the same again with a kill in between."""
     whole, cache = bench.new()
     out = whole.with_name("killed")
-    program = ("tests/faults/with_nan.py", ",".join(map(str, sorted(rng.sample(range(STEPS - 5), 3)))))
+    program = ("tests/faults/with_nan.py", ",".join(map(str, sorted(rng.sample(range(bench.steps - 5), 3)))))
     bench.expect_end(bench.run(*program, *bench.command(whole, cache)))
     skipped = [record["skipped_steps"] for record in metrics_of(whole, "train")]
     promise(skipped[-1] == 3, f"{skipped[-1]} steps were skipped")
     running = bench.start(*program, *bench.command(out, cache))
-    step = rng.randrange(4, STEPS - 8)
+    step = rng.randrange(4, bench.steps // 2)
     promise(running.until(lambda: last_step(out) >= step and (out / "ckpt.pt").exists()), "it ended before its time")
     running.kill()
     bench.go_on(out, cache, program)
@@ -459,7 +467,7 @@ def removed_folder(bench: Bench, rng: random.Random) -> str:
     """rm -rf of the run folder after a random step."""
     out, cache = bench.new()
     running = bench.start("train.py", *bench.command(out, cache))
-    step = rng.randrange(4, STEPS // 2)
+    step = rng.randrange(4, bench.steps // 2)
     promise(running.until(lambda: last_step(out) >= step and (out / "ckpt.pt").exists()), "it ended before its time")
     subprocess.run(["rm", "-rf", out], check=False, stderr=subprocess.DEVNULL)   # a save may come between
     ended = bench.expect_end(running.end())
