@@ -276,10 +276,10 @@ def pretraining_side(args: argparse.Namespace, who: str) -> Side:
 
 def while_saving(turn: Callable[[], Work], model: nn.Module, optimizer: Adam) -> Callable[[], Work]:
     """A turn that begins with saving a checkpoint, as train.py does it, and ends when it is on the disk too."""
-    place = tempfile.TemporaryDirectory()   # goes with the process
+    place = tempfile.TemporaryDirectory()
     folder = checkpoint.RunFolder(place.name)
 
-    def both() -> Work:
+    def both(place: tempfile.TemporaryDirectory = place) -> Work:   # which so is there as long as the side is
         folder.save({"model": model.state_dict(), "training": {"optimizer": optimizer.state_dict()}}, 0, keep=1)
         work = turn()
         if problem := folder.settle():
