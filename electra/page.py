@@ -313,7 +313,7 @@ pre { margin: .1rem 0 .5rem; padding: .5rem; color: var(--ink); background: var(
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .875rem; min-width: 100%;
   border-bottom: 1.5px solid var(--ink); }
 caption { text-align: left; caption-side: bottom; padding-top: .6rem; }
-caption span { display: block; position: sticky; left: 0; max-width: min(50rem, 100vw - 2rem); }
+caption span { display: block; position: sticky; left: 0; max-width: min(50rem, 100vw - 3.2rem); }
 th, td { padding: .3rem .55rem; text-align: right; white-space: nowrap; font-weight: normal; }
 thead th { vertical-align: bottom; font-size: .8125rem; color: var(--muted); }
 thead tr:first-child th { border-top: 1.5px solid var(--ink); }
