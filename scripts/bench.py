@@ -67,7 +67,8 @@ PRODUCTS = {            # m x k times k x n, of which the fastest is the limit: 
     "cuda": ((4096, 4096, 4096), (8192, 8192, 8192), (16384, 1024, 4096)),
 }
 COLUMNS = (             # of the table: the figure that must be there, its title, how it is shown
-    ("who", "", "{who}"), ("median_seconds", "seconds", "{median_seconds:.2f}"), ("megabytes_per_s", "MB/s", "{megabytes_per_s:,.2f}"),
+    ("who", "", "{who}"), ("median_seconds", "seconds", "{median_seconds:.2f}"),
+    ("megabytes_per_s", "MB/s", "{megabytes_per_s:,.2f}"),
     ("examples_per_s", "examples/s", "{examples_per_s:,.1f}"), ("tokens_per_s", "tokens/s", "{tokens_per_s:,.0f}"),
     ("padding", "padding", "{padding:.1%}"), ("peak_memory_mb", "peak MB", "{peak_memory_mb:,.0f}"),
     ("limit_share", "of the limit", "{limit_share:.1%}"),
