@@ -278,6 +278,25 @@ def test_a_changed_source_or_tokenizer_makes_another_store(tmp_path, tokenizer, 
     assert len(list(cache.glob("tokens-*"))) == 3
 
 
+def test_a_store_that_another_run_made_meanwhile_is_used(tmp_path, tokenizer, pages, monkeypatch, capsys):
+    """It was not there at the first look; the other run is done before this one begins to write."""
+    look, made = corpus._flaw, []
+
+    def overtaken(folder, identity):
+        flaw = look(folder, identity)
+        if not made:
+            made.append(0)
+            store_of(tokenizer, tmp_path / "cache", pages)
+            made[0] = folder.stat().st_ino
+        return flaw
+
+    monkeypatch.setattr(corpus, "_flaw", overtaken)
+    store = store_of(tokenizer, tmp_path / "cache", pages)
+    [folder] = (tmp_path / "cache").iterdir()   # and nothing else
+    assert folder.stat().st_ino == made[0] and capsys.readouterr().out == ""
+    assert same(store, store_of(tokenizer, tmp_path / "alone", pages))
+
+
 @pytest.mark.parametrize("name", ["tokens.bin", "lines.bin", "documents.bin", "unigram.bin", "meta.json"])
 @pytest.mark.parametrize("damage", ["cut", "gone"])
 def test_a_store_that_is_not_whole_is_made_again(tmp_path, tokenizer, pages, name, damage):
