@@ -93,6 +93,9 @@ def test_the_usual_first_values(shape):
             assert value.abs().max() <= 0.04 + 1e-6, name
             if value.numel() > 5_000:   # a normal cut at two deviations has 0.88 of its deviation
                 assert value.std().item() == pytest.approx(0.88 * 0.02, rel=0.05), name
+                assert value.mean().item() == pytest.approx(0, abs=1e-3), name
+                within_one = (value.abs() < 0.02).float().mean().item()   # 68.3% of the 95.4% within two
+                assert within_one == pytest.approx(0.683 / 0.954, abs=0.02), name
         else:
             assert (value == (1.0 if name.endswith("norm.weight") else 0.0)).all(), name
 

@@ -256,22 +256,22 @@ def test_a_stop_between_two_lines_of_the_log_changes_no_line(flags, tmp_path, mo
 
 
 def test_interleaved_lengths_have_their_shares_and_resume_exactly(flags, tmp_path, monkeypatch):
-    mixed = dict(phases="16:0.5,32:0.25,64:0.25", seq_len=None, interleave=True, steps=40, log_every=8, save_every=100,
-                 eval_every=20)
+    mixed = dict(phases="16:0.5,32:0.25,64:0.25", seq_len=None, interleave=True, steps=24, log_every=8, save_every=100,
+                 eval_every=12)
     seen = []
     collate = program.SpanBatches.next
     monkeypatch.setattr(program.SpanBatches, "next", lambda self, length: seen.append(length) or collate(self, length))
     assert train(*flags(out=tmp_path / "whole", **mixed)) == 0
-    lengths = seen[-40:]   # those before are of the held-out text
-    assert lengths != sorted(lengths) and 12 <= lengths.count(16) <= 28 and {32, 64} < set(lengths)
+    lengths = seen[-24:]   # those before are of the held-out text
+    assert lengths != sorted(lengths) and 7 <= lengths.count(16) <= 17 and {32, 64} < set(lengths)
     with monkeypatch.context() as patch:
-        stop_in_step(patch, 19, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        stop_in_step(patch, 11, lambda: os.kill(os.getpid(), signal.SIGTERM))
         assert train(*flags(**mixed)) == 0
     assert train("--out", tmp_path / "run", "--resume") == 0
-    assert seen[-21:] == lengths[-21:]
+    assert seen[-13:] == lengths[-13:]
     assert_same_run(tmp_path / "run", tmp_path / "whole")
     for split in ("valid", "valid_32", "valid_64"):
-        assert [record["step"] for record in metrics_of(tmp_path / "run", split)] == [20, 40]
+        assert [record["step"] for record in metrics_of(tmp_path / "run", split)] == [12, 24]
 
 
 def test_a_stop_in_the_last_step_still_ends_with_an_evaluation(flags, tmp_path, monkeypatch):
