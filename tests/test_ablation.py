@@ -24,8 +24,8 @@ from electra import checkpoint  # noqa: E402
 from electra.models import Electra  # noqa: E402
 from electra.tasks import Example  # noqa: E402
 
-SHORT = ("--sample", "--steps", "6", "--post-steps", "3", "--phases", "32:1", "--batch-tokens", "512", "--max-len", "16", "--epochs",
-         "0.05", "--freeze-epochs", "0.05")
+SHORT = ("--sample", "--steps", "6", "--post-steps", "3", "--phases", "32:1", "--batch-tokens", "512",
+         "--max-len", "16", "--epochs", "0.05", "--freeze-epochs", "0.05")
 
 
 def refused(capsys, match, *arguments):

@@ -3,7 +3,10 @@
 import errno
 import json
 import math
+import platform
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,6 +21,7 @@ from electra.engine import (LossScale, MetricsLog, Precision, add_up, auc_of, ch
 from electra.models import BertMLM, Classifier, Detection, Electra
 from electra.optim import Adam, parameter_groups
 
+ROOT = Path(__file__).resolve().parent.parent
 CPU = torch.device("cpu")
 OFF = Precision(None, "cpu")
 TRUE, FALSE = torch.tensor(True), torch.tensor(False)
@@ -395,3 +399,22 @@ def test_memory_that_freed_tensors_took_goes_back():
     full, pieces = held(), pieces[-1:]                      # the last one holds the end of the heap
     give_memory_back()
     assert held() < full - 100e6 and pieces[0].sum() == 40_000
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+def test_memory_of_a_step_stays_for_the_next():
+    program = """
+import resource, sys, torch
+from electra.engine import choose_device
+if sys.argv[1] == "ours":
+    choose_device("cpu")
+def step():
+    kept = [torch.ones(500_000) for _ in range(100)]   # 200 MB in tensors of 2 MB
+step(), step()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+step()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+    faults = {who: int(subprocess.run([sys.executable, "-c", program, who], cwd=ROOT, check=True, capture_output=True,
+                                      text=True).stdout) for who in ("ours", "nobody")}
+    assert faults["ours"] < 1_000 < 10_000 < faults["nobody"]
