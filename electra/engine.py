@@ -50,9 +50,9 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3   # of malloc.h
 def _keep_memory_of_steps() -> None:
     """Let the C library, where it is glibc, keep what a step has freed for the next one.
 
-    By itself it returns the end of its heap whenever 64 MB of it are free, and the system hands out the same pages again,
-    one fault each, in every step. Tensors of more than 32 MB stay outside the heap, which is where it ends up by itself
-    after a few steps; without that limit it would fall into pieces.
+    By itself it returns the end of its heap whenever 64 MB of it are free, and gets the same pages again, one fault each,
+    in the next step. Setting one of its limits ends its own adjusting of the other, so that the size above which a tensor
+    stays outside the heap is set too: to 32 MB, where glibc's own stops growing. With none the heap falls into pieces.
     """
     _glibc("mallopt", M_MMAP_THRESHOLD, 2 ** 25)
     _glibc("mallopt", M_TRIM_THRESHOLD, 2 ** 31 - 1)
