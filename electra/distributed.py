@@ -100,7 +100,13 @@ def start(device: torch.device, minutes: float) -> Ranks:
     if device.type == "cuda":
         torch.cuda.set_device(device)
     timeout = timedelta(minutes=minutes)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=timeout)
+    store, rank, world = next(dist.rendezvous("env://", timeout=timeout))
+    if os.environ.get("GROUP_WORLD_SIZE", "1") == "1":
+        # torchrun keeps one store through all restarts (pytorch #135712): whoever is early would find the addresses of the
+        # dead in it. Restarts are counted alike on one machine, not on several: see docs/scaling.md.
+        store = dist.PrefixStore(f"start {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", store=store, rank=rank, world_size=world,
+                            timeout=timeout)
     host, patient = (dist.new_group(backend="gloo", timeout=wait) for wait in (timeout, TOKENISING))
     return Ranks(dist.get_rank(), dist.get_world_size(), host, patient)
 
@@ -109,12 +115,12 @@ def lost(problem: RuntimeError, minutes: float) -> str | None:
     """What to say of an error that is another rank's silence or end; None where it is something else. gloo has no kinds
     of errors, only texts."""
     text = str(problem).split("\n")[0]
-    if not dist.is_initialized():
+    if not started_by_torchrun():
         return None
-    if re.search("time ?out|timed out", text, re.IGNORECASE):
-        return f"a rank has not answered within {minutes:g} minutes (--rank-timeout): {text}"
     if isinstance(problem, dist.DistError) or re.search("connection|broken pipe", text, re.IGNORECASE):
         return f"a rank has ended or cannot be reached: {text}"
+    if re.search("time ?out|timed out", text, re.IGNORECASE):
+        return f"a rank has not answered within {minutes:g} minutes (--rank-timeout): {text}"
     return None
 
 

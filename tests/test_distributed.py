@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -60,10 +61,11 @@ def test_a_time_to_wait_that_is_none_is_refused(minutes):
     (RuntimeError("Application timeout caused pair closure"), "a rank has not answered within 2.5 minutes"),
     (RuntimeError("[unbound_buffer.cc:81] Timed out waiting 15000ms for recv operation"), "a rank has not answered"),
     (RuntimeError("[pair.cc:534] Connection closed by peer [127.0.0.1]:2034\nmore"), "a rank has ended"),
+    (RuntimeError("Gloo connectFullMesh failed with timed out connecting: Connection refused"), "a rank has ended"),
     (torch.distributed.DistBackendError("NCCL error"), "a rank has ended"), (RuntimeError("shapes do not fit"), None)])
 def test_an_error_is_another_rank_s_only_where_it_is(problem, said, monkeypatch):
     assert distributed.lost(problem, 2.5) is None   # of one process alone
-    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(distributed, "started_by_torchrun", lambda: True)
     line = distributed.lost(problem, 2.5)
     assert line is None if said is None else line.startswith(said) and "\n" not in line
 
@@ -153,14 +155,34 @@ def environment(rank, world, port):
             "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
 
 
-def on_ranks(world, *arguments):
+def on_ranks(world, *arguments, port=None):
     """Start a program once a rank, as torchrun does; (exit code, stdout, stderr) of each."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    if port is None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
     running = [subprocess.Popen([sys.executable, *map(str, arguments)], env=environment(rank, world, port), cwd=ROOT,
                                 text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for rank in range(world)]
     return [(process.returncode, *said) for process, said in ((p, p.communicate(timeout=300)) for p in running)]
+
+
+def restarted():
+    """One rank, twice in one process, as torchrun would start it again; the second is late."""
+    for attempt in (0, 1):
+        os.environ["TORCHELASTIC_RESTART_COUNT"] = str(attempt)
+        if attempt and os.environ["RANK"] == "1":
+            time.sleep(2)
+        ranks = distributed.start(CPU, 0.5)
+        assert ranks.gather(ranks.rank) == [0, 1]
+        distributed.stop()
+
+
+def test_after_a_restart_nobody_looks_for_the_ranks_before_it(monkeypatch):
+    """All starts of torchrun share one store, in which the addresses of the first stay."""
+    store = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    monkeypatch.setenv("TORCHELASTIC_USE_AGENT_STORE", "True")
+    done = on_ranks(2, "-c", "import test_distributed; test_distributed.restarted()", port=store.port)
+    assert [code for code, _, _ in done] == [0, 0], done
 
 
 @pytest.fixture(scope="module")
