@@ -108,7 +108,7 @@ def start(device: torch.device, minutes: float) -> Ranks:
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", store=store, rank=rank, world_size=world,
                             timeout=timeout)
     host, patient = (dist.new_group(backend="gloo", timeout=wait) for wait in (timeout, TOKENISING))
-    return Ranks(dist.get_rank(), dist.get_world_size(), host, patient)
+    return Ranks(rank, world, host, patient)
 
 
 def lost(problem: RuntimeError, minutes: float) -> str | None:

@@ -297,12 +297,11 @@ def finetuning_side(args: argparse.Namespace, who: str) -> Side:
     config = FinetuneConfig(task=args.task, data=args.data, size=args.size, tokenizer=args.tokenizer,
                             max_len=args.max_len, cache=args.cache)
     data = finetune.read_task(config)
-    drawn = np.random.default_rng(0).permutation(len(data.train))[:args.examples]
-    data = data._replace(train=[data.train[i] for i in drawn])
+    data = tasks.with_fewer(data, min(args.examples, len(data.train)))
     config = finetune.fill_in(config, data, None)
     tokenizer, shape = finetune.choose_model(config, data, None)
     encoded = finetune.encode_task(corpus.CachedTokenizer(tokenizer, args.cache), data.train, config, 1.0)
-    note = f"{args.task} {args.size}, {len(drawn)} examples, amp {precision.name}, "
+    note = f"{args.task} {args.size}, {len(data.train)} examples, amp {precision.name}, "
     if who == "transformers":
         model, loss_of = transformers_classifier(shape, len(data.labels), args.peer_attention)
     else:
@@ -318,7 +317,7 @@ def finetuning_side(args: argparse.Namespace, who: str) -> Side:
         note += f"steps of {USUAL_ROWS} examples in random order, padded to the longest, AdamW"
         step = usual_step(model, loss_of, device, config.weight_decay)
         rng, multiple = np.random.default_rng(0), 1
-        epochs = (np.split(rng.permutation(len(drawn)), range(USUAL_ROWS, len(drawn), USUAL_ROWS))
+        epochs = (np.split(rng.permutation(len(data.train)), range(USUAL_ROWS, len(data.train), USUAL_ROWS))
                   for _ in itertools.count())
     batches = lambda: (encoded.batch(rows, multiple, config.max_len) for rows in next(epochs))
     turn = lambda: go_through(batches(), step, device, lambda lengths: 3 * encoder_flops(shape, lengths))
