@@ -28,9 +28,9 @@ from electra.checkpoint import RunFolder
 from electra.config import (SIZES, ModelConfig, Phase, PretrainConfig, SpecialIds, from_dict, model_config, nearest_size,
                             one_line, parse, parse_phases, to_dict)
 from electra.distributed import Ranks
-from electra.engine import (NON_FINITE_LIMIT, LossScale, MetricsLog, Precision, add_up, auc_of, choose_device,
-                            choose_precision, evaluate, figures, give_memory_back, is_plateau, mix, replaced_entropy,
-                            scored, sum_over, train_step)
+from electra.engine import (NON_FINITE_LIMIT, CudaGraphs, LossScale, MetricsLog, Precision, add_up, auc_of, choose_device,
+                            choose_graphs, choose_precision, evaluate, figures, give_memory_back, is_plateau, mix,
+                            replaced_entropy, scored, sum_over, train_step)
 from electra.models import build, with_weights
 from electra.optim import Adam, ShardedAdam, lr_at, parameter_groups, warmth
 from electra.tokenizer import Tokenizer, load_tokenizer
@@ -39,8 +39,8 @@ from electra.tokenizer import Tokenizer, load_tokenizer
 SAMPLE = dict(size="tiny", out="runs/sample", steps=400, warmup_steps=50, batch_tokens=2048, seq_len=64,
               eval_every=100, log_every=50, save_every=200, vocab_size=2000)
 # What --resume may change: none of it touches weights, metrics or the order of the data.
-FREE_ON_RESUME = {"out", "resume", "compile", "zero", "rank_timeout", "save_every", "save_minutes", "keep", "eval_every",
-                  "log_every", "cache"}
+FREE_ON_RESUME = {"out", "resume", "compile", "cuda_graphs", "zero", "rank_timeout", "save_every", "save_minutes", "keep",
+                  "eval_every", "log_every", "cache"}
 EVALUATION_TOKENS = 50_000
 WEIGHT_DECAY = 0.01
 SAME_SIGNAL = 1.0       # seconds
@@ -85,6 +85,7 @@ def run(config: PretrainConfig, given: set[str]) -> None:
     device = choose_device(distributed.device_name(config.device))
     precision = choose_precision(config.amp, device)
     ranks = distributed.start(device, config.rank_timeout)
+    graphs = choose_graphs(config.cuda_graphs, device, ranks)
 
     with ranks.first_before_the_others():   # the others find tokenizer and tokens in the cache
         tokenizer, shape = choose_model(config, given, content)
@@ -129,7 +130,7 @@ def run(config: PretrainConfig, given: set[str]) -> None:
     held_out = {length: held_out_batches(valid_text, config, length, device, shape.special)
                 for length in dict.fromkeys(phase.seq_len for phase in phases)}
     loop = Loop(config, phases, model, optimizer, scale, precision, device, stream, tokenizer, folder, store, held_out,
-                start, ranks)
+                start, ranks, graphs)
     try:
         loop.train()
     finally:
@@ -308,11 +309,12 @@ class Loop:
     def __init__(self, config: PretrainConfig, phases: tuple[Phase, ...], model: torch.nn.Module, optimizer: Adam,
                  scale: LossScale, precision: Precision, device: torch.device, stream: SpanBatches,
                  tokenizer: Tokenizer, folder: RunFolder | None, store: corpus.TokenStore,
-                 held_out: dict[int, list[Batch]], progress: Progress, ranks: Ranks) -> None:
+                 held_out: dict[int, list[Batch]], progress: Progress, ranks: Ranks,
+                 graphs: CudaGraphs | None) -> None:
         self.config, self.phases, self.model, self.optimizer, self.scale = config, phases, model, optimizer, scale
         self.precision, self.device, self.stream, self.tokenizer = precision, device, stream, tokenizer
         self.folder, self.store, self.held_out, self.progress = folder, store, held_out, progress
-        self.ranks, self.wrapped = ranks, distributed.wrap(model, ranks)
+        self.ranks, self.wrapped, self.graphs = ranks, distributed.wrap(model, ranks), graphs
         self.log = MetricsLog(folder.path, progress.step) if folder is not None else None
         self.unigram = torch.from_numpy(np.array(store.unigram, dtype=np.float32)).to(device)
         self.stop_asked: float | None = None   # when
@@ -353,7 +355,7 @@ class Loop:
                                    LATEST_WARMUP if config.minutes else math.inf)
                 lr = config.lr * lr_at(self.warm, share)
                 result = train_step(self.wrapped, batches, self.optimizer, lr, self.scale, self.precision,
-                                    mix(config.seed, progress.step), self.ranks)
+                                    mix(config.seed, progress.step), self.ranks, self.graphs)
                 progress.step += 1
                 bar.update()
                 add_up(self.window, result.sums)

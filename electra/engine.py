@@ -8,6 +8,7 @@ import json
 import math
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -145,8 +146,73 @@ class StepResult(NamedTuple):
     grad_norm: Tensor
 
 
+def forward_backward(model: nn.Module, batch: Batch, generator: torch.Generator, rows: slice, factors: Tensor,
+                     precision: Precision) -> Step:
+    """Add the gradient of the sum of losses times `factors`, (n,) float32, to that of the parameters."""
+    with precision.autocast():
+        step: Step = model(batch, generator, rows)
+    (step.losses * factors).sum().backward()
+    return step._replace(losses=step.losses.detach())
+
+
+class CudaGraphs:
+    """`forward_backward` as one CUDA graph for each shape of batch: played back, it costs the host one launch in place of
+    a thousand. Stands in for it in `train_step`, on one GPU, for a model and a precision that stay the same.
+
+    A graph is a list of kernels and addresses, so that all that differs from step to step has to lie where it lay when
+    the graph was recorded: the batch and the factors are copied there, gradients are added up in place
+    (`Adam.zero_grad(keep=True)`), and seeds go into generators that the graph knows. The `Step` that it returns is
+    overwritten by the next one.
+    """
+
+    WARM_UP = 2   # plain passes before a shape is recorded: they compile, choose kernels and make the gradients
+
+    def __init__(self, device: torch.device) -> None:
+        self.generator = torch.Generator(device)   # for masks and samples
+        # The nodes that add up gradients belong to the stream in which they were made, and must not be of another.
+        self.stream = torch.cuda.Stream(device)
+        self.pool = torch.cuda.graph_pool_handle()
+        self.passes: Counter[tuple] = Counter()
+        self.recorded: dict[tuple, tuple[torch.cuda.CUDAGraph, Batch, Tensor, Step]] = {}
+
+    def __call__(self, model: nn.Module, batch: Batch, generator: torch.Generator, rows: slice, factors: Tensor,
+                 precision: Precision) -> Step:
+        """As `forward_backward`; `generator` must be the object's own and `rows` all of them."""
+        assert generator is self.generator and rows == slice(0, len(batch.input_ids))
+        shape = tuple(None if t is None else t.shape for t in batch)
+        if shape not in self.recorded:
+            self.passes[shape] += 1
+            if self.passes[shape] <= self.WARM_UP:
+                self.stream.wait_stream(torch.cuda.current_stream())
+                with torch.cuda.stream(self.stream):
+                    step = forward_backward(model, batch, generator, rows, factors, precision)
+                torch.cuda.current_stream().wait_stream(self.stream)
+                return step
+            batch, factors = Batch(*(None if t is None else t.clone() for t in batch)), factors.clone()
+            graph = torch.cuda.CUDAGraph()
+            graph.register_generator_state(generator)   # which torch does by itself from 2.14 on
+            # Other threads may go on meanwhile: one that saves a checkpoint gives pinned memory back.
+            with torch.cuda.graph(graph, self.pool, self.stream, "thread_local"):
+                step = forward_backward(model, batch, generator, rows, factors, precision)
+            self.recorded[shape] = graph, batch, factors, step
+        graph, own_batch, own_factors, step = self.recorded[shape]
+        for own, given in zip([*own_batch, own_factors], [*batch, factors]):
+            if own is not None:
+                own.copy_(given)
+        graph.replay()
+        return step
+
+
+def choose_graphs(wanted: bool, device: torch.device, ranks: Ranks = Ranks()) -> CudaGraphs | None:
+    """Raises ValueError where they are wanted but not possible."""
+    if wanted and (device.type != "cuda" or ranks.world > 1):
+        where = f"{ranks.world} processes" if ranks.world > 1 else f"the device {device}"
+        raise ValueError(f"CUDA graphs are for one process on one GPU, not for {where}; leave --cuda-graphs out")
+    return CudaGraphs(device) if wanted else None
+
+
 def train_step(model: nn.Module, batches: list[Batch], optimizer: Adam, lr: float, scale: LossScale,
-               precision: Precision, seed: int, ranks: Ranks = Ranks()) -> StepResult:
+               precision: Precision, seed: int, ranks: Ranks = Ranks(), graphs: CudaGraphs | None = None) -> StepResult:
     """One optimizer step over micro-batches, which are the same on every rank; `model` is what `distributed.wrap` made.
 
     Each term of the loss is a sum over all micro-batches and ranks divided once by its count over all of them: a mean
@@ -159,17 +225,16 @@ def train_step(model: nn.Module, batches: list[Batch], optimizer: Adam, lr: floa
     counts = torch.stack([bare.counts(batch) for batch in batches]).sum(0)                        # (n,)
     factors = torch.stack([weight / count for weight, count in zip(bare.weights, counts.clamp(min=1))])
     factors = factors * ranks.world                                   # gradients become the mean over ranks
-    optimizer.zero_grad()
+    optimizer.zero_grad(keep=graphs is not None)
+    run, generator = (graphs, graphs.generator) if graphs else (forward_backward, torch.Generator(device))
     sums: dict[str, Tensor] = {}
     for number, batch in enumerate(batches):
         torch.manual_seed(mix(seed, number, 2 * ranks.rank))                                      # dropout
-        generator = torch.Generator(device).manual_seed(mix(seed, number, 1))                     # masks and samples
+        generator.manual_seed(mix(seed, number, 1))                                               # masks and samples
         rows, weight = ranks.rows(len(batch.input_ids))
         last = number == len(batches) - 1
         with contextlib.nullcontext() if last or ranks.world == 1 else model.no_sync():
-            with precision.autocast():
-                step: Step = model(batch, generator, rows)
-            ((step.losses * factors).sum() * (scale.scale * weight)).backward()
+            step = run(model, batch, generator, rows, factors * (scale.scale * weight), precision)
         add_up(sums, {name: value * weight for name, value in step.sums.items()} if weight != 1 else step.sums)
     norm, finite = optimizer.step(lr, scale.scale)
     scale.update(finite)

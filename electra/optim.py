@@ -75,9 +75,14 @@ class Adam:
         self.moments = dict(zip(self.parameters, zip(self.exp_avg, self.exp_avg_sq)))
         self.updates = torch.zeros((), device=self.parameters[0].device)   # skipped steps aside
 
-    def zero_grad(self) -> None:
-        for parameter in self.parameters:
-            parameter.grad = None
+    def zero_grad(self, keep: bool = False) -> None:
+        """Forget the gradients. `keep` their tensors, full of zeros, for what knows them by their address."""
+        if keep:
+            if grads := [p.grad for p in self.parameters if p.grad is not None]:
+                torch._foreach_zero_(grads)
+        else:
+            for parameter in self.parameters:
+                parameter.grad = None
 
     @torch.no_grad()
     def step(self, lr: float, scale: Tensor) -> tuple[Tensor, Tensor]:

@@ -12,8 +12,8 @@
 Every side is a process of its own, with its own memory and settings. After a warm-up they take turns, and each ratio is
 of two turns of one round, so that what else the machine does meets both; the table shows medians. Peers are other
 people's packages, the loop that everybody writes, or this project doing something on top (`saving` a checkpoint in
-each turn; `ddp`: under torchrun, one rank, with gradients through DistributedDataParallel). Nothing else in this project
-needs those packages.
+each turn; `ddp`: under torchrun, one rank, with gradients through DistributedDataParallel; `graphs`: on a GPU, with
+train.py's --cuda-graphs). Nothing else in this project needs those packages.
 """
 
 from __future__ import annotations
@@ -51,13 +51,14 @@ from electra import checkpoint, corpus, distributed, masking, tasks  # noqa: E40
 from electra.batching import Batch, SpanBatches, collate, encode_examples  # noqa: E402
 from electra.config import (CLS, OBJECTIVES, SEP, SIZES, FinetuneConfig, ModelConfig, Parser,  # noqa: E402
                             PretrainConfig, SpecialIds, model_config, parse_phases)
-from electra.engine import LossScale, Precision, add_up, choose_device, choose_precision, mix, train_step  # noqa: E402
+from electra.engine import (CudaGraphs, LossScale, Precision, add_up, choose_device, choose_graphs,  # noqa: E402
+                            choose_precision, mix, train_step)
 from electra.models import RTD_WEIGHT, Classifier, build  # noqa: E402
 from electra.optim import CLIP, Adam, parameter_groups  # noqa: E402
 from electra.tokenizer import load_tokenizer  # noqa: E402
 
 PACKAGES = ("transformers", "tokenizers")
-OURS = ("ours", "saving", "ddp")
+OURS = ("ours", "saving", "ddp", "graphs")
 SAVED_EVERY = 300       # seconds, for what a save costs of the time
 LR = 1e-4               # how well anything learns is not measured
 USUAL_DOCUMENTS = 16    # of a batch of the usual pre-training loop
@@ -162,7 +163,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         flag(how, "--warm-up", 1, "turns before the clock", type=positive)
         how.add_argument("--only", help=argparse.SUPPRESS)   # what bench.py starts the process of a side with
 
-    what, against, how = command("pretrain", "Optimizer steps of train.py.", ("transformers", "saving", "ddp"))
+    what, against, how = command("pretrain", "Optimizer steps of train.py.", ("transformers", *OURS[1:]))
     flag(what, "--corpus", None, "text to train on", "dense batches of random ids", nargs="+")
     flag(what, "--tokenizer", None, "with --corpus: SentencePiece model or vocab.txt", "train one")
     flag(what, "--objective", "electra", "electra, or mlm: a BERT", choices=OBJECTIVES)
@@ -262,7 +263,10 @@ def pretraining_side(args: argparse.Namespace, who: str) -> Side:
             model = distributed.data_parallel(model)
             note += ", one rank"
         optimizer = Adam(parameter_groups(model, train.WEIGHT_DECAY))
-        step = our_step(model, optimizer, precision, device)
+        graphs = choose_graphs(who == "graphs", device)
+        if graphs is not None:
+            note += ", CUDA graphs"
+        step = our_step(model, optimizer, precision, device, graphs)
     else:
         model, loss_of = transformers_pretraining(shape, mask_prob, precision, args.peer_attention)
         step = usual_step(model, loss_of, device, train.WEIGHT_DECAY)
@@ -355,14 +359,15 @@ def usual_documents(text: corpus.Text, special: SpecialIds, max_len: int) -> Ite
 
 # ---------------------------------------------------------------- training: steps
 
-def our_step(model: nn.Module, optimizer: Adam, precision: Precision, device: torch.device
-             ) -> Callable[[Batch], None]:
+def our_step(model: nn.Module, optimizer: Adam, precision: Precision, device: torch.device,
+             graphs: CudaGraphs | None = None) -> Callable[[Batch], None]:
     """A step of the loops of train.py and finetune.py."""
     scale, numbers = LossScale(precision, device), itertools.count()
     sums: dict[str, Tensor] = {}
 
     def step(batch: Batch) -> None:
-        add_up(sums, train_step(model, [batch], optimizer, LR, scale, precision, mix(0, next(numbers))).sums)
+        result = train_step(model, [batch], optimizer, LR, scale, precision, mix(0, next(numbers)), graphs=graphs)
+        add_up(sums, result.sums)
 
     return step
 

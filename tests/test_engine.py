@@ -1,5 +1,6 @@
 """Figures by hand, steps that repeat bitwise, evaluation that is the same every time, and the log after a kill."""
 
+import contextlib
 import errno
 import json
 import math
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
+from torch import Tensor
 
 from electra import engine, models
 from electra.batching import Batch
@@ -348,23 +349,40 @@ def pretraining(shape, objective):
                                                                   attention_dropout=0.1))
 
 
+class OnTheHost:
+    def __new__(cls, device="cpu", kind=torch.Generator):
+        return kind()
+
+
+class NoAutocast(contextlib.nullcontext):
+    def __init__(self, *arguments, **options):
+        super().__init__()
+
+
 @pytest.mark.parametrize("objective", ["electra", "mlm", "classifier"])
 def test_no_step_looks_at_a_value_or_makes_a_shape_of_one(shape, make_batch, monkeypatch, objective):
-    """Tensors without values: what would wait for the device (`.item()`, `.cpu()`, an index by a mask) raises."""
-    monkeypatch.setattr(models, "_start", lambda *arguments: None)   # first values are looked at
-    real = make_batch([16, 9, 3], 16, labels=[0, 1, 1])
-    with FakeTensorMode():
-        model = Classifier(shape(dropout=0.1), 2) if objective == "classifier" else pretraining(shape, objective)
-        optimizer = Adam(parameter_groups(model, 0.01, 0.8, 2))
-        half = Precision(torch.float16, "cpu")   # with loss scaling
-        scale = LossScale(half, CPU)
-        batches = [Batch(*(torch.ones(t.shape, dtype=t.dtype) for t in real)) for _ in range(2)]
-        result = train_step(model, batches, optimizer, 1e-3, scale, half, seed=1)
-        window = {}
-        add_up(window, result.sums)
-        with pytest.raises(DataDependentOutputException):
-            window[next(iter(window))].item()
-    assert scale.bad_in_row.shape == ()
+    """On the device "meta", which stands for one that is no CPU: all tensors have to be there, and what would wait for it
+    (`.item()`, `.cpu()`, an index by a mask) raises, since there are no values."""
+    meta = torch.device("meta")
+    monkeypatch.setattr(torch, "Generator", OnTheHost)   # there is none for it, nor autocast
+    monkeypatch.setattr(torch, "is_autocast_enabled", lambda device: False)
+    monkeypatch.setattr(torch, "autocast", NoAutocast)
+    dropout = {"dropout": 0.1, "attention_dropout": 0.1}
+    make = {"electra": Electra, "mlm": BertMLM, "classifier": lambda config: Classifier(config, 2)}[objective]
+    model = models.skeleton(make, shape(objective="mlm" if objective == "mlm" else "electra", **dropout))
+    optimizer = Adam(parameter_groups(model, 0.01, 0.8, 2))
+    half = Precision(torch.float16, "meta")   # with loss scaling
+    scale = LossScale(half, meta)
+    batches = [Batch(*(t if t is None else t.to(meta) for t in make_batch(lengths, 16, labels=[0, 1, 1])))
+               for lengths in ([16, 9, 3], [16, 16, 16])]
+    result = train_step(model, batches, optimizer, 1e-3, scale, half, seed=1)
+    window = {}
+    add_up(window, result.sums)
+    assert {t.device for t in [*window.values(), result.grad_norm, scale.scale, scale.bad_in_row]} == {meta}
+    assert all(p.grad.device == meta for p in model.parameters())
+    for look in (Tensor.item, Tensor.cpu, lambda value: torch.ones(2, device=meta)[value > 0]):
+        with pytest.raises((RuntimeError, NotImplementedError)):
+            look(window[next(iter(window))])
 
 
 @pytest.mark.parametrize("objective", ["electra", "mlm"])

@@ -675,6 +675,7 @@ def test_bad_corpora_are_refused_in_one_line(flags, tmp_path, capsys, monkeypatc
     (dict(minutes=1), "give one"), (dict(lr=0), "--lr must be above 0"), (dict(accumulate=0), "--accumulate"),
     (dict(save_every=0), "--save-every"),
     (dict(save_minutes=0), "--save-minutes must be above 0"), (dict(log_every=0), "--log-every"), (dict(dropout=1), "--dropout"),
+    (dict(cuda_graphs=True, device="cpu"), "leave --cuda-graphs out"),
     (dict(amp="fp16", device="cpu"), "--amp fp16 needs a GPU"), (dict(device="cuda:99"), "not on this machine"),
     (dict(device="toaster"), "not on this machine"), (dict(size="huge"), "huge"), (dict(objective="gpt"), "gpt"),
     (dict(tokenizer="nowhere.model", vocab_size=None), "cannot read the tokenizer"),

@@ -20,14 +20,14 @@ def main(arguments: list[str]) -> int:
     seeds = {mix(0, int(step)) for step in arguments[0].split(",")}
     real = train.train_step
 
-    def train_step(model, batches, optimizer, lr, scale, precision, seed, ranks):
+    def train_step(model, batches, optimizer, lr, scale, precision, seed, *others):
         def update(*settings):
             optimizer.parameters[0].grad.view(-1)[0] = float("nan")
             return type(optimizer).step(optimizer, *settings)
         if seed in seeds:
             optimizer.step = update
         try:
-            return real(model, batches, optimizer, lr, scale, precision, seed, ranks)
+            return real(model, batches, optimizer, lr, scale, precision, seed, *others)
         finally:
             vars(optimizer).pop("step", None)
     train.train_step = train_step

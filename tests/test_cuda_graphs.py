@@ -1,0 +1,149 @@
+"""CUDA graphs without a GPU: `Graph` records what a CUDA graph would, the operations and the tensors that they read and
+write, and plays it back without the Python code in between."""
+
+import contextlib
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from electra import ops
+from electra.engine import CudaGraphs, LossScale, Precision, choose_graphs, train_step
+from electra.models import BertMLM, Electra
+from electra.optim import Adam, parameter_groups
+
+CPU = torch.device("cpu")
+HALF = Precision(torch.float16, "cpu")   # with a loss scale that moves
+
+
+class Graph(TorchDispatchMode):
+    """In place of `torch.cuda.CUDAGraph`. Recording changes no tensor that was there before and uses up no random number;
+    a look at a value is an error; playing back draws from the generators as they are seeded then."""
+
+    replays = 0
+
+    def __init__(self):
+        super().__init__()
+        self.operations, self.before, self.own = [], {}, []
+        self.generators = [torch.default_generator]
+
+    def register_generator_state(self, generator):
+        self.generators.append(generator)
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        assert function is not torch.ops.aten._local_scalar_dense.default, "a value is looked at while recording"
+        for generator in (leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Generator)):
+            assert generator._cdata in [known._cdata for known in self.generators], "a generator that it does not know"
+        for argument, schema in zip(args, function._schema.arguments):
+            if schema.alias_info is not None and schema.alias_info.is_write:
+                self.keep(argument)
+        result = function(*args, **kwargs)
+        self.own += [t for t in tree_leaves(result) if isinstance(t, torch.Tensor)]   # no address is used twice
+        self.operations.append((function, args, kwargs, result))
+        return result
+
+    def keep(self, argument):
+        for tensor in tree_leaves(argument):
+            self.before.setdefault(tensor.data_ptr(), (tensor, tensor.clone()))
+
+    @contextlib.contextmanager
+    def recording(self):
+        states = [generator.get_state() for generator in self.generators]
+        with self:
+            yield
+        for tensor, content in self.before.values():
+            tensor.copy_(content)
+        for generator, state in zip(self.generators, states):
+            generator.set_state(state)
+
+    @torch.no_grad()
+    def replay(self):
+        Graph.replays += 1
+        for function, args, kwargs, result in self.operations:
+            again = function(*args, **kwargs)
+            for old, new in zip(tree_leaves(result), tree_leaves(again)):
+                if isinstance(old, torch.Tensor) and old.data_ptr() != new.data_ptr():   # no view, not in place
+                    old.copy_(new)
+
+
+class Stream:
+    def __init__(self, device=None):
+        pass
+
+    def wait_stream(self, other):
+        pass
+
+
+@pytest.fixture
+def cuda(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
+    monkeypatch.setattr(torch.cuda, "graph", lambda graph, pool, stream, mode: graph.recording())
+    monkeypatch.setattr(torch.cuda, "Stream", Stream)
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: contextlib.nullcontext())
+    monkeypatch.setattr(torch.cuda, "current_stream", Stream)
+    monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: (0, 1))
+    monkeypatch.setattr(ops, "dropout", torch.nn.functional.dropout)   # as on a GPU
+    monkeypatch.setattr(Graph, "replays", 0)
+
+
+def steps(shape, make_batch, objective, graphs, accumulate):
+    """Sums of each of 12 steps over batches of three shapes, weights and moments after them, and forward passes run."""
+    torch.manual_seed(0)
+    model = (Electra if objective == "electra" else BertMLM)(shape(objective=objective, dropout=0.1,
+                                                                  attention_dropout=0.1))
+    passes = []
+    model.register_forward_hook(lambda *arguments: passes.append(1))
+    optimizer = Adam(parameter_groups(model, 0.01))
+    scale = LossScale(HALF, CPU)
+    seen = []
+    for step in range(12):
+        lengths, width = [([16, 9, 3], 16), ([16, 16, 16], 16), ([24, 20], 24)][step // 2 % 3]   # padded, full, wider
+        batches = [make_batch(lengths, width, seed=accumulate * step + i) for i in range(accumulate)]
+        factor = 2.0 ** 100 if step == 9 else 1.0   # too much for float16: the step is skipped and the scale halved
+        scale.scale = scale.scale * factor
+        result = train_step(model, batches, optimizer, 1e-3 / (1 + step), scale, HALF, step, graphs=graphs)
+        scale.scale = scale.scale / factor
+        seen.append({name: value.clone() for name, value in result.sums.items()} | {"norm": result.grad_norm.clone()}
+                    | ({"logits": result.detection.logits.clone()} if result.detection else {}))
+    return seen, [*model.parameters(), *optimizer.exp_avg, *optimizer.exp_avg_sq, scale.scale, scale.skipped], len(passes)
+
+
+@pytest.mark.parametrize("objective", ["electra", "mlm"])
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_played_back_steps_are_the_plain_ones_bitwise(shape, make_batch, cuda, objective, accumulate):
+    plain = steps(shape, make_batch, objective, None, accumulate)
+    graphs = CudaGraphs(CPU)
+    played = steps(shape, make_batch, objective, graphs, accumulate)
+    for number, (one, two) in enumerate(zip(plain[0], played[0], strict=True)):
+        for name in one:
+            assert torch.equal(one[name], two[name]) or one[name].isnan().all() and two[name].isnan().all(), (number, name)
+    assert all(torch.equal(one, two) for one, two in zip(plain[1], played[1], strict=True))
+    assert 1 <= plain[1][-1] <= 6   # a step was skipped, and most were not
+    # Python runs for the warm-up of each shape, and once more to record it
+    assert plain[2] == 12 * accumulate and played[2] == 3 * (graphs.WARM_UP + 1)
+    assert Graph.replays == 12 * accumulate - 3 * graphs.WARM_UP
+    assert len(graphs.recorded) == 3
+
+
+def test_recording_alone_changes_nothing(shape, make_batch, cuda):
+    """The emulation, held to what a GPU does: a pass that is recorded is not run."""
+    weight, generator = torch.ones(3), torch.Generator().manual_seed(0)
+    state, graph = generator.get_state(), Graph()
+    graph.register_generator_state(generator)
+    with graph.recording():
+        weight.add_(torch.rand(3, generator=generator))
+    assert torch.equal(weight, torch.ones(3)) and torch.equal(generator.get_state(), state)
+    graph.replay()
+    assert torch.equal(weight, 1 + torch.rand(3, generator=torch.Generator().manual_seed(0)))
+    with pytest.raises(AssertionError, match="looked at"), Graph().recording():
+        weight.sum().item()
+    with pytest.raises(AssertionError, match="it does not know"), Graph().recording():
+        torch.rand(3, generator=torch.Generator())
+
+
+def test_graphs_are_refused_where_they_cannot_be():
+    assert choose_graphs(False, CPU) is None
+    with pytest.raises(ValueError, match="the device cpu; leave --cuda-graphs out"):
+        choose_graphs(True, CPU)
