@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from electra.config import ModelConfig
-from electra.ops import Dropout, attend
+from electra.ops import Dropout, Linear, attend
 
 
 def init_weights(module: nn.Module, std: float) -> None:
@@ -58,8 +58,8 @@ class SelfAttention(nn.Module):
         super().__init__()
         self.num_heads = config.num_heads
         self.dropout = config.attention_dropout
-        self.qkv = nn.Linear(config.hidden_size, 3 * config.hidden_size)
-        self.out = nn.Linear(config.hidden_size, config.hidden_size)
+        self.qkv = Linear(config.hidden_size, 3 * config.hidden_size)
+        self.out = Linear(config.hidden_size, config.hidden_size)
 
     def split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(B, T, C) -> queries, keys, values, each (B, H, T, D)."""
@@ -81,8 +81,8 @@ class Layer(nn.Module):
         super().__init__()
         self.attention = SelfAttention(config)
         self.attention_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.up = nn.Linear(config.hidden_size, config.intermediate_size)
-        self.down = nn.Linear(config.intermediate_size, config.hidden_size)
+        self.up = Linear(config.hidden_size, config.intermediate_size)
+        self.down = Linear(config.intermediate_size, config.hidden_size)
         self.output_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.dropout = Dropout(config.dropout)
 
@@ -99,7 +99,7 @@ class Encoder(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         E, C = config.embedding_size, config.hidden_size
-        self.projection = nn.Linear(E, C) if E != C else nn.Identity()
+        self.projection = Linear(E, C) if E != C else nn.Identity()
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.num_layers))
 
     def forward(self, embedded: Tensor, attention_mask: Tensor | None) -> Tensor:

@@ -1,6 +1,7 @@
 """Operations that PyTorch has too, but slowly on a CPU or in too much memory. Each computes what its plain form does;
 the tests hold them together, and docs/performance.md has what each one saves.
 
+    linear          a layer of many tokens as a convolution on a CPU, which is faster than a product of matrices
     dropout         masks from bulk random bits on a CPU: `bernoulli_` took a sixth of a training step
     attend          plain products on a CPU, `scaled_dot_product_attention` elsewhere
     masked_lm       vocabulary head, its loss, its gradient and one sample a row, a piece of the rows at a time
@@ -12,11 +13,39 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from electra import masking
+
+
+# --- products with weights ---
+
+MANY = 2048   # tokens; below it a product of matrices is as fast or faster
+
+
+class Linear(nn.Linear):
+    """`nn.Linear` by way of `linear`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return linear(x, self.weight, self.bias)
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """x weightᵀ + bias: x (..., T, C), weight (O, C), bias (O,) or None -> (..., T, O).
+
+    Many tokens on a CPU go through a convolution: the same sums, over pictures that are T high and one wide, with the
+    channels last, so that nothing is copied. It adds the bias on the way, and in float32 it is oneDNN's code where a
+    product of matrices is MKL's.
+    """
+    if (x.device.type != "cpu" or x.numel() < MANY * x.shape[-1] or not torch.backends.mkldnn.is_available()
+            or torch.compiler.is_compiling()):
+        return F.linear(x, weight, bias)
+    pictures = x.contiguous().view(-1, x.shape[-2], 1, x.shape[-1]).permute(0, 3, 1, 2)           # (B, C, T, 1)
+    y = F.conv2d(pictures, weight[:, :, None, None], bias)                                       # (B, O, T, 1)
+    return y.permute(0, 2, 3, 1).view(*x.shape[:-1], len(weight))
 
 
 # --- dropout ---
@@ -50,13 +79,15 @@ def keep_factors(shape: torch.Size, rate: float) -> Tensor:
 
     The factor is the nearest that bf16 holds, and the share of zeros is the one that goes with it, to 2^-16: 0.0986
     for 0.1. Sixteen bits of a random number make each element, by integer operations that a CPU does 16 or 32 at once.
+    The bits are those of numpy's SFC64, at twice the speed of torch's generator, which gives it its seed.
     """
     mantissa, exponent = math.frexp(1 / (1 - rate))
     digits = round(mantissa * 2 ** 8)                        # the 8 binary digits that bf16 has
     kept = round(2 ** 15 / (digits * 2.0 ** (exponent - 8)))
     pattern = ((exponent + 126) << 7) + digits - 2 ** 7      # the factor's bits
     count = math.prod(shape)
-    bits = torch.empty(-(-count // 4), dtype=torch.int64).random_(-2 ** 63, None).view(torch.int16)[:count]
+    start = int(torch.empty((), dtype=torch.int64).random_())
+    bits = torch.from_numpy(np.random.SFC64(start).random_raw(-(-count // 4)).view(np.int16))[:count]
     # 15 random bits - kept is negative with probability kept / 2^15; the shift copies its sign into all its bits.
     keep = bits.bitwise_and_(2 ** 15 - 1).sub_(kept).bitwise_right_shift_(15)
     return keep.bitwise_and_(pattern).view(torch.bfloat16).view(shape)
@@ -137,10 +168,11 @@ class _MaskedLM(torch.autograd.Function):
                     sampled.append(masking.sample(p, uniform[piece]))
                 if wants_gradient:
                     p.scatter_add_(1, target, -torch.ones_like(target, dtype=wide))
-                    d_logits = p.mul_(weight[:, None]).to(dtype)
+                    p.mul_(weight[:, None])
+                    d_bias += p.sum(0)
+                    d_logits = p.to(dtype)
                     d_hidden[piece] = d_logits @ narrow_table
                     d_table += d_logits.t() @ narrow_hidden[piece]
-                    d_bias += d_logits.sum(0, dtype=wide)
         if wants_gradient:
             ctx.save_for_backward(d_hidden, d_table, d_bias)
             ctx.dtypes = hidden.dtype, table.dtype, bias.dtype
