@@ -206,7 +206,8 @@ class PretrainConfig:
     device: str = option("auto", "machine", "auto, cpu, cuda, cuda:1, mps")
     amp: str = option("auto", "machine", "mixed precision; auto: bf16 where the device has it", AMP_CHOICES)
     compile: bool | None = option(None, "machine", "torch.compile the networks (default: on GPUs)")
-    cuda_graphs: bool = option(False, "machine", "on one GPU: record the step as a CUDA graph for each shape of batch")
+    cuda_graphs: bool | None = option(None, "machine", "on one GPU: record the step as a CUDA graph for each shape of "
+                                      "batch (default: no)")
     zero: bool = option(False, "machine", "under torchrun: share out the optimizer's state over the processes")
     rank_timeout: float = option(10.0, "machine", "under torchrun: minutes after which a process that does not answer is "
                                  "given up")

@@ -40,6 +40,8 @@ def choose_device(name: str) -> torch.device:
         raise ValueError(f"--device {name} is not on this machine") from None
     if device.type == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = True
+        if device.index is not None:
+            torch.cuda.set_device(device)   # streams and CUDA graphs are the current device's
     else:
         _keep_memory_of_steps()
     return device
@@ -156,8 +158,8 @@ def forward_backward(model: nn.Module, batch: Batch, generator: torch.Generator,
 
 
 class CudaGraphs:
-    """`forward_backward` as one CUDA graph for each shape of batch: played back, it costs the host one launch in place of
-    a thousand. Stands in for it in `train_step`, on one GPU, for a model and a precision that stay the same.
+    """`forward_backward` as one CUDA graph for each shape of batch: played back, the host starts it instead of
+    every kernel. Stands in for it in `train_step`, on one GPU, for a model and a precision that stay the same.
 
     A graph is a list of kernels and addresses, so that all that differs from step to step has to lie where it lay when
     the graph was recorded: the batch and the factors are copied there, gradients are added up in place
@@ -190,7 +192,8 @@ class CudaGraphs:
                 return step
             batch, factors = Batch(*(None if t is None else t.clone() for t in batch)), factors.clone()
             graph = torch.cuda.CUDAGraph()
-            graph.register_generator_state(generator)   # which torch does by itself from 2.14 on
+            if torch.__version__ < "2.14":   # from then on torch does it by itself, and warns
+                graph.register_generator_state(generator)
             # Other threads may go on meanwhile: one that saves a checkpoint gives pinned memory back.
             with torch.cuda.graph(graph, self.pool, self.stream, "thread_local"):
                 step = forward_backward(model, batch, generator, rows, factors, precision)
@@ -207,7 +210,7 @@ def choose_graphs(wanted: bool, device: torch.device, ranks: Ranks = Ranks()) ->
     """Raises ValueError where they are wanted but not possible."""
     if wanted and (device.type != "cuda" or ranks.world > 1):
         where = f"{ranks.world} processes" if ranks.world > 1 else f"the device {device}"
-        raise ValueError(f"CUDA graphs are for one process on one GPU, not for {where}; leave --cuda-graphs out")
+        raise ValueError(f"CUDA graphs are for one process on one GPU, not for {where}; take --no-cuda-graphs")
     return CudaGraphs(device) if wanted else None
 
 

@@ -23,7 +23,7 @@ from electra import masking
 
 # --- products with weights ---
 
-MANY = 2048   # tokens; below it a product of matrices is as fast or faster
+MANY = 2048   # tokens; with fewer the products of matrices were as fast or faster (docs/performance.md)
 
 
 class Linear(nn.Linear):
@@ -40,8 +40,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     channels last, so that nothing is copied. It adds the bias on the way, and in float32 it is oneDNN's code where a
     product of matrices is MKL's.
     """
-    if (x.device.type != "cpu" or x.numel() < MANY * x.shape[-1] or not torch.backends.mkldnn.is_available()
-            or torch.compiler.is_compiling()):
+    if (x.device.type != "cpu" or torch.compiler.is_compiling() or x.numel() < MANY * x.shape[-1]
+            or not torch.backends.mkldnn.is_available()):
         return F.linear(x, weight, bias)
     pictures = x.contiguous().view(-1, x.shape[-2], 1, x.shape[-1]).permute(0, 3, 1, 2)           # (B, C, T, 1)
     y = F.conv2d(pictures, weight[:, :, None, None], bias)                                       # (B, O, T, 1)
@@ -66,7 +66,7 @@ class Dropout(nn.Module):
 
 def dropout(x: Tensor, rate: float) -> Tensor:
     """Zero each element with probability `rate`, in [0, 1), and scale the others so that the mean stays. On a CPU from
-    torch's global generator, at the rate of `keep_factors`."""
+    bits that torch's global generator seeds, at the rate of `keep_factors`."""
     if rate == 0.0:
         return x
     if x.device.type != "cpu" or torch.compiler.is_compiling():

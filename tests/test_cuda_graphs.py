@@ -9,6 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from electra import ops
+from electra.distributed import Ranks
 from electra.engine import CudaGraphs, LossScale, Precision, choose_graphs, train_step
 from electra.models import BertMLM, Electra
 from electra.optim import Adam, parameter_groups
@@ -17,9 +18,14 @@ CPU = torch.device("cpu")
 HALF = Precision(torch.float16, "cpu")   # with a loss scale that moves
 
 
+aten = torch.ops.aten
+# A look at a value, a shape that depends on values, and `torch.tensor` of numbers of the host.
+WAITING = (aten._local_scalar_dense.default, aten.nonzero.default, aten.lift_fresh.default)
+
+
 class Graph(TorchDispatchMode):
     """In place of `torch.cuda.CUDAGraph`. Recording changes no tensor that was there before and uses up no random number;
-    a look at a value is an error; playing back draws from the generators as they are seeded then."""
+    what a GPU could not record is an error; playing back draws from the generators as they are seeded then."""
 
     replays = 0
 
@@ -33,9 +39,14 @@ class Graph(TorchDispatchMode):
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        assert function is not torch.ops.aten._local_scalar_dense.default, "a value is looked at while recording"
-        for generator in (leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Generator)):
-            assert generator._cdata in [known._cdata for known in self.generators], "a generator that it does not know"
+        leaves = tree_leaves((args, kwargs))
+        waits = function in WAITING or function is aten.index.Tensor and any(
+            isinstance(leaf, torch.Tensor) and leaf.dtype == torch.bool for leaf in leaves[1:])
+        assert not waits, f"{function} makes the host wait, or the device for the host"
+        for generator in (leaf for leaf in leaves if isinstance(leaf, torch.Generator)):
+            if generator._cdata not in [known._cdata for known in self.generators]:
+                assert torch.__version__ >= "2.14", "a generator that it does not know"
+                self.generators.append(generator)
         for argument, schema in zip(args, function._schema.arguments):
             if schema.alias_info is not None and schema.alias_info.is_write:
                 self.keep(argument)
@@ -137,13 +148,18 @@ def test_recording_alone_changes_nothing(shape, make_batch, cuda):
     assert torch.equal(weight, torch.ones(3)) and torch.equal(generator.get_state(), state)
     graph.replay()
     assert torch.equal(weight, 1 + torch.rand(3, generator=torch.Generator().manual_seed(0)))
-    with pytest.raises(AssertionError, match="looked at"), Graph().recording():
-        weight.sum().item()
-    with pytest.raises(AssertionError, match="it does not know"), Graph().recording():
-        torch.rand(3, generator=torch.Generator())
+    for look in (torch.Tensor.item, torch.Tensor.nonzero, lambda one: torch.ones(1)[one > 0],
+                 lambda one: torch.tensor([1.0])):
+        with pytest.raises(AssertionError, match="makes the host wait"), Graph().recording():
+            look(torch.ones(1))
+    if torch.__version__ < "2.14":
+        with pytest.raises(AssertionError, match="it does not know"), Graph().recording():
+            torch.rand(3, generator=torch.Generator())
 
 
 def test_graphs_are_refused_where_they_cannot_be():
     assert choose_graphs(False, CPU) is None
-    with pytest.raises(ValueError, match="the device cpu; leave --cuda-graphs out"):
+    with pytest.raises(ValueError, match="not for the device cpu; take --no-cuda-graphs"):
         choose_graphs(True, CPU)
+    with pytest.raises(ValueError, match="not for 2 processes; take --no-cuda-graphs"):
+        choose_graphs(True, torch.device("cuda"), Ranks(0, 2))

@@ -274,6 +274,16 @@ def test_interleaved_lengths_have_their_shares_and_resume_exactly(flags, tmp_pat
         assert [record["step"] for record in metrics_of(tmp_path / "run", split)] == [12, 24]
 
 
+def test_a_run_with_cuda_graphs_goes_on_where_there_can_be_none(flags, tmp_path, monkeypatch, capsys):
+    with monkeypatch.context() as patch:
+        patch.setattr(program, "choose_graphs", lambda *arguments: None)   # in place of a GPU
+        stop_in_step(patch, 5, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        assert train(*flags(cuda_graphs=True)) == 0
+    refused(capsys, "take --no-cuda-graphs", "--out", tmp_path / "run", "--resume")
+    assert train("--out", tmp_path / "run", "--resume", "--no-cuda-graphs") == 0
+    assert [record["step"] for record in metrics_of(tmp_path / "run", "valid")] == [6, 12]
+
+
 def test_a_stop_in_the_last_step_still_ends_with_an_evaluation(flags, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         stop_in_step(patch, 4, lambda: os.kill(os.getpid(), signal.SIGTERM))
@@ -675,7 +685,7 @@ def test_bad_corpora_are_refused_in_one_line(flags, tmp_path, capsys, monkeypatc
     (dict(minutes=1), "give one"), (dict(lr=0), "--lr must be above 0"), (dict(accumulate=0), "--accumulate"),
     (dict(save_every=0), "--save-every"),
     (dict(save_minutes=0), "--save-minutes must be above 0"), (dict(log_every=0), "--log-every"), (dict(dropout=1), "--dropout"),
-    (dict(cuda_graphs=True, device="cpu"), "leave --cuda-graphs out"),
+    (dict(cuda_graphs=True, device="cpu"), "take --no-cuda-graphs"),
     (dict(amp="fp16", device="cpu"), "--amp fp16 needs a GPU"), (dict(device="cuda:99"), "not on this machine"),
     (dict(device="toaster"), "not on this machine"), (dict(size="huge"), "huge"), (dict(objective="gpt"), "gpt"),
     (dict(tokenizer="nowhere.model", vocab_size=None), "cannot read the tokenizer"),
