@@ -14,7 +14,7 @@ from electra import checkpoint
 from faults import harness, with_nan
 
 PROGRAMS = {"train.py": train.main, "tests/faults/with_nan.py": with_nan.main}
-SHORT = {"kill": 2, "kill while saving": 1, "kill while tokenising": 1, "terminate": 1, "flip in ckpt.pt": 1,
+SHORT = {"kill": 1, "kill while saving": 1, "kill while tokenising": 1, "terminate": 1, "flip in ckpt.pt": 1,
          "jumping clock": 1, "nan": 1, "two at once": 1}
 
 
