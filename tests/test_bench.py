@@ -324,6 +324,11 @@ def test_sides_refuse_what_cannot_be_trained(arguments, match):
         side(*arguments)
 
 
+def test_graphs_are_refused_without_a_gpu():
+    with pytest.raises(ValueError, match="CUDA graphs are for one process on one GPU"):
+        side(*PRETRAIN, "--device", "cpu", who="graphs")
+
+
 @pytest.mark.parametrize("command", bench.COMMANDS)
 def test_help_is_in_groups_and_states_defaults(capsys, command):
     assert exit_code(bench.main, [command, "--help"]) == 0
