@@ -85,7 +85,7 @@ def run(config: PretrainConfig, given: set[str]) -> None:
     device = choose_device(distributed.device_name(config.device))
     precision = choose_precision(config.amp, device)
     ranks = distributed.start(device, config.rank_timeout)
-    graphs = choose_graphs(bool(config.cuda_graphs), device, ranks)
+    graphs = choose_graphs(config.cuda_graphs, device, ranks)
 
     with ranks.first_before_the_others():   # the others find tokenizer and tokens in the cache
         tokenizer, shape = choose_model(config, given, content)

@@ -6,6 +6,7 @@ numbers, so that a run resumes exactly.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -25,11 +26,14 @@ class Batch(NamedTuple):
 
     def to(self, device: torch.device) -> Batch:
         """A copy on the device. To a GPU it goes through pinned memory: the host does not wait for it."""
-        pinned = (t.pin_memory() if t is not None and device.type == "cuda" else t for t in self)
-        return Batch(*(None if t is None else t.to(device, non_blocking=True) for t in pinned))
+        return self.map(lambda t: (t.pin_memory() if device.type == "cuda" else t).to(device, non_blocking=True))
 
     def take(self, rows: slice) -> Batch:
-        return Batch(*(None if t is None else t[rows] for t in self))
+        return self.map(lambda t: t[rows])
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Batch:
+        """`function` of each tensor that is there."""
+        return Batch(*(None if t is None else function(t) for t in self))
 
 
 class Spans(NamedTuple):

@@ -97,8 +97,6 @@ def start(device: torch.device, minutes: float) -> Ranks:
         raise ValueError(f"--rank-timeout must be above 0 and at most {LONGEST_TIMEOUT:,}, not {minutes}")
     if not started_by_torchrun():
         return Ranks()
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
     timeout = timedelta(minutes=minutes)
     store, rank, world = next(dist.rendezvous("env://", timeout=timeout))
     if os.environ.get("GROUP_WORLD_SIZE", "1") == "1":

@@ -41,7 +41,7 @@ def choose_device(name: str) -> torch.device:
     if device.type == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = True
         if device.index is not None:
-            torch.cuda.set_device(device)   # streams and CUDA graphs are the current device's
+            torch.cuda.set_device(device)   # where NCCL, streams and CUDA graphs look
     else:
         _keep_memory_of_steps()
     return device
@@ -158,8 +158,8 @@ def forward_backward(model: nn.Module, batch: Batch, generator: torch.Generator,
 
 
 class CudaGraphs:
-    """`forward_backward` as one CUDA graph for each shape of batch: played back, the host starts it instead of
-    every kernel. Stands in for it in `train_step`, on one GPU, for a model and a precision that stay the same.
+    """`forward_backward` as one CUDA graph for each shape of batch: played back, the host starts it instead of every
+    kernel. Stands in for it in `train_step`, on one GPU, for a model and a precision that stay the same.
 
     A graph is a list of kernels and addresses, so that all that differs from step to step has to lie where it lay when
     the graph was recorded: the batch and the factors are copied there, gradients are added up in place
@@ -190,7 +190,7 @@ class CudaGraphs:
                     step = forward_backward(model, batch, generator, rows, factors, precision)
                 torch.cuda.current_stream().wait_stream(self.stream)
                 return step
-            batch, factors = Batch(*(None if t is None else t.clone() for t in batch)), factors.clone()
+            batch, factors = batch.map(torch.clone), factors.clone()
             graph = torch.cuda.CUDAGraph()
             if torch.__version__ < "2.14":   # from then on torch does it by itself, and warns
                 graph.register_generator_state(generator)
@@ -206,7 +206,7 @@ class CudaGraphs:
         return step
 
 
-def choose_graphs(wanted: bool, device: torch.device, ranks: Ranks = Ranks()) -> CudaGraphs | None:
+def choose_graphs(wanted: bool | None, device: torch.device, ranks: Ranks = Ranks()) -> CudaGraphs | None:
     """Raises ValueError where they are wanted but not possible."""
     if wanted and (device.type != "cuda" or ranks.world > 1):
         where = f"{ranks.world} processes" if ranks.world > 1 else f"the device {device}"

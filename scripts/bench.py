@@ -13,7 +13,8 @@ Every side is a process of its own, with its own memory and settings. After a wa
 of two turns of one round, so that what else the machine does meets both; the table shows medians. Peers are other
 people's packages, the loop that everybody writes, or this project doing something on top (`saving` a checkpoint in
 each turn; `ddp`: under torchrun, one rank, with gradients through DistributedDataParallel; `graphs`: on a GPU, with
-train.py's --cuda-graphs, whose recording in the third pass of a shape the warm-up should hold). Nothing else in this project needs those packages.
+train.py's --cuda-graphs, whose recording in the third pass of a shape the warm-up should hold). Nothing else in this
+project needs those packages.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from torch.utils._pytree import tree_leaves
 from electra import ops
 from electra.distributed import Ranks
 from electra.engine import CudaGraphs, LossScale, Precision, choose_graphs, train_step
-from electra.models import BertMLM, Electra
+from electra.models import build
 from electra.optim import Adam, parameter_groups
 
 CPU = torch.device("cpu")
@@ -102,8 +102,7 @@ def cuda(monkeypatch):
 def steps(shape, make_batch, objective, graphs, accumulate):
     """Sums of each of 12 steps over batches of three shapes, weights and moments after them, and forward passes run."""
     torch.manual_seed(0)
-    model = (Electra if objective == "electra" else BertMLM)(shape(objective=objective, dropout=0.1,
-                                                                  attention_dropout=0.1))
+    model = build(shape(objective=objective, dropout=0.1, attention_dropout=0.1), 0.15)
     passes = []
     model.register_forward_hook(lambda *arguments: passes.append(1))
     optimizer = Adam(parameter_groups(model, 0.01))

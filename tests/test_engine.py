@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 from electra import engine, models
-from electra.batching import Batch
 from electra.engine import (LossScale, MetricsLog, Precision, add_up, auc_of, choose_device, choose_precision,
                             entropy_of, evaluate, figures, give_memory_back, is_plateau, mix, replaced_entropy, scored,
                             train_step)
@@ -345,11 +344,6 @@ def test_a_new_run_keeps_no_line_of_an_earlier_one(tmp_path):
 
 # --- what a GPU needs ---
 
-def pretraining(shape, objective):
-    return (Electra if objective == "electra" else BertMLM)(shape(objective=objective, dropout=0.1,
-                                                                  attention_dropout=0.1))
-
-
 class OnTheHost:
     def __new__(cls, device="cpu", kind=torch.Generator):
         return kind()
@@ -371,13 +365,14 @@ def test_no_step_looks_at_a_value_or_makes_a_shape_of_one(shape, make_batch, mon
     monkeypatch.setattr(torch, "is_autocast_enabled", lambda device: False)
     monkeypatch.setattr(torch, "autocast", NoAutocast)
     dropout = {"dropout": 0.1, "attention_dropout": 0.1}
-    make = {"electra": Electra, "mlm": BertMLM, "classifier": lambda config: Classifier(config, 2)}[objective]
-    model = models.skeleton(make, shape(objective="mlm" if objective == "mlm" else "electra", **dropout))
+    if objective == "classifier":
+        model = models.skeleton(lambda config: Classifier(config, 2), shape(**dropout))
+    else:
+        model = models.skeleton(lambda config: models.build(config, 0.15), shape(objective=objective, **dropout))
     optimizer = Adam(parameter_groups(model, 0.01, 0.8, 2))
     half = Precision(torch.float16, "meta")   # for the loss scale; the casts themselves are left out above
     scale = LossScale(half, meta)
-    batches = [Batch(*(t if t is None else t.to(meta) for t in make_batch(lengths, 16, labels=[0, 1, 1])))
-               for lengths in ([16, 9, 3], [16, 16, 16])]
+    batches = [make_batch(lengths, 16, labels=[0, 1, 1]).to(meta) for lengths in ([16, 9, 3], [16, 16, 16])]
     result = train_step(model, batches, optimizer, 1e-3, scale, half, seed=1)
     window = {}
     add_up(window, result.sums)

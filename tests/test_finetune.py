@@ -220,11 +220,11 @@ def test_values_are_learned_by_regression(flags, tmp_path):
     colour_table(tmp_path / "train.csv", label=lambda i: (10.0, 30.0, 20.0)[i % 3])
     (tmp_path / "mine.toml").write_text('name = "weights"\ntrain = "train.csv"\ntext = ["title", "body"]\n'
                                         'label = "colour"\nregression = true\nmetric = "pearson"\n')
-    assert finetune(*flags(task=None, data=None, task_file="mine.toml", epochs=10, lr=2e-3, max_len=32)) == 0
+    assert finetune(*flags(task=None, data=None, task_file="mine.toml", epochs=10, lr=1e-3, max_len=32)) == 0
     result = result_of(tmp_path / "out")
     assert result["regression"] and result["metric"] == "pearson" and result["dev_mean"] > 0.9
     values = [float(row["prediction"]) for row in predictions_of(tmp_path / "out")]
-    assert 2 < min(values) and max(values) < 40   # in the table's unit; the model's own is from 0 to 1
+    assert min(values) < 17 and max(values) > 23
     content = checkpoint.load(tmp_path / "out" / "ckpt.pt", ("classifier",))
     assert content["scale"] == 30.0 and content["pairs"] and content["labels"] == []
 

@@ -41,8 +41,12 @@ def electra(pretrained):
 
 @pytest.fixture(scope="module")
 def classifier(folder, electra):
-    """Of single texts: sst2."""
-    flags = ["--task", "sst2", "--data", SAMPLE / "sst2", "--init", electra, "--epochs", 0.5, "--lr", 1e-3, "--max-len",
+    """Of single texts: sst2, with sentences that a few steps can tell apart."""
+    for name, count in (("train.tsv", 240), ("dev.tsv", 80)):
+        lines = [f"the {('moon', 'river')[i % 2]} was number {i}\t{i % 2}" for i in range(count)]
+        (folder / "told apart").mkdir(exist_ok=True)
+        (folder / "told apart" / name).write_text("\n".join(["sentence\tlabel", *lines]) + "\n", encoding="utf-8")
+    flags = ["--task", "sst2", "--data", folder / "told apart", "--init", electra, "--epochs", 3, "--lr", 1e-3, "--max-len",
              32, "--amp", "off", "--out", folder / "sst2"]
     assert finetune.main([str(flag) for flag in flags]) == 0
     return folder / "sst2" / "ckpt.pt"
@@ -98,7 +102,7 @@ def test_labels_are_those_of_fine_tuning(classifier, ask):
     said = [json.loads(line) for line in ask("--ckpt", classifier, "--amp", "off", *(row["text"] for row in rows))]
     assert [record["text"] for record in said] == [row["text"] for row in rows]
     assert [record["label"] for record in said] == [row["prediction"] for row in rows]
-    assert len({record["probability"] for record in said}) > 30   # so they are the texts' own
+    assert {record["label"] for record in said} == {"negative", "positive"}
     for record, row in zip(said, rows):
         assert list(record) == ["text", "label", "probability", "probabilities"]
         found = record["probabilities"]
