@@ -61,17 +61,11 @@ class SelfAttention(nn.Module):
         self.qkv = Linear(config.hidden_size, 3 * config.hidden_size)
         self.out = Linear(config.hidden_size, config.hidden_size)
 
-    def split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, T, C) -> queries, keys, values, each (B, H, T, D)."""
-        B, T, _ = x.shape
-        q, k, v = self.qkv(x).view(B, T, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
-        return q, k, v
-
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """x (B, T, C); mask (B, 1, 1, T) bool, True where a token may be looked at, None for all."""
-        q, k, v = self.split(x)
-        x = attend(q, k, v, mask, self.dropout if self.training else 0.0)
-        return self.out(x.transpose(1, 2).flatten(2))                                           # (B, T, C)
+        qkv = self.qkv(x).unflatten(-1, (3, self.num_heads, -1))                                 # (B, T, 3, H, D)
+        x = attend(qkv, mask, self.dropout if self.training else 0.0)
+        return self.out(x.flatten(2))                                                           # (B, T, C)
 
 
 class Layer(nn.Module):

@@ -95,7 +95,8 @@ def cuda(monkeypatch):
     monkeypatch.setattr(torch.cuda, "stream", lambda stream: contextlib.nullcontext())
     monkeypatch.setattr(torch.cuda, "current_stream", Stream)
     monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: (0, 1))
-    monkeypatch.setattr(ops, "dropout", torch.nn.functional.dropout)   # as on a GPU
+    monkeypatch.setattr(ops, "dropout", torch.nn.functional.dropout)   # as on a GPU, and so is attention:
+    monkeypatch.setattr(ops, "SHORT", 0)
     monkeypatch.setattr(Graph, "replays", 0)
 
 

@@ -125,7 +125,7 @@ def attention_by_offset(embeddings, encoder, vocab_size, T=64):
     x = encoder.projection(embeddings(ids, torch.zeros_like(ids)))
     found = []
     for layer in encoder.layers:
-        q, k, _ = layer.attention.split(x)
+        q, k, _ = layer.attention.qkv(x).unflatten(-1, (3, layer.attention.num_heads, -1)).permute(2, 0, 3, 1, 4)
         weights = (q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])).softmax(-1)                  # (B, H, T, T)
         found.append(torch.stack([weights.diagonal(o, 2, 3).mean((0, 2)) for o in range(1 - T, T)], -1))
         x = layer(x, None)

@@ -103,51 +103,104 @@ def test_dropout_is_a_function_of_torch_s_seed_and_acts_in_training_only():
 
 # --- attention ---
 
-def heads(T=17, B=3, H=2, D=8, seed=0):
-    """Queries, keys, values with gradients."""
+def heads(T=17, B=3, H=2, D=8, seed=0, dtype=torch.float32):
+    """Queries, keys and values in one tensor (B, T, 3, H, D), with gradient."""
     generator = torch.Generator().manual_seed(seed)
-    return [torch.randn(B, H, T, D, generator=generator, requires_grad=True) for _ in range(3)]
+    return torch.randn(B, T, 3, H, D, generator=generator, dtype=dtype, requires_grad=True)
 
 
 def padding(lengths, T):
     return (torch.arange(T) < torch.tensor(lengths)[:, None])[:, None, None, :]
 
 
+def by_formula(qkv, mask=None, factors=1.0):
+    """Attention with whole tensors and autograd."""
+    q, k, v = qkv.permute(2, 0, 3, 1, 4)
+    scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -math.inf)
+    return ((scores.softmax(-1) * factors) @ v).transpose(1, 2)
+
+
+def let_fit(monkeypatch, qkv, rows):
+    B, T, _, H, _ = qkv.shape
+    monkeypatch.setattr(ops, "PIECE", rows * H * T * T * qkv.element_size() // torch.get_num_threads())
+
+
 @pytest.mark.parametrize("mask", [None, padding([17, 5, 1], 17)])
 def test_training_on_a_cpu_computes_what_torch_computes(mask):
     mine, theirs = heads(), heads()
-    a = attend(*mine, mask, 0.0)
-    b = F.scaled_dot_product_attention(*theirs, attn_mask=mask)
+    a = attend(mine, mask, 0.0)
+    q, k, v = theirs.permute(2, 0, 3, 1, 4)
+    b = F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2)
     torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
     weight = torch.randn(a.shape, generator=torch.Generator().manual_seed(1))
     (a * weight).sum().backward(), (b * weight).sum().backward()
-    for x, y in zip(mine, theirs):
-        torch.testing.assert_close(x.grad, y.grad, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(mine.grad, theirs.grad, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("fit, rows", [(1, 1), (2, 2), (3, 3), (5, 4), (6, 4), (9, 7)])   # of 7
+@pytest.mark.parametrize("rate", [0.0, 0.3])
+def test_attention_in_pieces_is_attention(monkeypatch, fit, rows, rate):
+    mine, theirs = heads(B=7, dtype=torch.float64), heads(B=7, dtype=torch.float64)
+    mask = padding([17, 3, 1, 17, 9, 2, 12], 17)
+    let_fit(monkeypatch, mine, fit)
+    calls = []
+    monkeypatch.setattr(ops, "_pieces", lambda *sizes, real=ops._pieces: calls.append(sizes) or real(*sizes))
+    torch.manual_seed(3)
+    a = attend(mine, mask, rate)
+    torch.manual_seed(3)
+    factors = keep_factors(torch.Size((7, 2, 17, 17)), rate).double() if rate else 1.0
+    b = by_formula(theirs, mask, factors)
+    torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
+    weight = torch.randn(a.shape, dtype=a.dtype, generator=torch.Generator().manual_seed(1))
+    (a * weight).sum().backward(), (b * weight).sum().backward()
+    torch.testing.assert_close(mine.grad, theirs.grad, rtol=1e-12, atol=1e-12)
+    assert calls == [(7, rows)] * 2   # forward and backward
+    with torch.no_grad():
+        torch.manual_seed(3)
+        assert torch.equal(attend(mine, mask, rate), a)
+
+
+@pytest.mark.parametrize("count, rows", [(7, 3), (8, 4), (5, 5), (1, 1), (6, 4)])
+def test_pieces_are_equally_large_and_cover_everything(count, rows):
+    pieces = ops._pieces(count, rows)
+    assert {piece.stop - piece.start for piece in pieces} == {rows} and len(pieces) == math.ceil(count / rows)
+    assert {row for piece in pieces for row in range(count)[piece]} == set(range(count))
+
+
+def test_gradient_of_attention():
+    keep = keep_factors(torch.Size((3, 2, 5, 5)), 0.3).double()
+    bias = torch.zeros(3, 1, 1, 5, dtype=torch.float64).masked_fill(~padding([5, 2, 1], 5), -math.inf)
+    for arguments in ((bias, keep, 2), (None, None, 3)):
+        assert torch.autograd.gradcheck(lambda qkv: ops._Attention.apply(qkv, *arguments),
+                                        heads(T=5, D=4, dtype=torch.float64))
 
 
 def test_attention_by_hand():
-    q, k = torch.tensor([[[[2.0, 0, 0, 0]]]]), torch.tensor([[[[1.0, 0, 0, 0], [0, 1, 0, 0], [9, 9, 9, 9]]]])
-    v = torch.tensor([[[[1.0], [0.0], [50.0]]]])
+    q, k, v = torch.zeros(3, 4), torch.tensor([[1.0, 0, 0, 0], [0, 1, 0, 0], [9, 9, 9, 9]]), torch.zeros(3, 4)
+    q[0, 0], v[0, 0], v[2, 0] = 2.0, 1.0, 50.0
+    qkv = torch.stack([q, k, v], 1)[None, :, :, None].requires_grad_()                             # (1, T, 3, 1, D)
     mask = torch.tensor([[[[True, True, False]]]])
     expected = math.e / (math.e + 1)   # scores 2 / sqrt(4) and 0
     for grad in (True, False):
         with torch.set_grad_enabled(grad):
-            assert attend(q, k, v, mask, 0.0).item() == pytest.approx(expected)
+            assert attend(qkv, mask, 0.0)[0, 0, 0, 0].item() == pytest.approx(expected)
 
 
 def test_long_and_short_texts_are_attended_to_alike(monkeypatch):
-    q, k, v = heads(T=40)
-    short = attend(q, k, v, None, 0.0)
+    qkv, mask = heads(T=40), padding([40, 8, 1], 40)
+    short = attend(qkv, mask, 0.0)
     monkeypatch.setattr(ops, "SHORT", 39)
     assert SHORT > 40
-    torch.testing.assert_close(attend(q, k, v, None, 0.0), short, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(attend(qkv, mask, 0.0), short, rtol=1e-5, atol=1e-6)
 
 
 def test_attention_dropout_keeps_the_mean_and_drops_its_share():
-    q = k = torch.zeros(1, 1, 200, 4)
-    v = torch.ones(1, 1, 200, 4)
+    qkv = torch.zeros(1, 200, 3, 1, 4)
+    qkv[:, :, 2] = 1.0
     torch.manual_seed(0)
-    out = attend(q, k, v, None, 0.2)[..., 0]   # each row: kept / 200 / 0.8
+    out = attend(qkv, None, 0.2)[..., 0]   # each row: kept / 200 / 0.8
     kept = out * 0.8 * 200
     torch.testing.assert_close(kept, kept.round(), atol=1e-2, rtol=0)
     n = 200 * 200
@@ -155,12 +208,18 @@ def test_attention_dropout_keeps_the_mean_and_drops_its_share():
 
 
 @pytest.mark.parametrize("mask", [None, padding([30, 4, 1], 30)])
-def test_attention_in_bf16_is_near_that_in_float32(mask):
-    q, k, v = (t.detach() for t in heads(T=30))
-    exact = F.scaled_dot_product_attention(q.double(), k.double(), v.double(), attn_mask=mask)
-    near = attend(q.bfloat16(), k.bfloat16(), v.bfloat16(), mask, 0.0)
-    assert near.dtype == torch.bfloat16
+@pytest.mark.parametrize("autocast", [False, True])
+def test_attention_in_bf16_is_near_that_in_float32(mask, autocast):
+    qkv = heads(T=30)
+    weight = torch.randn(3, 30, 2, 8, generator=torch.Generator().manual_seed(1))
+    exact = by_formula(wide := qkv.detach().double().requires_grad_(), mask)
+    (exact * weight).sum().backward()
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        near = attend(qkv.bfloat16(), mask, 0.0)
+        assert near.dtype == torch.bfloat16
+        (near * weight).sum().backward()
     torch.testing.assert_close(near.double(), exact, rtol=0.05, atol=0.03)
+    torch.testing.assert_close(qkv.grad.double(), wide.grad, rtol=0.1, atol=0.05)
 
 
 # --- the vocabulary head ---
