@@ -224,7 +224,7 @@ def test_values_are_learned_by_regression(flags, tmp_path):
     result = result_of(tmp_path / "out")
     assert result["regression"] and result["metric"] == "pearson" and result["dev_mean"] > 0.9
     values = [float(row["prediction"]) for row in predictions_of(tmp_path / "out")]
-    assert min(values) < 17 and max(values) > 23
+    assert 2 < min(values) < 17 and 23 < max(values) < 40   # in the table's unit; the model's own is from 0 to 1
     content = checkpoint.load(tmp_path / "out" / "ckpt.pt", ("classifier",))
     assert content["scale"] == 30.0 and content["pairs"] and content["labels"] == []
 

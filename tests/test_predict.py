@@ -103,6 +103,7 @@ def test_labels_are_those_of_fine_tuning(classifier, ask):
     assert [record["text"] for record in said] == [row["text"] for row in rows]
     assert [record["label"] for record in said] == [row["prediction"] for row in rows]
     assert {record["label"] for record in said} == {"negative", "positive"}
+    assert len({record["probability"] for record in said}) > 30   # so they are the texts' own
     for record, row in zip(said, rows):
         assert list(record) == ["text", "label", "probability", "probabilities"]
         found = record["probabilities"]
