@@ -42,7 +42,13 @@ from electra.tasks.load import load_task
 from electra.tasks.own import load_task_file
 from electra.tasks.task import Example, TaskData, default_folder, with_both_orders, with_fewer
 from electra.training import distributed
-from electra.training.device import Precision, choose_device, choose_precision, give_memory_back
+from electra.training.device import (
+    Precision,
+    choose_device,
+    choose_precision,
+    explain_out_of_memory,
+    give_memory_back,
+)
 from electra.training.distributed import Ranks
 from electra.training.evaluate import entropy_of
 from electra.training.log import MetricsLog
@@ -181,7 +187,10 @@ def run_task(
         log = MetricsLog(folder.path, step=-1)  # no line of an earlier run stays
 
     prepared = Prepared(data, encoded, shape, content, class_weights)
-    outcomes = [run_seed(seed, config, prepared, machine, log) for seed in config.seeds]
+    half = config.batch_tokens // 2
+    advice = f"--batch-tokens {half}" if half >= config.max_len else "a smaller --max-len"
+    with explain_out_of_memory(machine.device, advice):
+        outcomes = [run_seed(seed, config, prepared, machine, log) for seed in config.seeds]
     best = max(outcomes, key=lambda outcome: outcome.dev)
     result = {}
     if folder is not None:

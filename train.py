@@ -43,7 +43,14 @@ from electra.data.spans import SpanBatches
 from electra.data.tokenizer import Tokenizer, load_tokenizer
 from electra.model.build import build, with_weights
 from electra.training import distributed
-from electra.training.device import Precision, choose_device, choose_precision, give_memory_back
+from electra.training.device import (
+    Precision,
+    choose_device,
+    choose_precision,
+    explain_out_of_memory,
+    give_memory_back,
+    make_deterministic,
+)
 from electra.training.distributed import Ranks
 from electra.training.evaluate import (
     NON_FINITE_LIMIT,
@@ -134,6 +141,8 @@ def run(config: PretrainConfig, given: set[str]) -> None:
         content, config = read_run(config, given)
     elif config.init:
         content = storage.load(config.init, storage.PRETRAINED)
+    if config.deterministic:
+        make_deterministic()
     device = choose_device(distributed.device_name(config.device))
     precision = choose_precision(config.amp, device)
     ranks = distributed.start(device, config.rank_timeout)
@@ -221,7 +230,8 @@ def run(config: PretrainConfig, given: set[str]) -> None:
         graphs,
     )
     try:
-        loop.train()
+        with explain_out_of_memory(device, smaller_batches(config, longest)):
+            loop.train()
     finally:
         if folder is not None:
             loop.tell(folder.wait_for_save())
@@ -385,6 +395,17 @@ def make_stream(
     """The batches to train on."""
     return SpanBatches(
         *text, batch_tokens, width_multiple(device), seed, special, fill=device.type == "cuda"
+    )
+
+
+def smaller_batches(config: PretrainConfig, longest: int) -> str:
+    """What to try where a step of this run does not fit into memory."""
+    micro_batch = config.batch_tokens // config.accumulate
+    if micro_batch // 2 < longest:
+        return "a smaller --size, or shorter examples (--seq-len, --phases)"
+    return (
+        f"--accumulate {2 * config.accumulate}: micro-batches of {micro_batch // 2:,} tokens "
+        f"instead of {micro_batch:,} (a run that has begun keeps its own; begin another one with --init)"
     )
 
 

@@ -350,6 +350,12 @@ class PretrainConfig:
         "machine",
         "on one GPU: record the step as a CUDA graph for each shape of batch (default: no)",
     )
+    deterministic: bool = option(
+        False,
+        "machine",
+        "on a GPU: only operations that give the same bits each time, so that --resume is exact there too; "
+        "slower",
+    )
     zero: bool = option(
         False, "machine", "under torchrun: share out the optimizer's state over the processes"
     )

@@ -348,7 +348,7 @@ def test_a_folder_in_use_is_refused_and_free_when_closed(tmp_path):
 
 def test_the_lock_dies_with_its_process(tmp_path):
     code = (
-        f"import os; from electra.checkpoint import RunFolder; f = RunFolder({str(tmp_path / 'run')!r}); "
+        f"import os; from electra.checkpoint.run_folder import RunFolder; f = RunFolder({str(tmp_path / 'run')!r}); "
         f"print('held', flush=True); input()"
     )
     child = subprocess.Popen(

@@ -365,7 +365,7 @@ def test_finding_out_the_sizes_does_not_load_the_compiler_of_torch(shape, tmp_pa
     config, file = shape(attention_init="neighbours"), tmp_path / "weights.pt"
     torch.save(seeded(Electra, config).state_dict(), file)
     code = (
-        f"import sys, torch; from electra.config import *; from electra.models import *\n"
+        f"import sys, torch; from electra.config import *; from electra.model.build import with_weights; from electra.model.electra import Electra\n"
         f"with_weights(Electra, {config!r}, torch.load({str(file)!r}), 'ckpt.pt')\n"
         f"sys.exit('torch._dynamo' in sys.modules)"
     )
