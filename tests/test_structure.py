@@ -25,6 +25,15 @@ MAY_IMPORT = {
     "evaluation": {"files", "tasks"},
     "training": {"data", "model", "evaluation"},
     "benchmark": {"config", "data", "model", "training"},
+    "gpu_proof": {
+        "benchmark",
+        "checkpoint",
+        "config",
+        "data",
+        "files",
+        "model",
+        "training",
+    },
     "page": set(),
     "report": {"page"},
 }
