@@ -33,7 +33,7 @@ from electra.engine import (LossScale, MetricsLog, Precision, choose_device, cho
                             give_memory_back, mix, train_step)
 from electra.models import Classifier, build, check_weights
 from electra.optim import Adam, lr_at, parameter_groups, warmth
-from electra.report import finetune_page, held_out_rows
+from electra.report.finetuning import finetune_page, held_out_rows
 from electra.results import Outcome
 from electra.tasks import Example, TaskData
 from electra.tokenizer import Tokenizer, load_tokenizer, train_tokenizer

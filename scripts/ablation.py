@@ -41,7 +41,7 @@ from electra.checkpoint import write_atomically
 from electra.config import SIZES, ModelConfig, Parser, nearest_size, one_line, parse_phases
 from electra.engine import mix
 from electra.models import Electra, build, with_weights
-from electra.report import html_report, markdown_table
+from electra.report.comparison import html_report, markdown_table
 from electra.tasks import Example, TaskData, load_task, with_fewer
 from electra.tokenizer import Tokenizer
 

@@ -21,8 +21,6 @@ MAY_IMPORT = {
     "ops": {"masking"},
     "encoder": {"ops", "config"},
     "heads": {"ops", "config"},
-    "page": set(),
-    "report": {"page"},
     "tables": set(),
     "tasks": {"tables"},
     "optim": {"config"},
