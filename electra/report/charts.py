@@ -101,12 +101,6 @@ def y_ticks(y: Axis) -> list[Markup]:
     return parts
 
 
-def chart(title: str, x: Axis, y: Axis, *parts: Child) -> Markup:
-    base = line("axis", LEFT, BOTTOM, RIGHT, BOTTOM)
-    axes = [y_ticks(y), x_ticks(x, "axis", BOTTOM, BOTTOM + 4), base]
-    return tag("div", drawing("chart", WIDTH, HEIGHT, title, axes, parts), class_="scroll")
-
-
 class Curve(NamedTuple):
     """Points (x, y, note). style: the classes of its line. marker: dot or open."""
 
@@ -131,10 +125,19 @@ def legend_entry(curve: Curve) -> Markup:
     return tag("li", swatch, " ", isolate(curve.label))
 
 
-def figure(title: str, content: Markup, caption: Child, curves: Sequence[Curve] = ()) -> Markup:
-    """A chart or a table with its title, a legend of its curves, and a caption."""
-    legend = tag("ul", map(legend_entry, curves), class_="legend") if curves else ""
+def figure(title: str, content: Markup, legend: Child, caption: Child) -> Markup:
     return tag("figure", tag("h3", title), content, legend, tag("figcaption", caption))
+
+
+def chart(
+    title: str, x: Axis, y: Axis, parts: Child, caption: Child, curves: Sequence[Curve] = ()
+) -> Markup:
+    """A figure of parts over two axes, with a legend of its curves."""
+    base = line("axis", LEFT, BOTTOM, RIGHT, BOTTOM)
+    axes = [y_ticks(y), x_ticks(x, "axis", BOTTOM, BOTTOM + 4), base]
+    drawn = drawing("chart", WIDTH, HEIGHT, title, axes, parts)
+    legend = tag("ul", map(legend_entry, curves), class_="legend") if curves else ""
+    return figure(title, tag("div", drawn, class_="scroll"), legend, caption)
 
 
 class Dot(NamedTuple):

@@ -182,8 +182,7 @@ def score_table(rows: Sequence[Json], tasks: Sequence[Task]) -> Markup:
     cells = score_cells(rows, tasks, lambda text: tag("b", text))
     lines = [table_row(isolate(row["name"]), found) for row, found in zip(rows, cells)]
     models = sum(map(is_model, rows))
-    references = tag("tbody", lines[models:], class_="references")
-    return table("Scores", groups, [tag("tbody", lines[:models]), references], SCORES_CAPTION)
+    return table("Scores", groups, lines[:models], SCORES_CAPTION, references=lines[models:])
 
 
 def strips(rows: Sequence[Json], task: Task, runs: Sequence[Json]) -> list[Markup]:

@@ -40,9 +40,9 @@ FURTHER = {
 }
 
 SCORES_CAPTION = """Scores and the expected calibration error (ECE) × 100; loss in nats, of a
-regression the squared error. The deviation is the sample’s, over seeds. The best epoch and seed were
-chosen on the held-out part, so scores on it are slightly too high. Last epoch, and head only (on a
-frozen encoder): """
+regression the squared error. The deviation is the sample’s, over seeds. The best epoch and seed
+were chosen on the held-out part, so scores on it are slightly too high. Last epoch, and head only
+(on a frozen encoder): """
 SEEDS_NOTE = """Each dot is one seed, red if it collapsed. The bar marks the mean, printed at the
 right."""
 COLLAPSED = """ A collapsed seed predicts one class for every text; its score is the majority’s. The
@@ -50,7 +50,10 @@ means include it."""
 CONFUSION_CAPTION = """Rows: gold labels; columns: predictions. Each cell shows a count and its share
 of the row, which sets the shade. Blue: correct."""
 CALIBRATION_CAPTION = """Predictions grouped by their probability; the number at the foot of a bar
-counts them. On the dashed line, accuracy equals probability; below it, the model is overconfident."""
+counts them. On the dashed line, accuracy equals probability; below it, the model is
+overconfident."""
+SCATTER_CAPTION = """Each dot is a held-out example. On the dashed line, the prediction equals the
+gold value."""
 
 # Set -> metric -> index of a seed -> score × 100. The main metric comes first.
 Scores = dict[str, dict[str, dict[int, float]]]
@@ -97,20 +100,15 @@ def held_out_rows(path: Path) -> list[Json]:
     lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
     head, *rows = [line.split("\t") for line in lines]
     named = [dict(zip(head, cells)) for cells in rows]
+    return [held_out_row(row) for row in named if row["split"] == "dev"]
 
-    def probability(row: dict[str, str], label: str) -> float | None:
+
+def held_out_row(row: dict[str, str]) -> Json:
+    found: Json = {key: row[key] for key in ("text", "gold", "prediction")}
+    for key, label in (("p", row["prediction"]), ("p_gold", row["gold"])):
         cell = row.get(f"p({label})")
-        return None if cell is None else float(cell)
-
-    return [
-        {
-            **{key: row[key] for key in ("text", "gold", "prediction")},
-            "p": probability(row, row["prediction"]),
-            "p_gold": probability(row, row["gold"]),
-        }
-        for row in named
-        if row["split"] == "dev"
-    ]
+        found[key] = None if cell is None else float(cell)
+    return found
 
 
 def by_seed(values: Sequence[float | None], factor: float = 100) -> dict[int, float]:
@@ -175,11 +173,9 @@ def seed_table(result: Json, sets: Scores) -> Markup:
         cells = [f"{column[i]:.2f}" if i in column else MISSING for column in columns]
         rows.append(table_row(seed_name(seed, best), cells))
 
-    heads = [
-        (isolate(name), [isolate(metric) for metric in group]) for name, group in groups.items()
-    ]
-    caption = join(SCORES_CAPTION, isolate(result["metric"]), ".")
-    return table("Scores", [("", [""]), *heads], [tag("tbody", rows)], caption, "seeds")
+    heads = [(isolate(name), [*map(isolate, group)]) for name, group in groups.items()]
+    caption = [SCORES_CAPTION, isolate(result["metric"]), "."]
+    return table("Scores", [("", [""]), *heads], rows, caption, "seeds")
 
 
 def seed_name(seed: Json, best: bool) -> Markup:
@@ -204,12 +200,8 @@ def seed_strips(seeds: Sequence[Json], sets: Scores) -> list[Markup]:
 
 
 def seed_dot(seed: Json, score: float) -> charts.Dot:
-    note = f"seed {seed['seed']:d}: {score:.2f}"
-    return (
-        charts.Dot(score, f"{note}, collapsed", "bad")
-        if seed["collapsed"]
-        else charts.Dot(score, note)
-    )
+    note, kind = (", collapsed", "bad") if seed["collapsed"] else ("", "seed")
+    return charts.Dot(score, f"seed {seed['seed']:d}: {score:.2f}{note}", kind)
 
 
 def best_seed_figures(result: Json, rows: Sequence[Json]) -> list[Markup]:
@@ -234,27 +226,25 @@ def confusion_matrix(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> 
         for j, (prediction, count) in enumerate(zip(labels, row)):
             share = count / n if n else 0.0
             percent = tag("small", f"{100 * share:.{1 if few else 0}f}%")
+            text = join(f"{count:,}", percent) if count else "·"
             note = f"{gold}, predicted as {prediction}: {count:,} of {n:,}"
             kind = f"{shade(share)}{' right' if i == j else ''}"
-            cells.append(
-                tag("td", (f"{count:,}", percent) if count else "·", class_=kind, title=note)
-            )
+            cells.append(tag("td", text, class_=kind, title=note))
         name = tag("th", isolate(clip(gold, 40)), scope="row")
         rows.append(tag("tr", name, cells, tag("td", f"{n:,}")))
 
     names = [tag("span", isolate(clip(label, 24))) for label in labels]
     heads = [("", ["gold \\ predicted", *names, "all"])]
     kind = "confusion" if few else "confusion many"
-    matrix = table("Confusion matrix", heads, [tag("tbody", rows)], "", kind)
-    return charts.figure("Confusion matrix", matrix, CONFUSION_CAPTION)
+    title = "Confusion matrix"
+    return charts.figure(title, table(title, heads, rows, "", kind), "", CONFUSION_CAPTION)
 
 
 def calibration(bins: Sequence[Json], ece: float | None) -> Markup:
     """A reliability diagram: accuracy against confidence, bin by bin."""
     bins = [one for one in bins if one["count"]]
-    x = charts.x_axis(
-        "probability of the prediction", ticks(min((b["from"] for b in bins), default=0), 1)
-    )
+    lowest = min((one["from"] for one in bins), default=0)
+    x = charts.x_axis("probability of the prediction", ticks(lowest, 1))
     y = charts.y_axis("accuracy", ticks(0, 1))
 
     bars, dots = [], []
@@ -270,13 +260,10 @@ def calibration(bins: Sequence[Json], ece: float | None) -> Markup:
             dots.append(charts.words("count", (left + right) / 2, y.start - 6, count, "middle"))
 
     diagonal = charts.line("rule", x.start, y.at(x.ticks[0]), x.end, y.at(x.high))
-    drawn = charts.chart(
-        "Accuracy by confidence", x, y, tag("g", bars, diagonal, dots, class_="c0")
-    )
-    error = (
-        () if ece is None else ("Expected calibration error: ", tag("b", f"{100 * ece:.2f}%"), ". ")
-    )
-    return charts.figure("Calibration", drawn, [error, CALIBRATION_CAPTION])
+    parts = tag("g", bars, diagonal, dots, class_="c0")
+    percent = "" if ece is None else tag("b", f"{100 * ece:.2f}%")
+    error = ("Expected calibration error: ", percent, ". ") if percent else ""
+    return charts.chart("Calibration", x, y, parts, [error, CALIBRATION_CAPTION])
 
 
 def scatter(rows: Sequence[Json]) -> Markup:
@@ -292,35 +279,30 @@ def scatter(rows: Sequence[Json]) -> Markup:
         note = f"gold {gold:g}, prediction {prediction:g}: {clip(text, 80)}"
         dots.append(charts.circle("seed", x.at(gold), y.at(prediction), 3.5, note))
     diagonal = charts.line("rule", x.start, y.start, x.end, y.end)
-    drawn = charts.chart("Prediction by gold", x, y, diagonal, tag("g", dots, class_="c0"))
-    caption = (
-        "Each dot is a held-out example. On the dashed line the prediction equals the gold value."
-    )
+    parts = [diagonal, tag("g", dots, class_="c0")]
     some = "" if len(chosen) == len(rows) else f" {len(chosen):,} of {len(rows):,} are drawn."
-    return charts.figure("Predicted against gold", drawn, [caption, some])
+    return charts.chart("Prediction against gold", x, y, parts, [SCATTER_CAPTION, some])
 
 
 def mistakes(rows: Sequence[Json], regression: bool) -> Markup:
     """The first wrong examples; of a regression, the first examples."""
     wrong = [row for row in rows if regression or row["prediction"] != row["gold"]]
-    title = "Largest errors" if regression else f"Mistakes: {len(wrong):,} of {len(rows):,}"
+    title, heads = f"Mistakes: {len(wrong):,} of {len(rows):,}", ["p", "p of gold"]
+    caption = "The most confident mistakes first; p: probability."
+    if regression:
+        title, heads, caption = "Largest errors", ["off by"], "Off by: prediction − gold."
     if not wrong:
         return section(title, tag("p", "None."))
 
-    heads = ["gold", "prediction", *(["off by"] if regression else ["p", "p of gold"])]
+    heads = ["gold", "prediction", *heads]
     lines = []
     for row in wrong[:MOST_MISTAKES]:
         cells = [isolate(row["gold"]), isolate(row["prediction"]), *mistake_cells(row, regression)]
         found = [tag("td", cell, data_head=head) for head, cell in zip(heads, cells)]
         lines.append(tag("tr", found, tag("td", fold(row["text"]), dir="auto")))
-
-    order = (
-        "Off by: prediction − gold." if regression else "The most confident first; p: probability."
-    )
-    left = len(wrong) - MOST_MISTAKES
-    more = f" {left:,} more are in predictions.tsv." if left > 0 else ""
-    body = tag("tbody", lines)
-    return section(title, table(title, [("", [*heads, "text"])], [body], order + more, "examples"))
+    if len(wrong) > MOST_MISTAKES:
+        caption += f" {len(wrong) - MOST_MISTAKES:,} more are in predictions.tsv."
+    return section(title, table(title, [("", [*heads, "text"])], lines, caption, "examples"))
 
 
 def mistake_cells(row: Json, regression: bool) -> list[str]:

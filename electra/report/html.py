@@ -95,20 +95,23 @@ def table_row(name: str, cells: Iterable[str]) -> Markup:
 def table(
     label: str,
     columns: Sequence[tuple[str, Sequence[str]]],
-    bodies: Sequence[Markup],
-    caption: str,
+    rows: Sequence[Markup],
+    caption: Child,
     kind: str = "",
+    references: Sequence[Markup] = (),
 ) -> Markup:
     """A table that scrolls inside a narrow window, with the keyboard too.
 
     columns: groups, each with its name and its columns; the first column names the rows.
+    references: rows below a rule.
     """
     groups = [tag("th", name, scope="colgroup", colspan=len(names)) for name, names in columns]
     heads = [tag("th", name, scope="col") for _, names in columns for name in names]
     named = any(name for name, _ in columns)
     head = tag("thead", tag("tr", groups) if named else "", tag("tr", heads))
     note = tag("caption", tag("span", caption)) if caption else ""
-    whole = tag("table", note, head, bodies, class_=kind)
+    below = tag("tbody", references, class_="references") if references else ""
+    whole = tag("table", note, head, tag("tbody", rows), below, class_=kind)
     return tag("div", whole, class_="scroll", role="region", aria_label=label, tabindex=0)
 
 

@@ -5,8 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from electra.report import charts
-from electra.report.charts import COLOURS, Curve, ticks
+from electra.report.charts import (
+    COLOURS,
+    Curve,
+    chart,
+    draw_curve,
+    line,
+    ticks,
+    words,
+    x_axis,
+    y_axis,
+)
 from electra.report.html import SHADES, Markup, isolate, join, shade, table, table_row, tag
 from electra.report.values import MISSING, Json, plural, quantity
 
@@ -15,22 +24,21 @@ OBJECTIVES = {"mlm": "masked LM", "electra": "ELECTRA"}
 COST_COLUMNS = ["run", "objective", "stage", "started from"]
 COST_COLUMNS += ["minutes", "steps", "tokens", "tokens/s", "FLOPs"]
 
-LOSS_TITLE = "Held-out MLM loss"
 LOSS_CAPTION = """Masked-LM loss on held-out text, without that of untrained weights. For ELECTRA it
-is the loss of the generator, a smaller network: compare it with other ELECTRA runs, not with BERT."""
-AUC_TITLE = "Held-out replaced-token AUC"
+is the loss of the generator, a smaller network; compare it among ELECTRA runs, not with BERT."""
 AUC_CAPTION = """How well the discriminator ranks replaced tokens above original ones. Own: replaced
-by the run’s own generator, which gets harder as the generator improves. Unigram: drawn by frequency,
-the same task for every run."""
+by the run’s own generator, which gets harder as the generator improves. Unigram: drawn by
+frequency, the same task for every run."""
 CURVES_NOTE = """Dashed: post-pre-training, drawn from where the run that it started from ended. Its
 held-out text may be a different one."""
 COST_CAPTION = """The cost of each run alone, without the run that it started from. FLOPs:
 floating-point operations."""
 SHADE_SCALE = "".join(f'<span class="h{i}">&emsp;</span>' for i in range(SHADES))
-TOKEN_LEGEND = Markup(f"""<p class="token-legend">Shade: the discriminator’s probability that a token
-was replaced, <span class="ramp">0 {SHADE_SCALE} 1</span>, <b>bold</b> above {SUSPICIOUS:g}.
+TOKEN_LEGEND = Markup(f"""<p class="token-legend">Shade: the discriminator’s probability that a
+token was replaced, <span class="ramp">0 {SHADE_SCALE} 1</span>, <b>bold</b> above {SUSPICIOUS:g}.
 <ruby><u>Underlined</u><rp> (</rp><rt>original</rt><rp>)</rp></ruby>: replaced, with the original
-below. <span class="guessed">Dotted</span>: masked, but the generator predicted the original.</p>""")
+below. <span class="guessed">Dotted</span>: masked, but the generator predicted the original.
+</p>""")
 
 
 def lineage(runs: Sequence[Json], unit: str) -> list[tuple[str, float]]:
@@ -56,17 +64,13 @@ def curves(runs: Sequence[Json], equal_by: str) -> list[Markup]:
     loss = curves_of(runs, "mlm_loss", unit)
     auc = curves_of(runs, "rtd_auc", unit, "{}: own")
     auc += curves_of(runs, "rtd_auc_unigram", unit, "{}: unigram", "open")
-
-    found = []
-    if loss:
-        drawn = curve_chart(LOSS_TITLE, loss, unit, "MLM loss, nats")
-        found.append(charts.figure(LOSS_TITLE, drawn, LOSS_CAPTION, loss))
-    if auc:
-        drawn = curve_chart(AUC_TITLE, auc, unit, "ROC AUC", chance=0.5)
-        found.append(charts.figure(AUC_TITLE, drawn, AUC_CAPTION, auc))
-    if not found:
+    drawn = [
+        *curve_chart("Held-out MLM loss", loss, unit, "MLM loss, nats", LOSS_CAPTION),
+        *curve_chart("Held-out replaced-token AUC", auc, unit, "ROC AUC", AUC_CAPTION, chance=0.5),
+    ]
+    if not drawn:
         return [tag("p", "No held-out results were logged during pre-training.")]
-    return [tag("div", found, class_="charts"), tag("p", CURVES_NOTE, class_="note")]
+    return [tag("div", drawn, class_="charts"), tag("p", CURVES_NOTE, class_="note")]
 
 
 def curves_of(
@@ -82,41 +86,45 @@ def curves_of(
         if key == "mlm_loss" and untrained:
             points = points[1:]
 
-        drawn = [
-            (start + point[unit], point[key], curve_note(name, key, point)) for point in points
-        ]
-        dashed = " dashed" if run["stage"] == "post-pre-training" else ""
-        style = f"line{dashed}{' thin' if marker == 'open' else ''}"
+        style = "line dashed" if run["stage"] == "post-pre-training" else "line"
+        if marker == "open":
+            style += " thin"
+        drawn = [(start + p[unit], p[key], curve_note(name, p[key], p)) for p in points]
         if drawn:
             found.append(Curve(name, colour, style, marker, drawn))
     return found
 
 
-def curve_note(name: str, key: str, point: Json) -> str:
-    where = (
-        f"step {point['step']:,}, {point['minutes']:,.1f} min, {quantity(point['tokens'])} tokens"
-    )
-    return f"{name}: {point[key]:.3f} at {where}; MLM accuracy {point['mlm_acc']:.3f}"
+def curve_note(name: str, value: float, point: Json) -> str:
+    when = f"step {point['step']:,}, {point['minutes']:,.1f} min"
+    tokens = quantity(point["tokens"])
+    return f"{name}: {value:.3f} at {when}, {tokens} tokens; MLM accuracy {point['mlm_acc']:.3f}"
 
 
 def curve_chart(
-    title: str, curves: list[Curve], unit: str, y_label: str, chance: float | None = None
-) -> Markup:
-    """Curves over minutes or tokens, and a line at the value that chance reaches."""
+    title: str,
+    curves: list[Curve],
+    unit: str,
+    y_label: str,
+    caption: str,
+    chance: float | None = None,
+) -> list[Markup]:
+    """Curves over minutes or tokens, and a line at what chance reaches; nothing without curves."""
+    if not curves:
+        return []
     xs = [x for curve in curves for x, _, _ in curve.points]
     ys = [y for curve in curves for _, y, _ in curve.points] + ([] if chance is None else [chance])
     marks = ticks(0, max(xs))
     # Up to just after the last point: the next round number could be a sixth of the width away.
     high = max(max(xs) * 1.02, marks[1])
-    shown = [mark for mark in marks if mark <= high]
-    x = charts.x_axis(f"{unit} of pre-training", shown, high)
-    y = charts.y_axis(y_label, ticks(min(ys), max(ys)))
+    x = x_axis(f"{unit} of pre-training", [mark for mark in marks if mark <= high], high)
+    y = y_axis(y_label, ticks(min(ys), max(ys)))
 
-    parts = [charts.draw_curve(curve, x, y) for curve in curves]
+    parts = [draw_curve(curve, x, y) for curve in curves]
     if chance is not None:
-        rule = charts.line("rule", x.start, y.at(chance), x.end, y.at(chance))
-        parts = [rule, charts.words("tick", x.end, y.at(chance) - 5, "chance", "end"), *parts]
-    return charts.chart(title, x, y, parts)
+        level = line("rule", x.start, y.at(chance), x.end, y.at(chance))
+        parts = [level, words("tick", x.end, y.at(chance) - 5, "chance", "end"), *parts]
+    return [chart(title, x, y, parts, caption, curves)]
 
 
 def cost_table(runs: Sequence[Json]) -> Markup:
@@ -134,7 +142,7 @@ def cost_table(runs: Sequence[Json]) -> Markup:
             MISSING if flops is None else f"{flops:.2e}",
         ]
         rows.append(table_row(isolate(run["name"]), cells))
-    return table("Cost", [("", COST_COLUMNS)], [tag("tbody", rows)], COST_CAPTION, "cost")
+    return table("Cost", [("", COST_COLUMNS)], rows, COST_CAPTION, "cost")
 
 
 def replaced_view(sentences: Sequence[Json]) -> list[Markup]:
