@@ -86,7 +86,7 @@ def drawing(kind: str, width: int, height: int, title: str, *parts: Child) -> Ma
 def x_ticks(x: Axis, kind: str, top: float, bottom: float) -> list[Markup]:
     """Vertical lines at the ticks of an axis, their values, and the label of the axis."""
     parts = [words("tick", (x.start + x.end) / 2, bottom + 34, x.label, "middle")]
-    for value, label in zip(x.ticks, tick_labels(x.ticks), strict=True):
+    for value, label in zip(x.ticks, tick_labels(x.ticks)):
         parts.append(line(kind, x.at(value), top, x.at(value), bottom))
         parts.append(words("tick", x.at(value), bottom + 14, label, "middle"))
     return parts
@@ -95,10 +95,23 @@ def x_ticks(x: Axis, kind: str, top: float, bottom: float) -> list[Markup]:
 def y_ticks(y: Axis) -> list[Markup]:
     turned = f"translate(13 {(TOP + BOTTOM) / 2}) rotate(-90)"
     parts = [tag("text", y.label, class_="tick", transform=turned, text_anchor="middle")]
-    for value, label in zip(y.ticks, tick_labels(y.ticks), strict=True):
+    for value, label in zip(y.ticks, tick_labels(y.ticks)):
         parts.append(line("grid", LEFT, y.at(value), RIGHT, y.at(value)))
         parts.append(words("tick", LEFT - 7, y.at(value) + 4, label, "end"))
     return parts
+
+
+def figure(title: str, content: Child, caption: Child) -> Markup:
+    return tag("figure", tag("h3", title), content, tag("figcaption", caption))
+
+
+def chart(title: str, x: Axis, y: Axis, parts: Child, caption: Child, legend: Child = "") -> Markup:
+    """A figure of parts over two axes, with the entries of its legend."""
+    axes = [y_ticks(y), x_ticks(x, "axis", BOTTOM, BOTTOM + 4)]
+    base = line("axis", LEFT, BOTTOM, RIGHT, BOTTOM)
+    drawn = drawing("chart", WIDTH, HEIGHT, title, axes, base, parts)
+    listed = tag("ul", legend, class_="legend") if legend else ""
+    return figure(title, [tag("div", drawn, class_="scroll"), listed], caption)
 
 
 class Curve(NamedTuple):
@@ -110,50 +123,28 @@ class Curve(NamedTuple):
     marker: str
     points: list[tuple[float, float, str]]
 
+    def draw(self, x: Axis, y: Axis) -> Markup:
+        line = polyline(self.style, [(x.at(a), y.at(b)) for a, b, _ in self.points])
+        marked = self.points if len(self.points) <= MOST_MARKERS else self.points[-1:]
+        dots = [circle(self.marker, x.at(a), y.at(b), 3, note) for a, b, note in marked]
+        return tag("g", line, dots, class_=self.colour)
 
-def draw_curve(curve: Curve, x: Axis, y: Axis) -> Markup:
-    points = [(x.at(a), y.at(b)) for a, b, _ in curve.points]
-    dots = [circle(curve.marker, *at, 3, note) for at, (_, _, note) in zip(points, curve.points)]
-    shown = dots if len(dots) <= MOST_MARKERS else dots[-1:]
-    return tag("g", polyline(curve.style, points), shown, class_=curve.colour)
-
-
-def legend_entry(curve: Curve) -> Markup:
-    sample = polyline(curve.style, [(1, 5), (33, 5)]), circle(curve.marker, 17, 5, 3)
-    kind = f"swatch {curve.colour}"
-    swatch = tag("svg", sample, class_=kind, aria_hidden="true", viewBox="0 0 34 10")
-    return tag("li", swatch, " ", isolate(curve.label))
-
-
-def figure(title: str, content: Markup, legend: Child, caption: Child) -> Markup:
-    return tag("figure", tag("h3", title), content, legend, tag("figcaption", caption))
-
-
-def chart(
-    title: str, x: Axis, y: Axis, parts: Child, caption: Child, curves: Sequence[Curve] = ()
-) -> Markup:
-    """A figure of parts over two axes, with a legend of its curves."""
-    base = line("axis", LEFT, BOTTOM, RIGHT, BOTTOM)
-    axes = [y_ticks(y), x_ticks(x, "axis", BOTTOM, BOTTOM + 4), base]
-    drawn = drawing("chart", WIDTH, HEIGHT, title, axes, parts)
-    legend = tag("ul", map(legend_entry, curves), class_="legend") if curves else ""
-    return figure(title, tag("div", drawn, class_="scroll"), legend, caption)
-
-
-class Dot(NamedTuple):
-    """One seed. kind: seed, open (of a reference line) or bad (of a collapsed seed)."""
-
-    value: float
-    note: str
-    kind: str = "seed"
+    def legend_entry(self) -> Markup:
+        sample = polyline(self.style, [(1, 5), (33, 5)]), circle(self.marker, 17, 5, 3)
+        kind = f"swatch {self.colour}"
+        swatch = tag("svg", sample, class_=kind, aria_hidden="true", viewBox="0 0 34 10")
+        return tag("li", swatch, " ", isolate(self.label))
 
 
 class Dots(NamedTuple):
-    """A row of a strip; GREY for a reference line."""
+    """A row of a strip: seeds (score, note, kind). GREY is for reference lines.
+
+    kind: seed, open (of a reference line) or bad (of a collapsed seed).
+    """
 
     name: str
     colour: str
-    dots: list[Dot]
+    seeds: list[tuple[float, str, str]]
 
 
 def strip(heading: str, label: str, rows: Sequence[Dots], values: Sequence[float]) -> Markup:
@@ -161,28 +152,25 @@ def strip(heading: str, label: str, rows: Sequence[Dots], values: Sequence[float
     marks = ticks(min(values), max(values))
     x = Axis(clip(label, 40), marks, marks[-1], STRIP_LEFT + 12, STRIP_RIGHT - 12)
     bottom = STRIP_TOP + STRIP_ROW * len(rows) + 4
+    parts: list[Child] = [words("strong", STRIP_LEFT, 15, clip(heading, 40))]
+    parts.append(x_ticks(x, "grid", STRIP_TOP, bottom))
 
-    parts = [words("strong", STRIP_LEFT, 15, clip(heading, 40))]
-    parts += x_ticks(x, "grid", STRIP_TOP, bottom)
     for i, row in enumerate(rows):
         y = STRIP_TOP + STRIP_ROW * i
         if row.colour == GREY and i and rows[i - 1].colour != GREY:
             parts.append(line("rule", STRIP_LEFT, y + 1, STRIP_RIGHT, y + 1))
-        parts += strip_row(row, x, y)
+        style = "name reference" if row.colour == GREY else "name"
+        parts.append(line("track", STRIP_LEFT, y + 25, STRIP_RIGHT, y + 25))
+        parts.append(words(style, STRIP_LEFT, y + 14, clip(row.name, 46)))
+
+        scores = [score for score, _, _ in row.seeds]
+        mean = fmean(scores) if scores else None
+        printed = MISSING if mean is None else f"{mean:.2f}"
+        parts.append(words(style, STRIP_RIGHT, y + 14, printed, "end"))
+        if mean is not None:
+            dots = [circle(kind, x.at(score), y + 25, 4, note) for score, note, kind in row.seeds]
+            note = f"mean: {mean_sd(scores)}"
+            bar = line("mean", x.at(mean), y + 18, x.at(mean), y + 32, note)
+            parts.append(tag("g", dots, bar, class_=row.colour))
     title = f"{heading}, {label}: every seed and the mean"
     return drawing("strip", STRIP_WIDTH, bottom + 38, title, parts)
-
-
-def strip_row(row: Dots, x: Axis, y: float) -> list[Markup]:
-    kind = "name reference" if row.colour == GREY else "name"
-    parts = [line("track", STRIP_LEFT, y + 25, STRIP_RIGHT, y + 25)]
-    parts.append(words(kind, STRIP_LEFT, y + 14, clip(row.name, 46)))
-
-    if not row.dots:
-        return [*parts, words(kind, STRIP_RIGHT, y + 14, MISSING, "end")]
-    values = [dot.value for dot in row.dots]
-    mean = fmean(values)
-    dots = [circle(dot.kind, x.at(dot.value), y + 25, 4, dot.note) for dot in row.dots]
-    bar = line("mean", x.at(mean), y + 18, x.at(mean), y + 32, f"mean: {mean_sd(values)}")
-    parts.append(words(kind, STRIP_RIGHT, y + 14, f"{mean:.2f}", "end"))
-    return [*parts, tag("g", dots, bar, class_=row.colour)]

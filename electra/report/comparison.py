@@ -7,25 +7,19 @@ from statistics import fmean
 from typing import NamedTuple
 
 from electra.report import charts, pretraining
-from electra.report.html import (
-    Child,
-    Markup,
-    definitions,
-    document,
-    escape_markdown,
-    folded_list,
-    isolate,
-    join,
-    section,
-    table,
-    table_row,
-    tag,
+from electra.report.html import Markup, definitions, document, isolate, join, table, table_row, tag
+from electra.report.values import (
+    MISSING,
+    TASK_NAMES,
+    Json,
+    explain_bad_data,
+    markdown_cell,
+    mean_sd,
+    plural,
 )
-from electra.report.values import MISSING, TASK_NAMES, Json, explain_bad_data, mean_sd, plural
 
 FORMAT = 1
 PARTS = {"head_dev": "head only, dev", "dev": "dev", "test": "test"}
-
 SCORES_CAPTION = """Scores in percent: mean ± sample standard deviation over fine-tuning seeds, and
 the number of seeds. Bold: the highest mean of the models in a column. Head only: the classifier was
 trained on a frozen encoder. Reference lines, in italics below the rule, are not part of the
@@ -35,12 +29,15 @@ scores of a task share one axis."""
 
 
 class Task(NamedTuple):
-    """A task with its scores in percent: part -> row -> seed. Parts without a score are left out."""
+    """A task with its scores in percent: part -> row -> seed. Parts without scores are left out."""
 
     key: str
-    name: str
     metric: str
     scores: dict[str, list[list[float]]]
+
+    @property
+    def name(self) -> str:
+        return TASK_NAMES.get(self.key, self.key)
 
     @property
     def columns(self) -> list[str]:
@@ -54,51 +51,43 @@ def html_report(results: Json) -> str:
     results: the parsed results.json. Raises ValueError for another format, for missing values and
     for values of the wrong kind.
     """
-    check_format(results)
-    rows = models_first(results)
-    tasks = tasks_of(rows)
+    rows, tasks = read_scores(results)
     about = [
         ("Compute", isolate(results["equal"]["text"])),
         ("Machine", isolate(results["machine"])),
         ("Date", isolate(results["date"])),
         ("Command", tag("code", results["command"])),
     ]
-    parts = [tag("p", summary(rows, tasks), class_="lead"), definitions(about)]
-
     runs = results["pretraining"]
-    scores: list[Child] = [tag("p", "No scores yet.")]
-    if tasks:
-        drawn = [strips(rows, task, runs) for task in tasks]
-        scores = [score_table(rows, tasks), drawn, tag("p", SEEDS_NOTE, class_="note")]
-    parts.append(section("Scores", scores))
+    parts = [tag("p", summary(rows, tasks), class_="lead"), definitions(about)]
+    parts.append(tag("h2", "Scores"))
+    if not tasks:
+        parts.append(tag("p", "No scores yet."))
+    else:
+        parts.append(score_table(rows, tasks))
+        parts += [strips(rows, task, runs) for task in tasks]
+        parts.append(tag("p", SEEDS_NOTE, class_="note"))
 
     if runs:
-        parts.append(section("Pre-training", pretraining.curves(runs, results["equal"]["by"])))
-        parts.append(section("Cost", pretraining.cost_table(runs)))
-    if sentences := results["replaced_view"]:
-        parts.append(section("Replaced tokens", pretraining.replaced_view(sentences)))
-    parts.append(folded_list("Commands", "Show the command of every run", commands(rows, runs)))
+        parts += [tag("h2", "Pre-training"), *pretraining.curves(runs, results["equal"]["by"])]
+        parts += [tag("h2", "Cost"), pretraining.cost_table(runs)]
+    if results["replaced_view"]:
+        parts.append(tag("h2", "Replaced tokens"))
+        parts += pretraining.replaced_view(results["replaced_view"])
+    parts += [tag("h2", "Commands"), commands(rows, runs)]
     return document(results["title"], parts)
 
 
 @explain_bad_data()
 def markdown_table(results: Json) -> str:
     """The score table of the page for GitHub, ending in a newline. Raises as `html_report` does."""
-    check_format(results)
-    rows = models_first(results)
-    tasks = tasks_of(rows)
-    heads = [f"{escape_markdown(task.name)} {column}" for task in tasks for column in task.columns]
-    lines = [["model", "pre-training, min", *heads], ["---", "---:"] + ["---:"] * len(heads)]
+    rows, tasks = read_scores(results)
+    heads = [f"{markdown_cell(task.name)} {name}" for task in tasks for name in task.columns]
+    lines = [["model", "pre-training, min", *heads], ["---", "---:", *["---:"] * len(heads)]]
     for row, cells in zip(rows, score_cells(rows, tasks, "**{}**".format)):
-        name = escape_markdown(row["name"])
+        name = markdown_cell(row["name"])
         lines.append([name if is_model(row) else f"*{name}*", *cells])
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
-
-
-def check_format(results: Json) -> None:
-    if results.get("format") != FORMAT:
-        found = f"{results.get('format')!r:.60}"
-        raise ValueError(f"format is {found}, but this program reads {FORMAT}")
 
 
 def is_model(row: Json) -> bool:
@@ -106,24 +95,24 @@ def is_model(row: Json) -> bool:
     return row["kind"] == "model"
 
 
-def models_first(results: Json) -> list[Json]:
-    return sorted(results["rows"], key=lambda row: not is_model(row))
+def read_scores(results: Json) -> tuple[list[Json], list[Task]]:
+    """The rows, models first, and the tasks that some row has a score for."""
+    if results.get("format") != FORMAT:
+        found = f"{results.get('format')!r:.60}"
+        raise ValueError(f"format is {found}, but this program reads {FORMAT}")
 
-
-def tasks_of(rows: Sequence[Json]) -> list[Task]:
-    """The tasks that some row has a score for."""
+    rows = sorted(results["rows"], key=lambda row: not is_model(row))
     tasks = []
     for key in dict.fromkeys(task for row in rows for task in row["scores"]):
-        of_task = [row["scores"].get(key, {}) for row in rows]
-        parts = {
-            part: [[100 * score for score in scores.get(part) or ()] for scores in of_task]
-            for part in PARTS
-        }
-        found = {part: scores for part, scores in parts.items() if any(scores)}
-        if found:
-            metric = next(scores["metric"] for scores in of_task if scores)
-            tasks.append(Task(key, TASK_NAMES.get(key, key), metric, found))
-    return tasks
+        by_row = [row["scores"].get(key, {}) for row in rows]
+        parts = {}
+        for part in PARTS:
+            scores = [[100 * score for score in own.get(part) or ()] for own in by_row]
+            if any(scores):
+                parts[part] = scores
+        if parts:
+            tasks.append(Task(key, next(own["metric"] for own in by_row if own), parts))
+    return rows, tasks
 
 
 def means(
@@ -134,20 +123,20 @@ def means(
     return [(fmean(own), row["name"]) for row, own in pairs if own and is_model(row) == models]
 
 
-def summary(rows: Sequence[Json], tasks: Sequence[Task]) -> list[Child]:
+def summary(rows: Sequence[Json], tasks: Sequence[Task]) -> Markup:
     """The best model in the last column of each task, and the best reference line."""
     models = sum(map(is_model, rows))
     references = plural(len(rows) - models, "reference line")
-    text: list[Child] = [f"{plural(models, 'model')}, {references}."]
+    text = [f"{plural(models, 'model')}, {references}."]
     for task in tasks:
         part, scores = list(task.scores.items())[-1]
         own, others = means(rows, scores, models=True), means(rows, scores, models=False)
         if own:
             score, name = max(own)
-            text += [" Highest mean on ", isolate(task.name), f" {PARTS[part]}: {score:.2f}%, "]
-            text.append(isolate(name))
+            best = f" {PARTS[part]}: {score:.2f}%, "
+            text += [" Highest mean on ", isolate(task.name), best, isolate(name)]
             text.append(f" (best reference line: {max(others)[0]:.2f}%)." if others else ".")
-    return text
+    return join(text)
 
 
 def score_cells(
@@ -178,45 +167,41 @@ def score_table(rows: Sequence[Json], tasks: Sequence[Task]) -> Markup:
     groups: list[tuple[str, Sequence[str]]] = [("", ["model"]), ("pre-training", ["minutes"])]
     for task in tasks:
         groups.append((join(isolate(task.name), ", ", isolate(task.metric)), task.columns))
-
     cells = score_cells(rows, tasks, lambda text: tag("b", text))
     lines = [table_row(isolate(row["name"]), found) for row, found in zip(rows, cells)]
     models = sum(map(is_model, rows))
     return table("Scores", groups, lines[:models], SCORES_CAPTION, references=lines[models:])
 
 
-def strips(rows: Sequence[Json], task: Task, runs: Sequence[Json]) -> list[Markup]:
+def strips(rows: Sequence[Json], task: Task, runs: Sequence[Json]) -> Markup:
     """Every seed of a task: a strip for each column, with the same rows at the same height."""
     families = pretraining.lineage(runs, "minutes")
     colours = {run["name"]: colour for run, (colour, _) in zip(runs, families)}
     drawings = []
     for part, scores in task.scores.items():
-        pairs = [(row, own) for row, own in zip(rows, scores) if task.key in row["scores"]]
-        dots = [
-            seed_dots(row, own, row["scores"][task.key]["seeds"], colours) for row, own in pairs
-        ]
+        lines = []
+        for row, own in zip(rows, scores):
+            if task.key not in row["scores"]:
+                continue
+            kind, colour = "open", charts.GREY
+            if is_model(row):
+                kind, colour = "seed", colours.get(row["name"], charts.GREY)
+            # A reference line may have a score but no seed.
+            seeds = row["scores"][task.key]["seeds"]
+            names = [f"seed {seed}: " for seed in seeds]
+            if len(seeds) != len(own):
+                names = [""] * len(own)
+            dots = [(score, f"{name}{score:.2f}", kind) for name, score in zip(names, own)]
+            lines.append(charts.Dots(row["name"], colour, dots))
         # dev and test share an axis, to be compared by eye; head-only scores would stretch it.
         shared = [other for other in task.scores if (other == "head_dev") == (part == "head_dev")]
         values = [score for other in shared for own in task.scores[other] for score in own]
-        drawings.append(charts.strip(PARTS[part], f"{task.metric}, %", dots, values))
+        drawings.append(charts.strip(PARTS[part], f"{task.metric}, %", lines, values))
     title = tag("h3", isolate(task.name), ": every seed")
-    return [title, tag("div", drawings, class_="strips")]
+    return join(title, tag("div", drawings, class_="strips"))
 
 
-def seed_dots(
-    row: Json, scores: Sequence[float], seeds: Sequence[int], colours: dict[str, str]
-) -> charts.Dots:
-    # A reference line may have a score but no seed.
-    names = [f"seed {s}: " for s in seeds] if len(seeds) == len(scores) else [""] * len(scores)
-    kind, colour = "open", charts.GREY
-    if is_model(row):
-        kind, colour = "seed", colours.get(row["name"], charts.GREY)
-    pairs = zip(names, scores)
-    dots = [charts.Dot(score, f"{name}{score:.2f}", kind) for name, score in pairs]
-    return charts.Dots(row["name"], colour, dots)
-
-
-def commands(rows: Sequence[Json], runs: Sequence[Json]) -> list[tuple[Markup, Markup]]:
+def commands(rows: Sequence[Json], runs: Sequence[Json]) -> Markup:
     """Every pre-training, then every fine-tuning."""
     items = []
     for run in runs:
@@ -227,4 +212,5 @@ def commands(rows: Sequence[Json], runs: Sequence[Json]) -> list[tuple[Markup, M
             where = isolate(TASK_NAMES.get(task, task))
             name = join(isolate(row["name"]), ", ", where, f", {scores['seconds']:,.0f} s")
             items.append((name, tag("pre", scores["command"])))
-    return items
+    summary = tag("summary", "Show the command of every run")
+    return tag("details", summary, definitions(items, "commands"))

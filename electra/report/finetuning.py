@@ -11,15 +11,12 @@ from typing import Any
 from electra.report import charts
 from electra.report.charts import ticks
 from electra.report.html import (
-    Child,
     Markup,
     definitions,
     document,
     fold,
-    folded_list,
     isolate,
     join,
-    section,
     shade,
     table,
     table_row,
@@ -47,8 +44,8 @@ SEEDS_NOTE = """Each dot is one seed, red if it collapsed. The bar marks the mea
 right."""
 COLLAPSED = """ A collapsed seed predicts one class for every text; its score is the majority’s. The
 means include it."""
-CONFUSION_CAPTION = """Rows: gold labels; columns: predictions. Each cell shows a count and its share
-of the row, which sets the shade. Blue: correct."""
+CONFUSION_CAPTION = """Rows: gold labels; columns: predictions. Each cell shows a count and its
+share of the row, which sets the shade. Blue: correct."""
 CALIBRATION_CAPTION = """Predictions grouped by their probability; the number at the foot of a bar
 counts them. On the dashed line, accuracy equals probability; below it, the model is
 overconfident."""
@@ -75,19 +72,22 @@ def finetune_page(result: Json, rows: Sequence[Json]) -> str:
         ("Time", f"{result['seconds'] / 60:,.1f} minutes"),
     ]
     parts = [tag("p", summary(result, sets), class_="lead"), collapse_note(seeds)]
-    drawn = seed_strips(seeds, sets) if len(seeds) > 1 else []
-    parts += [definitions(about), section("Scores", seed_table(result, sets), drawn)]
+    parts += [definitions(about), tag("h2", "Scores"), seed_table(result, sets)]
+    if len(seeds) > 1:
+        parts += [tag("h3", "Every seed"), tag("div", seed_strips(seeds, sets), class_="strips")]
+        parts.append(tag("p", SEEDS_NOTE, class_="note"))
 
     if figures := best_seed_figures(result, rows):
-        title = f"Seed {result['best_seed']:d}, held out"
-        parts.append(section(title, tag("div", figures, class_="charts")))
+        parts.append(tag("h2", f"Seed {result['best_seed']:d}, held out"))
+        parts.append(tag("div", figures, class_="charts"))
     if rows:
-        parts.append(mistakes(rows, result["regression"]))
+        parts += mistakes(rows, result["regression"])
 
     values = {name: json.dumps(value, ensure_ascii=False) for name, value in settings.items()}
-    listed = [(name, tag("code", value)) for name, value in values.items()]
-    parts.append(folded_list("Settings", "Show every setting, resolved", listed))
-    return document(f"Fine-tuning on {TASK_NAMES.get(result['task'], result['task'])}", parts)
+    listed = definitions((name, tag("code", value)) for name, value in values.items())
+    folded = tag("details", tag("summary", "Show every setting, resolved"), listed)
+    title = f"Fine-tuning on {TASK_NAMES.get(result['task'], result['task'])}"
+    return document(title, parts, tag("h2", "Settings"), folded)
 
 
 @explain_bad_data()
@@ -134,9 +134,9 @@ def scores_of(result: Json) -> Scores:
     return non_empty(found)
 
 
-def summary(result: Json, sets: Scores) -> list[Child]:
+def summary(result: Json, sets: Scores) -> Markup:
     metric, n = result["metric"], len(result["seeds"])
-    text: list[Child] = [isolate(metric[:1].upper() + metric[1:]), ": "]
+    text = [isolate(metric[:1].upper() + metric[1:]), ": "]
     for i, (name, scores) in enumerate(sets.items()):
         mean = mean_sd([*scores.get(metric, {}).values()])
         text += [", " if i else "", f"{mean}% ", isolate(name)]
@@ -146,7 +146,7 @@ def summary(result: Json, sets: Scores) -> list[Child]:
         golds = [sum(row) for row in result["confusion"]]
         share = 100 * max(golds) / max(1, sum(golds))
         text.append(f" Always predicting the most frequent label gives {share:.2f}% held out.")
-    return text
+    return join(text)
 
 
 def collapse_note(seeds: Sequence[Json]) -> Markup:
@@ -193,15 +193,14 @@ def seed_strips(seeds: Sequence[Json], sets: Scores) -> list[Markup]:
         for i, (name, scores) in enumerate(sets.items()):
             dots = [seed_dot(seeds[j], score) for j, score in scores.get(metric, {}).items()]
             rows.append(charts.Dots(name, charts.COLOURS[i % len(charts.COLOURS)], dots))
-        values = [dot.value for row in rows for dot in row.dots]
+        values = [score for row in rows for score, _, _ in row.seeds]
         drawings.append(charts.strip(metric, f"{metric} × 100", rows, values))
-    note = tag("p", SEEDS_NOTE, class_="note")
-    return [tag("h3", "Every seed"), tag("div", drawings, class_="strips"), note]
+    return drawings
 
 
-def seed_dot(seed: Json, score: float) -> charts.Dot:
+def seed_dot(seed: Json, score: float) -> tuple[float, str, str]:
     note, kind = (", collapsed", "bad") if seed["collapsed"] else ("", "seed")
-    return charts.Dot(score, f"seed {seed['seed']:d}: {score:.2f}{note}", kind)
+    return score, f"seed {seed['seed']:d}: {score:.2f}{note}", kind
 
 
 def best_seed_figures(result: Json, rows: Sequence[Json]) -> list[Markup]:
@@ -237,7 +236,7 @@ def confusion_matrix(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> 
     heads = [("", ["gold \\ predicted", *names, "all"])]
     kind = "confusion" if few else "confusion many"
     title = "Confusion matrix"
-    return charts.figure(title, table(title, heads, rows, "", kind), "", CONFUSION_CAPTION)
+    return charts.figure(title, table(title, heads, rows, "", kind), CONFUSION_CAPTION)
 
 
 def calibration(bins: Sequence[Json], ece: float | None) -> Markup:
@@ -284,7 +283,7 @@ def scatter(rows: Sequence[Json]) -> Markup:
     return charts.chart("Prediction against gold", x, y, parts, [SCATTER_CAPTION, some])
 
 
-def mistakes(rows: Sequence[Json], regression: bool) -> Markup:
+def mistakes(rows: Sequence[Json], regression: bool) -> list[Markup]:
     """The first wrong examples; of a regression, the first examples."""
     wrong = [row for row in rows if regression or row["prediction"] != row["gold"]]
     title, heads = f"Mistakes: {len(wrong):,} of {len(rows):,}", ["p", "p of gold"]
@@ -292,7 +291,7 @@ def mistakes(rows: Sequence[Json], regression: bool) -> Markup:
     if regression:
         title, heads, caption = "Largest errors", ["off by"], "Off by: prediction − gold."
     if not wrong:
-        return section(title, tag("p", "None."))
+        return [tag("h2", title), tag("p", "None.")]
 
     heads = ["gold", "prediction", *heads]
     lines = []
@@ -302,7 +301,8 @@ def mistakes(rows: Sequence[Json], regression: bool) -> Markup:
         lines.append(tag("tr", found, tag("td", fold(row["text"]), dir="auto")))
     if len(wrong) > MOST_MISTAKES:
         caption += f" {len(wrong) - MOST_MISTAKES:,} more are in predictions.tsv."
-    return section(title, table(title, [("", [*heads, "text"])], lines, caption, "examples"))
+    listed = table(title, [("", [*heads, "text"])], lines, caption, "examples")
+    return [tag("h2", title), listed]
 
 
 def mistake_cells(row: Json, regression: bool) -> list[str]:

@@ -1,27 +1,19 @@
-"""HTML elements that escape their text, and the tables, lists and document made of them.
+"""HTML elements that escape their text, and the tables and the document made of them.
 
-A page is one file that runs no scripts and fetches nothing, so it opens from disk and can be mailed.
+A page is one file that runs no scripts and fetches nothing: it opens from disk and can be mailed.
 """
 
 from __future__ import annotations
 
 import html
-import re
 from collections.abc import Iterable, Sequence
 from importlib.resources import files
 
+from electra.report.values import printable
+
 SHADES = 10  # classes h0 to h9 of style.css
 LONG_TEXT = 300  # characters; the rest of a longer text is folded
-
-# Characters that act on the text around them: control characters, surrogates, changes of direction.
-UNPRINTABLE = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
-)
-# These elements start on a line of their own, which keeps the source of a page readable.
-BLOCKS = frozenset(
-    "caption circle div dl dt figcaption figure g h2 h3 li line p polyline rect svg table tbody text"
-    " thead tr ul".split()
-)
+BLOCKS = frozenset(["dl", "dt", "g", "h2", "h3", "li", "p", "svg", "table", "tbody", "thead", "tr"])
 
 
 class Markup(str):
@@ -33,13 +25,7 @@ Child = str | Iterable["Child"]
 
 def escape(text: str) -> str:
     """Text for HTML and SVG, between tags or in a quoted attribute."""
-    return html.escape(UNPRINTABLE.sub("\ufffd", text))
-
-
-def escape_markdown(text: str) -> str:
-    """Text for a cell of a GitHub table: one line without markup."""
-    line = " ".join(UNPRINTABLE.sub("\ufffd", text).split())
-    return re.sub(r"([\\`*_~|\[\]])", r"\\\1", html.escape(line, quote=False))
+    return html.escape(printable(text))
 
 
 def join(*children: Child) -> Markup:
@@ -58,16 +44,15 @@ def tag(name: str, *children: Child, **attributes: str | float) -> Markup:
 
     `class_` and `text_anchor` become class and text-anchor; floats are written with one decimal.
     """
-    written = [name]
+    written = name
     for key, value in attributes.items():
-        if value == "":
-            continue
         if not isinstance(value, str):
             value = f"{value:.1f}" if isinstance(value, float) else f"{value:d}"
-        written.append(f'{key.rstrip("_").replace("_", "-")}="{escape(value)}"')
-
+        if value:
+            written += f' {key.rstrip("_").replace("_", "-")}="{escape(value)}"'
+    # Blocks start on a line of their own, which keeps the source of a page readable.
     start = "\n" if name in BLOCKS else ""
-    return Markup(f"{start}<{' '.join(written)}>{join(children)}</{name}>")
+    return Markup(f"{start}<{written}>{join(children)}</{name}>")
 
 
 def isolate(text: str) -> Markup:
@@ -86,6 +71,10 @@ def fold(text: str) -> Markup:
 def shade(share: float) -> str:
     """The class of the shade for a share or a probability."""
     return f"h{min(SHADES - 1, max(0, int(share * SHADES)))}"
+
+
+def definitions(items: Iterable[tuple[str, str]], kind: str = "about") -> Markup:
+    return tag("dl", [(tag("dt", name), tag("dd", value)) for name, value in items], class_=kind)
 
 
 def table_row(name: str, cells: Iterable[str]) -> Markup:
@@ -109,26 +98,13 @@ def table(
     heads = [tag("th", name, scope="col") for _, names in columns for name in names]
     named = any(name for name, _ in columns)
     head = tag("thead", tag("tr", groups) if named else "", tag("tr", heads))
-    note = tag("caption", tag("span", caption)) if caption else ""
     below = tag("tbody", references, class_="references") if references else ""
+    note = tag("caption", tag("span", caption)) if caption else ""
     whole = tag("table", note, head, tag("tbody", rows), below, class_=kind)
     return tag("div", whole, class_="scroll", role="region", aria_label=label, tabindex=0)
 
 
-def definitions(items: Iterable[tuple[str, str]], kind: str = "about") -> Markup:
-    return tag("dl", [(tag("dt", name), tag("dd", value)) for name, value in items], class_=kind)
-
-
-def section(title: str, *content: Child) -> Markup:
-    return join(tag("h2", title), content)
-
-
-def folded_list(title: str, summary: str, items: Iterable[tuple[str, str]]) -> Markup:
-    """A section whose definitions open on a click."""
-    return section(title, tag("details", tag("summary", summary), definitions(items)))
-
-
-def document(title: str, parts: Iterable[Child]) -> str:
+def document(title: str, *parts: Child) -> str:
     """The page. Its security policy stops a browser from fetching or running anything."""
     style = files(__package__).joinpath("style.css").read_text(encoding="utf-8")
     return f"""<!DOCTYPE html>

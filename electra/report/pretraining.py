@@ -5,17 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from electra.report.charts import (
-    COLOURS,
-    Curve,
-    chart,
-    draw_curve,
-    line,
-    ticks,
-    words,
-    x_axis,
-    y_axis,
-)
+from electra.report.charts import COLOURS, Curve, chart, line, ticks, words, x_axis, y_axis
 from electra.report.html import SHADES, Markup, isolate, join, shade, table, table_row, tag
 from electra.report.values import MISSING, Json, plural, quantity
 
@@ -120,11 +110,12 @@ def curve_chart(
     x = x_axis(f"{unit} of pre-training", [mark for mark in marks if mark <= high], high)
     y = y_axis(y_label, ticks(min(ys), max(ys)))
 
-    parts = [draw_curve(curve, x, y) for curve in curves]
+    parts = [curve.draw(x, y) for curve in curves]
     if chance is not None:
         level = line("rule", x.start, y.at(chance), x.end, y.at(chance))
         parts = [level, words("tick", x.end, y.at(chance) - 5, "chance", "end"), *parts]
-    return [chart(title, x, y, parts, caption, curves)]
+    legend = [curve.legend_entry() for curve in curves]
+    return [chart(title, x, y, parts, caption, legend)]
 
 
 def cost_table(runs: Sequence[Json]) -> Markup:
@@ -161,9 +152,9 @@ def token_counts(texts: Sequence[Sequence[Json]]) -> str:
     replaced = [token["p"] > SUSPICIOUS for token in tokens if token["replaced"]]
     original = [token["p"] > SUSPICIOUS for token in tokens if not token["replaced"]]
     return (
-        f"{len(replaced):,} of {plural(len(tokens), 'token')} were replaced. The discriminator gives"
-        f" more than {SUSPICIOUS:g} to {sum(replaced):,} of them and to {sum(original):,} of the"
-        f" {len(original):,} others."
+        f"{len(replaced):,} of {plural(len(tokens), 'token')} were replaced. The discriminator "
+        f"gives more than {SUSPICIOUS:g} to {sum(replaced):,} of them and to {sum(original):,} of "
+        f"the {len(original):,} others."
     )
 
 

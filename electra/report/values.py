@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from statistics import fmean, stdev
@@ -11,6 +13,11 @@ Json = dict[str, Any]
 
 MISSING = "–"
 TASK_NAMES = {"imdb": "IMDb", "sst2": "SST-2", "csv": "CSV"}  # other tasks keep their name
+
+# Characters that act on the text around them: control characters, surrogates, changes of direction.
+UNPRINTABLE = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+)
 
 
 @contextmanager
@@ -22,6 +29,16 @@ def explain_bad_data() -> Iterator[None]:
         raise ValueError(f"{problem.args[0]} is missing") from None
     except (TypeError, AttributeError, IndexError, ArithmeticError) as problem:
         raise ValueError(f"a value is of the wrong kind: {problem}") from None
+
+
+def printable(text: str) -> str:
+    return UNPRINTABLE.sub("\ufffd", text)
+
+
+def markdown_cell(text: str) -> str:
+    """Text for a cell of a GitHub table: one line without markup."""
+    line = html.escape(" ".join(printable(text).split()), quote=False)
+    return re.sub(r"([\\`*_~|\[\]])", r"\\\1", line)
 
 
 def clip(text: str, limit: int) -> str:
