@@ -50,10 +50,25 @@ ALWAYS_ROOM = 1 << 28  # bytes
 DEEPEST = 64  # folders within folders
 
 # What the readers of archives raise for damaged ones; ValueError and IndexError for numbers and names that are none.
-_DAMAGED = (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, lzma.LZMAError, zlib.error, struct.error, EOFError,
-            MemoryError, NotImplementedError, ValueError, IndexError)
+_DAMAGED = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    gzip.BadGzipFile,
+    lzma.LZMAError,
+    zlib.error,
+    struct.error,
+    EOFError,
+    MemoryError,
+    NotImplementedError,
+    ValueError,
+    IndexError,
+)
 _TAR_STREAMS: dict[str, Callable[..., Any]] = {
-    ".tar": open, ".tar.gz": gzip.open, ".tgz": gzip.open, ".tar.xz": lzma.open}
+    ".tar": open,
+    ".tar.gz": gzip.open,
+    ".tgz": gzip.open,
+    ".tar.xz": lzma.open,
+}
 
 
 class Remote(NamedTuple):
@@ -82,66 +97,193 @@ class DataSet(NamedTuple):
         return all(remote.folder for remote in self.files)
 
 
-def _electra(size: str, part: str, config_size: int, weights_sha256: str | None) -> tuple[Remote, ...]:
+def _electra(
+    size: str, part: str, config_size: int, weights_sha256: str | None
+) -> tuple[Remote, ...]:
     """One of the two networks of a released ELECTRA, in a folder of its own: both have files of the same names.
 
     The repositories' pages give the hash of the weights and, exactly, only sizes below 1,000 bytes.
     """
     url = f"https://huggingface.co/google/electra-{size}-{part}/resolve/main/"
-    return (Remote(url + "config.json", config_size, None, part),
-            Remote(url + "vocab.txt", None, None, part),
-            Remote(url + "tokenizer_config.json", 48, None, part),
-            Remote(url + "pytorch_model.bin", None, weights_sha256, part))
+    return (
+        Remote(url + "config.json", config_size, None, part),
+        Remote(url + "vocab.txt", None, None, part),
+        Remote(url + "tokenizer_config.json", 48, None, part),
+        Remote(url + "pytorch_model.bin", None, weights_sha256, part),
+    )
 
 
 _BERT_BASE = "https://huggingface.co/google-bert/bert-base-uncased/resolve/main/"
 _GLUE = "https://dl.fbaipublicfiles.com/glue/data/"
 _SENTEVAL = "https://dl.fbaipublicfiles.com/senteval/senteval_data/"
-_SST2 = Remote(_GLUE + "SST-2.zip", 7_439_277, "d67e16fb55739c1b32cdce9877596db1c127dc322d93c082281f64057c16deaa")
+_SST2 = Remote(
+    _GLUE + "SST-2.zip",
+    7_439_277,
+    "d67e16fb55739c1b32cdce9877596db1c127dc322d93c082281f64057c16deaa",
+)
 
 DATA_SETS = {
-    "wikitext-103": DataSet("wikitext-103-raw", (
-        Remote("https://s3.amazonaws.com/research.metamind.io/wikitext/wikitext-103-raw-v1.zip", 191_984_949,
-               "91c00ae287f0d699e18605c84afc9e45c192bc6b7797ff8837e5474655a33794"),)),
+    "wikitext-103": DataSet(
+        "wikitext-103-raw",
+        (
+            Remote(
+                "https://s3.amazonaws.com/research.metamind.io/wikitext/wikitext-103-raw-v1.zip",
+                191_984_949,
+                "91c00ae287f0d699e18605c84afc9e45c192bc6b7797ff8837e5474655a33794",
+            ),
+        ),
+    ),
     "sst2": DataSet("SST-2", (_SST2,)),
-    "imdb": DataSet("aclImdb", (
-        Remote("https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz", 84_125_825,
-               "c40f74a18d3b61f90feba1e17730e0d38e8b97c05fde7008942e91923d1658fe"),)),
-    "glue": DataSet("glue", (
-        _SST2,
-        Remote(_GLUE + "CoLA.zip", 376_971, "f212fcd832b8f7b435fb991f101abf89f96b933ab400603bf198960dfc32cbff"),
-        Remote(_GLUE + "STS-B.zip", 802_872, "e60a6393de5a8b5b9bac5020a1554b54e3691f9d600b775bd131e613ac179c85"),
-        Remote(_GLUE + "QQP-clean.zip", 41_696_084,
-               "40e7c862c04eb26ee04b67fd900e76c45c6ba8e6d8fab4f8f1f8072a1a3fbae0"),
-        Remote(_GLUE + "MNLI.zip", 312_783_507, "e7c1d896d26ed6caf700110645df426cc2d8ebf02a5ab743d5a5c68ac1c83633"),
-        Remote(_GLUE + "QNLIv2.zip", 10_627_589, "e634e78627a29adaecd4f955359b22bf5e70f2cbd93b493f2d624138a0c0e5f5"),
-        Remote(_GLUE + "RTE.zip", 697_150, "6bf86de103ecd335f3441bd43574d23fef87ecc695977a63b82d5efb206556ee"),
-        Remote(_GLUE + "WNLI.zip", 28_999, "ae0e8e4d16f4d46d4a0a566ec7ecceccfd3fbfaa4a7a4b4e02848c0f2561ac46"),
-        Remote(_GLUE + "AX.tsv", 222_257, "0e13510b1bb14436ff7e2ee82338f0efb0133ecf2e73507a697dc210db3f05fd", "AX"),
-        Remote(_GLUE + "mrpc_dev_ids.tsv", 6_222,
-               "971d7767d81b997fd9060ade0ec23c4fc31cbb226a55d1bd4a1bac474eb81dc7", "MRPC"),
-        Remote(_SENTEVAL + "msr_paraphrase_train.txt", 1_047_044,
-               "60a9b09084528f0673eedee2b69cb941920f0b8cd0eeccefc464a98768457f89", "MRPC"),
-        Remote(_SENTEVAL + "msr_paraphrase_test.txt", 441_275,
-               "a04e271090879aaba6423d65b94950c089298587d9c084bf9cd7439bd785f784", "MRPC"))),
-    "electra-small": DataSet("electra-small", (
-        *_electra("small", "discriminator", 665, "735154b1a8a78ba97da3c8c53c2e3d1d58b8dec5fa5caf0e144661c8bbe0e787"),
-        *_electra("small", "generator", 662, "0024548b9e17fd7740ed28ed8ee56397d7cdbabfeaa0e934e32b275b05b96378"))),
-    "electra-base": DataSet("electra-base", (
-        *_electra("base", "discriminator", 666, "ff381b988006468d184eb8c1c090be15553155daa960587e8d86465969f1a0c1"),
-        *_electra("base", "generator", 662, "1dc395e7f3bf849543d2c031a5b6b09751a5e8644fb11f9085f90eceb4afd086"))),
-    "electra-large": DataSet("electra-large", (
-        *_electra("large", "discriminator", 668, None),
-        *_electra("large", "generator", 663, "0b39cd7bf4d714e0847255f198341da173ce60795e9f2e8e1a6b5242a3158d84"))),
-    "bert-base": DataSet("bert-base", (
-        Remote(_BERT_BASE + "config.json", 570,
-               "7160e1553ad2ca51d8c1cb066be533db31826e12d173824c1bb0cb1a4f187d20", "."),
-        Remote(_BERT_BASE + "vocab.txt", 231_508,
-               "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3", "."),
-        Remote(_BERT_BASE + "tokenizer_config.json", 48,
-               "a025160ef0431f1a392f6f050c1310f4c5d9fb6f275932dbccba73c4d214bf10", "."),
-        Remote(_BERT_BASE + "model.safetensors", 440_449_768,
-               "68d45e234eb4a928074dfd868cead0219ab85354cc53d20e772753c6bb9169d3", "."))),
+    "imdb": DataSet(
+        "aclImdb",
+        (
+            Remote(
+                "https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz",
+                84_125_825,
+                "c40f74a18d3b61f90feba1e17730e0d38e8b97c05fde7008942e91923d1658fe",
+            ),
+        ),
+    ),
+    "glue": DataSet(
+        "glue",
+        (
+            _SST2,
+            Remote(
+                _GLUE + "CoLA.zip",
+                376_971,
+                "f212fcd832b8f7b435fb991f101abf89f96b933ab400603bf198960dfc32cbff",
+            ),
+            Remote(
+                _GLUE + "STS-B.zip",
+                802_872,
+                "e60a6393de5a8b5b9bac5020a1554b54e3691f9d600b775bd131e613ac179c85",
+            ),
+            Remote(
+                _GLUE + "QQP-clean.zip",
+                41_696_084,
+                "40e7c862c04eb26ee04b67fd900e76c45c6ba8e6d8fab4f8f1f8072a1a3fbae0",
+            ),
+            Remote(
+                _GLUE + "MNLI.zip",
+                312_783_507,
+                "e7c1d896d26ed6caf700110645df426cc2d8ebf02a5ab743d5a5c68ac1c83633",
+            ),
+            Remote(
+                _GLUE + "QNLIv2.zip",
+                10_627_589,
+                "e634e78627a29adaecd4f955359b22bf5e70f2cbd93b493f2d624138a0c0e5f5",
+            ),
+            Remote(
+                _GLUE + "RTE.zip",
+                697_150,
+                "6bf86de103ecd335f3441bd43574d23fef87ecc695977a63b82d5efb206556ee",
+            ),
+            Remote(
+                _GLUE + "WNLI.zip",
+                28_999,
+                "ae0e8e4d16f4d46d4a0a566ec7ecceccfd3fbfaa4a7a4b4e02848c0f2561ac46",
+            ),
+            Remote(
+                _GLUE + "AX.tsv",
+                222_257,
+                "0e13510b1bb14436ff7e2ee82338f0efb0133ecf2e73507a697dc210db3f05fd",
+                "AX",
+            ),
+            Remote(
+                _GLUE + "mrpc_dev_ids.tsv",
+                6_222,
+                "971d7767d81b997fd9060ade0ec23c4fc31cbb226a55d1bd4a1bac474eb81dc7",
+                "MRPC",
+            ),
+            Remote(
+                _SENTEVAL + "msr_paraphrase_train.txt",
+                1_047_044,
+                "60a9b09084528f0673eedee2b69cb941920f0b8cd0eeccefc464a98768457f89",
+                "MRPC",
+            ),
+            Remote(
+                _SENTEVAL + "msr_paraphrase_test.txt",
+                441_275,
+                "a04e271090879aaba6423d65b94950c089298587d9c084bf9cd7439bd785f784",
+                "MRPC",
+            ),
+        ),
+    ),
+    "electra-small": DataSet(
+        "electra-small",
+        (
+            *_electra(
+                "small",
+                "discriminator",
+                665,
+                "735154b1a8a78ba97da3c8c53c2e3d1d58b8dec5fa5caf0e144661c8bbe0e787",
+            ),
+            *_electra(
+                "small",
+                "generator",
+                662,
+                "0024548b9e17fd7740ed28ed8ee56397d7cdbabfeaa0e934e32b275b05b96378",
+            ),
+        ),
+    ),
+    "electra-base": DataSet(
+        "electra-base",
+        (
+            *_electra(
+                "base",
+                "discriminator",
+                666,
+                "ff381b988006468d184eb8c1c090be15553155daa960587e8d86465969f1a0c1",
+            ),
+            *_electra(
+                "base",
+                "generator",
+                662,
+                "1dc395e7f3bf849543d2c031a5b6b09751a5e8644fb11f9085f90eceb4afd086",
+            ),
+        ),
+    ),
+    "electra-large": DataSet(
+        "electra-large",
+        (
+            *_electra("large", "discriminator", 668, None),
+            *_electra(
+                "large",
+                "generator",
+                663,
+                "0b39cd7bf4d714e0847255f198341da173ce60795e9f2e8e1a6b5242a3158d84",
+            ),
+        ),
+    ),
+    "bert-base": DataSet(
+        "bert-base",
+        (
+            Remote(
+                _BERT_BASE + "config.json",
+                570,
+                "7160e1553ad2ca51d8c1cb066be533db31826e12d173824c1bb0cb1a4f187d20",
+                ".",
+            ),
+            Remote(
+                _BERT_BASE + "vocab.txt",
+                231_508,
+                "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3",
+                ".",
+            ),
+            Remote(
+                _BERT_BASE + "tokenizer_config.json",
+                48,
+                "a025160ef0431f1a392f6f050c1310f4c5d9fb6f275932dbccba73c4d214bf10",
+                ".",
+            ),
+            Remote(
+                _BERT_BASE + "model.safetensors",
+                440_449_768,
+                "68d45e234eb4a928074dfd868cead0219ab85354cc53d20e772753c6bb9169d3",
+                ".",
+            ),
+        ),
+    ),
 }
 
 
@@ -163,19 +305,38 @@ def one_line(message: object) -> str:
     """What is said as one line of bounded length: line ends and all else that acts on a terminal, as the name of a file
     or of an archive's member may hold it, are escaped."""
     line = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in str(message))
-    return line if len(line) <= LONGEST_MESSAGE else f"{line[:LONGEST_MESSAGE // 2]} … {line[-LONGEST_MESSAGE // 2:]}"
+    return (
+        line
+        if len(line) <= LONGEST_MESSAGE
+        else f"{line[: LONGEST_MESSAGE // 2]} … {line[-LONGEST_MESSAGE // 2 :]}"
+    )
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="download.py", description="Fetch, verify and unpack a data set, or "
-                                     "fetch the files of a released checkpoint, for scripts/convert.py import.")
+    parser = argparse.ArgumentParser(
+        prog="download.py",
+        description="Fetch, verify and unpack a data set, or "
+        "fetch the files of a released checkpoint, for scripts/convert.py import.",
+    )
     parser.add_argument("data_set", choices=tuple(DATA_SETS))
-    parser.add_argument("--to", type=Path, default=Path("data"), help="folder to put it into (default: data)")
-    parser.add_argument("--from", type=Path, dest="archive", metavar="FILE",
-                        help="an archive that is already here (.zip, .tar, .tar.gz, .tar.xz): nothing is downloaded; "
-                        "not for a checkpoint, which is no archive")
-    parser.add_argument("--url", help="another address of the archive (not for glue and checkpoints, which are many)")
-    parser.add_argument("--sha256", help="hash that the archive must have (default: the official one, where known)")
+    parser.add_argument(
+        "--to", type=Path, default=Path("data"), help="folder to put it into (default: data)"
+    )
+    parser.add_argument(
+        "--from",
+        type=Path,
+        dest="archive",
+        metavar="FILE",
+        help="an archive that is already here (.zip, .tar, .tar.gz, .tar.xz): nothing is downloaded; "
+        "not for a checkpoint, which is no archive",
+    )
+    parser.add_argument(
+        "--url",
+        help="another address of the archive (not for glue and checkpoints, which are many)",
+    )
+    parser.add_argument(
+        "--sha256", help="hash that the archive must have (default: the official one, where known)"
+    )
     return parser.parse_args(argv)
 
 
@@ -184,8 +345,10 @@ def fetch(args: argparse.Namespace) -> None:
     data_set = DATA_SETS[args.data_set]
     target = args.to / data_set.folder
     if args.archive and data_set.is_checkpoint:
-        raise ValueError(f"{args.data_set} is several plain files, not an archive for --from; scripts/convert.py "
-                         "import DIR takes a downloaded folder as it is")
+        raise ValueError(
+            f"{args.data_set} is several plain files, not an archive for --from; scripts/convert.py "
+            "import DIR takes a downloaded folder as it is"
+        )
     if os.path.lexists(target):
         raise ValueError(f"{target} is already there; move or delete it, or choose another --to")
     if data_set.is_checkpoint:
@@ -236,10 +399,13 @@ def check_taken(archive: Path, data_set: DataSet, url: str | None, sha256: str |
         check_hash(archive, actual, sha256.lower())
     else:
         official = actual in (remote.sha256 for remote in data_set.files)
-        print(f"{one_line(archive)}: SHA-256 {actual} ({'the' if official else 'not the'} official archive)")
+        print(
+            f"{one_line(archive)}: SHA-256 {actual} ({'the' if official else 'not the'} official archive)"
+        )
 
 
 # ---------------------------------------------------------------- download
+
 
 def gather(remotes: tuple[Remote, ...], target: Path) -> None:
     """Download plain files, each into its folder; `target` appears when all are there and verified.
@@ -268,13 +434,19 @@ def download(remote: Remote, folder: Path) -> Path:
         receive(remote, part)
     except (OSError, http.client.HTTPException) as error:
         kept = part.stat().st_size if part.exists() else 0
-        elsewhere = "" if remote.folder else "; or get the archive elsewhere and give it with --from"
-        raise OSError(f"{remote.url}: {error or type(error).__name__}; {kept:,} bytes are in {part}: the same command "
-                      f"goes on from there{elsewhere}") from None
+        elsewhere = (
+            "" if remote.folder else "; or get the archive elsewhere and give it with --from"
+        )
+        raise OSError(
+            f"{remote.url}: {error or type(error).__name__}; {kept:,} bytes are in {part}: the same command "
+            f"goes on from there{elsewhere}"
+        ) from None
     try:
         if remote.size is not None and part.stat().st_size != remote.size:
-            raise ValueError(f"{remote.url}: got {part.stat().st_size:,} bytes, expected {remote.size:,}; "
-                             "deleted, as it is not the official file")
+            raise ValueError(
+                f"{remote.url}: got {part.stat().st_size:,} bytes, expected {remote.size:,}; "
+                "deleted, as it is not the official file"
+            )
         check_hash(part, hash_of(part), remote.sha256)
     except ValueError:
         part.unlink()
@@ -288,7 +460,9 @@ def receive(remote: Remote, part: Path) -> None:
     have = part.stat().st_size if part.exists() else 0
     if have and have == remote.size:
         return
-    request = urllib.request.Request(remote.url, headers={"Range": f"bytes={have}-"} if have else {})
+    request = urllib.request.Request(
+        remote.url, headers={"Range": f"bytes={have}-"} if have else {}
+    )
     try:
         response = urllib.request.urlopen(request, timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
@@ -301,8 +475,12 @@ def receive(remote: Remote, part: Path) -> None:
         start, total = extent(response)
         if start != have:  # a server without ranges sends all of it again
             have = 0
-        with open(part, "r+b" if have else "wb") as file, \
-                tqdm(total=total, initial=have, unit="B", unit_scale=True, desc=remote.name, disable=None) as bar:
+        with (
+            open(part, "r+b" if have else "wb") as file,
+            tqdm(
+                total=total, initial=have, unit="B", unit_scale=True, desc=remote.name, disable=None
+            ) as bar,
+        ):
             file.seek(have)
             while block := response.read(CHUNK):
                 file.write(block)
@@ -340,11 +518,14 @@ def check_hash(path: Path, actual: str, expected: str | None) -> None:
     if expected is None:
         print(f"{one_line(path)}: SHA-256 {actual} (none is known to compare with)")
     elif actual != expected:
-        raise ValueError(f"{path}: SHA-256 is {actual}, expected {expected}: damaged, or another version; get it "
-                         "again, or give --sha256 with the hash that you trust (a set of one archive)")
+        raise ValueError(
+            f"{path}: SHA-256 is {actual}, expected {expected}: damaged, or another version; get it "
+            "again, or give --sha256 with the hash that you trust (a set of one archive)"
+        )
 
 
 # ---------------------------------------------------------------- unpack
+
 
 def install(files: list[tuple[Path, str]], target: Path) -> int:
     """Unpack (archive, "") and copy (plain file, its folder) so that `target` appears whole or not at all.
@@ -378,11 +559,17 @@ def unpack(archive: Path, root: Path) -> None:
     Data sets need no links and no devices, so any is refused, wherever it points. ValueError names the member;
     ValueError too for an archive that is damaged, of an unknown kind, or holds far more than its size.
     """
-    suffix = next((end for end in (".zip", *_TAR_STREAMS) if archive.name.lower().endswith(end)), None)
+    suffix = next(
+        (end for end in (".zip", *_TAR_STREAMS) if archive.name.lower().endswith(end)), None
+    )
     if suffix is None:
         raise ValueError(f"{archive}: expected a name in .zip, {', '.join(_TAR_STREAMS)}")
     room = max(ALWAYS_ROOM, LARGEST_RATIO * archive.stat().st_size)
-    members = zip_members(archive) if suffix == ".zip" else tar_members(archive, _TAR_STREAMS[suffix], room)
+    members = (
+        zip_members(archive)
+        if suffix == ".zip"
+        else tar_members(archive, _TAR_STREAMS[suffix], room)
+    )
     try:
         for name, source in members:
             if name.startswith("__MACOSX/"):  # what the macOS archiver adds: no data
@@ -403,7 +590,10 @@ def unpack(archive: Path, root: Path) -> None:
     except FileExistsError:
         raise ValueError(f"{archive}: holds {name!r} twice") from None
     except (*_DAMAGED, OSError) as error:
-        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):   # of the disk, not of the archive
+        if isinstance(error, OSError) and error.errno not in (
+            None,
+            errno.EINVAL,
+        ):  # of the disk, not of the archive
             raise
         raise ValueError(f"{archive}: damaged or incomplete ({error}); get it again") from None
 
@@ -412,10 +602,14 @@ def safe_path(root: Path, name: str, archive: Path) -> Path:
     """`root`/`name`. ValueError for a name that is absolute, has a drive or climbs with "..", by either slash."""
     pure = PurePosixPath(name.replace("\\", "/"))
     if pure.is_absolute() or ".." in pure.parts or ":" in name or "\0" in name:
-        raise Refused(f"{archive}: member {name!r} would land outside the folder; refused, nothing was unpacked")
+        raise Refused(
+            f"{archive}: member {name!r} would land outside the folder; refused, nothing was unpacked"
+        )
     if len(pure.parts) > DEEPEST:
-        raise Refused(f"{archive}: member {name[:80]!r}… lies {len(pure.parts):,} folders deep; refused, nothing was "
-                      "unpacked")
+        raise Refused(
+            f"{archive}: member {name[:80]!r}… lies {len(pure.parts):,} folders deep; refused, nothing was "
+            "unpacked"
+        )
     return root.joinpath(*pure.parts)
 
 
@@ -454,11 +648,16 @@ class TarStream:
         return self.stream.seek(position)
 
 
-def tar_members(archive: Path, opener: Callable[..., Any], room: int) -> Iterator[tuple[str, IO[bytes] | None]]:
+def tar_members(
+    archive: Path, opener: Callable[..., Any], room: int
+) -> Iterator[tuple[str, IO[bytes] | None]]:
     """As `zip_members`, for a tar file behind `opener`'s decompression."""
-    with opener(archive, "rb") as stream, tarfile.open(fileobj=TarStream(stream, archive, room), mode="r:") as tar:
+    with (
+        opener(archive, "rb") as stream,
+        tarfile.open(fileobj=TarStream(stream, archive, room), mode="r:") as tar,
+    ):
         while (info := tar.next()) is not None:
-            if info.size < 0:   # tarfile would go back, for ever
+            if info.size < 0:  # tarfile would go back, for ever
                 raise tarfile.ReadError(f"a member of {info.size:,} bytes")
             if info.isdir():
                 yield info.name, None
@@ -476,12 +675,16 @@ def tar_members(archive: Path, opener: Callable[..., Any], room: int) -> Iterato
 
 
 def too_large(archive: Path) -> NoReturn:
-    raise Refused(f"{archive}: holds more than {LARGEST_RATIO} times its size, as no data set does; refused, nothing "
-                  "was unpacked")
+    raise Refused(
+        f"{archive}: holds more than {LARGEST_RATIO} times its size, as no data set does; refused, nothing "
+        "was unpacked"
+    )
 
 
 def refuse(archive: Path, name: str) -> None:
-    raise Refused(f"{archive}: member {name!r} is a link or a device; refused, nothing was unpacked")
+    raise Refused(
+        f"{archive}: member {name!r} is a link or a device; refused, nothing was unpacked"
+    )
 
 
 if __name__ == "__main__":

@@ -23,20 +23,31 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 import torch
 
-from electra import checkpoint
-from electra.batching import Batch, Encoded, encode_examples, example_ids, plan
-from electra.config import (AMP_CHOICES, TRUNCATIONS, FinetuneConfig, ModelConfig, Parser, PretrainConfig, from_dict,
-                            one_line, parse_phases)
-from electra.engine import Precision, choose_device, choose_precision
-from electra.models import Classifier, Electra, with_weights
-from electra.tasks import clean_review
-from electra.tokenizer import Tokenizer
+from electra.checkpoint import storage
+from electra.cli import Parser, one_line
+from electra.config import (
+    AMP_CHOICES,
+    TRUNCATIONS,
+    FinetuneConfig,
+    ModelConfig,
+    PretrainConfig,
+    from_dict,
+    parse_phases,
+)
+from electra.data.batch import Batch, bucket_batches
+from electra.data.examples import Encoded, encode_examples, example_ids
+from electra.data.tokenizer import Tokenizer
+from electra.model.build import with_weights
+from electra.model.classifier import Classifier
+from electra.model.electra import Electra
+from electra.tasks.rows import clean_review
+from electra.training.device import Precision, choose_device, choose_precision
 
-WINDOW = 4_096      # lines in memory at a time
-CPU_TOKENS, TOKENS = 2_048, 8_192   # of a batch: on a CPU what its caches hold
+WINDOW = 4_096  # lines in memory at a time
+CPU_TOKENS, TOKENS = 2_048, 8_192  # of a batch: on a CPU what its caches hold
 MULTIPLE = 8
-SUSPICIOUS = 0.5    # a word above it is marked
-REDS = (224, 217, 210, 203, 196)   # of the terminal's 256 colours, from pale to full, for 0.5 to 1
+SUSPICIOUS = 0.5  # a word above it is marked
+REDS = (224, 217, 210, 203, 196)  # of the terminal's 256 colours, from pale to full, for 0.5 to 1
 PLAIN = "\033[0m"
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
@@ -55,9 +66,9 @@ class Loaded(NamedTuple):
     model: Classifier | Electra
     tokenizer: Tokenizer
     settings: FinetuneConfig | PretrainConfig
-    labels: tuple[str, ...]   # of a classifier
-    pairs: bool               # whether a classifier reads two texts
-    scale: float | None       # the unit of a regression's values, None for classes
+    labels: tuple[str, ...]  # of a classifier
+    pairs: bool  # whether a classifier reads two texts
+    scale: float | None  # the unit of a regression's values, None for classes
     max_len: int
     batch_tokens: int
     device: torch.device
@@ -82,19 +93,42 @@ def main(argv: list[str] | None = None) -> int:
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = Parser(prog="predict.py", description=__doc__.split("\n")[0], allow_abbrev=False)
-    parser.add_argument("texts", nargs="*", help="texts to judge (default: --file, or standard input)")
-    parser.add_argument("--ckpt", required=True, help="checkpoint of finetune.py, or of train.py with ELECTRA")
+    parser.add_argument(
+        "texts", nargs="*", help="texts to judge (default: --file, or standard input)"
+    )
+    parser.add_argument(
+        "--ckpt", required=True, help="checkpoint of finetune.py, or of train.py with ELECTRA"
+    )
     parser.add_argument("--file", type=Path, help="one text a line; .jsonl: one object a line")
-    parser.add_argument("--jsonl", action="store_true", help="the lines are JSON objects, whatever the file's name")
-    parser.add_argument("--view", action="store_true", help="ELECTRA: text with its suspicious words marked, not JSON "
-                        "(on a terminal always)")
-    parser.add_argument("--batch-tokens", type=int, help=f"tokens of a batch (default: {TOKENS}; on a CPU {CPU_TOKENS})")
-    parser.add_argument("--max-len", type=int, help="longest example in tokens (default: as in training)")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default: auto)")
-    parser.add_argument("--amp", choices=AMP_CHOICES, default="auto", help="mixed precision (default: auto)")
+    parser.add_argument(
+        "--jsonl", action="store_true", help="the lines are JSON objects, whatever the file's name"
+    )
+    parser.add_argument(
+        "--view",
+        action="store_true",
+        help="ELECTRA: text with its suspicious words marked, not JSON (on a terminal always)",
+    )
+    parser.add_argument(
+        "--batch-tokens",
+        type=int,
+        help=f"tokens of a batch (default: {TOKENS}; on a CPU {CPU_TOKENS})",
+    )
+    parser.add_argument(
+        "--max-len", type=int, help="longest example in tokens (default: as in training)"
+    )
+    parser.add_argument(
+        "--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default: auto)"
+    )
+    parser.add_argument(
+        "--amp", choices=AMP_CHOICES, default="auto", help="mixed precision (default: auto)"
+    )
     args = parser.parse_args(argv)
     if args.texts and (args.file or args.jsonl):
-        parser.error("give texts or --file, not both" if args.file else "--jsonl is for --file and standard input")
+        parser.error(
+            "give texts or --file, not both"
+            if args.file
+            else "--jsonl is for --file and standard input"
+        )
     return args
 
 
@@ -103,7 +137,9 @@ def run(args: argparse.Namespace) -> None:
     loaded = load(args)
     classify = isinstance(loaded.model, Classifier)
     if classify and args.view:
-        raise ValueError(f"--view shows replaced words, but {args.ckpt} is a classifier; leave it out")
+        raise ValueError(
+            f"--view shows replaced words, but {args.ckpt} is a classifier; leave it out"
+        )
     terminal = sys.stdout.isatty()
     records = read_records(args)
     while window := list(islice(records, WINDOW)):
@@ -112,19 +148,28 @@ def run(args: argparse.Namespace) -> None:
         elif args.view or terminal:
             lines = (marked(words, colour=terminal) for words in replaced_words(loaded, window))
         else:
-            lines = (to_json({"text": record.text, "words": [{"word": word, "replaced": p} for word, p in words]})
-                     for record, words in zip(window, replaced_words(loaded, window)))
+            lines = (
+                to_json(
+                    {
+                        "text": record.text,
+                        "words": [{"word": word, "replaced": p} for word, p in words],
+                    }
+                )
+                for record, words in zip(window, replaced_words(loaded, window))
+            )
         sys.stdout.writelines(f"{line}\n" for line in lines)
 
 
 def load(args: argparse.Namespace) -> Loaded:
     """The checkpoint's model and settings. Raises ValueError for a BERT, and for lengths that do not fit."""
-    content = checkpoint.load(args.ckpt, checkpoint.KINDS)
+    content = storage.load(args.ckpt, storage.KINDS)
     if content["kind"] == "mlm":
-        raise ValueError(f"{args.ckpt} is a BERT, which does not tell replaced words: a replaced-token view needs an "
-                         f"ELECTRA checkpoint (train.py --objective electra); for labels, fine-tune this one with "
-                         f"finetune.py --init")
-    shape, labels = checkpoint.config_of(content), tuple(content["labels"])
+        raise ValueError(
+            f"{args.ckpt} is a BERT, which does not tell replaced words: a replaced-token view needs an "
+            f"ELECTRA checkpoint (train.py --objective electra); for labels, fine-tune this one with "
+            f"finetune.py --init"
+        )
+    shape, labels = storage.config_of(content), tuple(content["labels"])
     classify = content["kind"] == "classifier"
     try:
         settings = from_dict(FinetuneConfig if classify else PretrainConfig, content["settings"])
@@ -135,29 +180,48 @@ def load(args: argparse.Namespace) -> Loaded:
     make = lambda shape: Classifier(shape, outputs) if classify else Electra(shape)
     model = with_weights(make, shape, content["model"], args.ckpt)
     if not 8 <= max_len <= shape.max_positions:
-        raise ValueError(f"--max-len {max_len} is outside 8 to {shape.max_positions}, the model's positions")
+        raise ValueError(
+            f"--max-len {max_len} is outside 8 to {shape.max_positions}, the model's positions"
+        )
     device = choose_device(args.device)
     batch_tokens = args.batch_tokens or max(max_len, CPU_TOKENS if device.type == "cpu" else TOKENS)
     if batch_tokens < max_len:
-        raise ValueError(f"--batch-tokens {batch_tokens} does not hold one example of --max-len {max_len}")
+        raise ValueError(
+            f"--batch-tokens {batch_tokens} does not hold one example of --max-len {max_len}"
+        )
     if not all(value.isfinite().all() for value in content["model"].values()):
         raise ValueError(f"{args.ckpt} has weights that are not finite: its training broke down")
-    return Loaded(model.to(device).eval(), checkpoint.tokenizer_of(content), settings, labels,
-                  content.get("pairs", False), content.get("scale"), max_len, batch_tokens, device,
-                  choose_precision(args.amp, device))
+    return Loaded(
+        model.to(device).eval(),
+        storage.tokenizer_of(content),
+        settings,
+        labels,
+        content.get("pairs", False),
+        content.get("scale"),
+        max_len,
+        batch_tokens,
+        device,
+        choose_precision(args.amp, device),
+    )
 
 
 def trained_length(settings: FinetuneConfig | PretrainConfig, shape: ModelConfig) -> int:
     """The longest examples of the training: positions beyond have learned nothing. Raises ValueError for settings that
     name none."""
     if isinstance(settings, PretrainConfig):
-        return max(phase.seq_len for phase in parse_phases(settings.seq_len, settings.phases, shape.max_positions))
+        return max(
+            phase.seq_len
+            for phase in parse_phases(settings.seq_len, settings.phases, shape.max_positions)
+        )
     if settings.max_len is None or settings.truncate not in TRUNCATIONS:
-        raise ValueError(f"its settings have max_len {settings.max_len} and truncate {settings.truncate!r:.60}")
+        raise ValueError(
+            f"its settings have max_len {settings.max_len} and truncate {settings.truncate!r:.60}"
+        )
     return settings.max_len
 
 
 # ---------------------------------------------------------------- input and output
+
 
 def read_records(args: argparse.Namespace) -> Iterator[Record]:
     """The texts of the command line, of --file or of standard input. Raises ValueError naming a line it cannot read."""
@@ -169,7 +233,10 @@ def read_records(args: argparse.Namespace) -> Iterator[Record]:
             yield from parsed(file, str(args.file), args.jsonl or args.file.suffix == ".jsonl")
     else:
         if sys.stdin.isatty():
-            print("reading texts from standard input, one a line, until its end (Ctrl-D)", file=sys.stderr)
+            print(
+                "reading texts from standard input, one a line, until its end (Ctrl-D)",
+                file=sys.stderr,
+            )
         yield from parsed(sys.stdin.buffer, "standard input", args.jsonl)
 
 
@@ -178,22 +245,28 @@ def parsed(file: BinaryIO, name: str, jsonl: bool) -> Iterator[Record]:
     for number, raw in enumerate(file, 1):
         place = f"{name}:{number}"
         try:
-            line = raw.decode("utf-8-sig" if number == 1 else "utf-8").removesuffix("\n").removesuffix("\r")
+            line = (
+                raw.decode("utf-8-sig" if number == 1 else "utf-8")
+                .removesuffix("\n")
+                .removesuffix("\r")
+            )
         except UnicodeDecodeError as problem:
-            raise ValueError(f"{place}: byte 0x{problem.object[problem.start]:02x} is not UTF-8; convert the file to "
-                             f"UTF-8") from None
+            raise ValueError(
+                f"{place}: byte 0x{problem.object[problem.start]:02x} is not UTF-8; convert the file to "
+                f"UTF-8"
+            ) from None
         yield checked(from_json(place, line) if jsonl else Record(place, line))
 
 
 def from_json(place: str, line: str) -> Record:
     try:
         values = json.loads(line)
-    except (ValueError, RecursionError):   # also of a number with thousands of digits
+    except (ValueError, RecursionError):  # also of a number with thousands of digits
         raise ValueError(f"{place}: not a JSON object") from None
     if not isinstance(values, dict) or not isinstance(values.get("text"), str):
-        raise ValueError(f"{place}: no \"text\" that is a string")
+        raise ValueError(f'{place}: no "text" that is a string')
     if not isinstance(values.get("text_b"), str | None):
-        raise ValueError(f"{place}: \"text_b\" is not a string")
+        raise ValueError(f'{place}: "text_b" is not a string')
     return Record(place, values["text"], values.get("text_b"))
 
 
@@ -214,7 +287,9 @@ def marked(words: list[tuple[str, float]], colour: bool) -> str:
     """Words in a row, those above SUSPICIOUS with their probability: `the banana⟨0.93⟩ of`."""
     shown = []
     for word, p in words:
-        word = CONTROL.sub(lambda found: ascii(found[0])[1:-1], word)   # the text's own would act on the terminal
+        word = CONTROL.sub(
+            lambda found: ascii(found[0])[1:-1], word
+        )  # the text's own would act on the terminal
         if p > SUSPICIOUS:
             word = f"{word}⟨{p:.2f}⟩"
             if colour:
@@ -226,6 +301,7 @@ def marked(words: list[tuple[str, float]], colour: bool) -> str:
 
 # ---------------------------------------------------------------- a classifier
 
+
 @torch.no_grad()
 def label_texts(loaded: Loaded, records: list[Record]) -> Iterator[dict[str, Any]]:
     """What a classifier, or a regression, says of each record. Raises ValueError for a pair where it learned from single
@@ -233,31 +309,52 @@ def label_texts(loaded: Loaded, records: list[Record]) -> Iterator[dict[str, Any
     settings = loaded.settings
     for record in records:
         if (record.text_b is not None) != loaded.pairs:
-            raise ValueError(f"{record.place}: the checkpoint learned from " + (
-                "pairs of texts; give JSON lines with \"text\" and \"text_b\"" if loaded.pairs else
-                "single texts; leave out \"text_b\""))
+            raise ValueError(
+                f"{record.place}: the checkpoint learned from "
+                + (
+                    'pairs of texts; give JSON lines with "text" and "text_b"'
+                    if loaded.pairs
+                    else 'single texts; leave out "text_b"'
+                )
+            )
     # The reviews that it learned from had lost their <br />, see tasks.py.
     clean = clean_review if settings.task == "imdb" else str
-    encoded = encode_examples(loaded.tokenizer, [clean(r.text) for r in records], [r.text_b for r in records],
-                              [0] * len(records), loaded.max_len, settings.truncate)
+    encoded = encode_examples(
+        loaded.tokenizer,
+        [clean(r.text) for r in records],
+        [r.text_b for r in records],
+        [0] * len(records),
+        loaded.max_len,
+        settings.truncate,
+    )
     outputs = np.zeros((len(records), loaded.model.head.out.out_features), np.float32)
     for rows, batch in batches_of(encoded, loaded):
         with loaded.precision.autocast():
             logits = loaded.model.logits(batch)
-        outputs[rows] = (torch.softmax(logits, -1) if loaded.scale is None else logits * loaded.scale).cpu().numpy()
+        outputs[rows] = (
+            (torch.softmax(logits, -1) if loaded.scale is None else logits * loaded.scale)
+            .cpu()
+            .numpy()
+        )
     for record, row in zip(records, outputs):
         texts = {"text": record.text, **({"text_b": record.text_b} if loaded.pairs else {})}
         if loaded.scale is not None:
             yield {**texts, "value": round(float(row[0]), 4)}
             continue
         best = int(row.argmax())
-        yield {**texts, "label": loaded.labels[best], "probability": rounded(row[best]),
-               "probabilities": dict(zip(loaded.labels, map(rounded, row)))}
+        yield {
+            **texts,
+            "label": loaded.labels[best],
+            "probability": rounded(row[best]),
+            "probabilities": dict(zip(loaded.labels, map(rounded, row))),
+        }
 
 
 def batches_of(encoded: Encoded, loaded: Loaded) -> Iterator[tuple[np.ndarray, Batch]]:
     """Batches of like length, and the examples in each."""
-    for rows in plan(encoded.lengths, loaded.batch_tokens, MULTIPLE, loaded.max_len, None):
+    for rows in bucket_batches(
+        encoded.lengths, loaded.batch_tokens, MULTIPLE, loaded.max_len, None
+    ):
         yield rows, encoded.batch(rows, MULTIPLE, loaded.max_len).to(loaded.device)
 
 
@@ -267,22 +364,29 @@ def rounded(p: float) -> float:
 
 # ---------------------------------------------------------------- an ELECTRA
 
+
 def replaced_words(loaded: Loaded, records: list[Record]) -> Iterator[list[tuple[str, float]]]:
     """The words of each record as the tokenizer spells them, each with the probability that it was replaced."""
     for record in records:
         if record.text_b is not None:
-            raise ValueError(f"{record.place}: \"text_b\" is for a classifier of pairs, not for an ELECTRA")
+            raise ValueError(
+                f'{record.place}: "text_b" is for a classifier of pairs, not for an ELECTRA'
+            )
     texts = loaded.tokenizer.encode_batch([record.text for record in records])
     for ids, probs in zip(texts, detect(loaded, texts)):
         yield words_of(loaded.tokenizer, ids, probs)
 
 
-def words_of(tokenizer: Tokenizer, ids: list[int], probs: Iterable[float]) -> list[tuple[str, float]]:
+def words_of(
+    tokenizer: Tokenizer, ids: list[int], probs: Iterable[float]
+) -> list[tuple[str, float]]:
     """Pieces -> words: one begins with each ▁, and is as suspicious as its most suspicious piece."""
     probs = list(probs)
     starts = [i for i, piece in enumerate(tokenizer.pieces(ids)) if i == 0 or piece.startswith("▁")]
-    return [(tokenizer.decode(ids[start:end]), rounded(max(probs[start:end])))
-            for start, end in zip(starts, [*starts[1:], len(ids)])]
+    return [
+        (tokenizer.decode(ids[start:end]), rounded(max(probs[start:end])))
+        for start, end in zip(starts, [*starts[1:], len(ids)])
+    ]
 
 
 @torch.no_grad()
@@ -290,17 +394,27 @@ def detect(loaded: Loaded, texts: list[list[int]]) -> list[np.ndarray]:
     """Probabilities that the tokens of each text were replaced, (n,) float32 each. A text that is too long for one
     example is read in several: none of it is lost."""
     room = loaded.max_len - 2
-    pieces = [(number, ids[start:start + room]) for number, ids in enumerate(texts)
-              for start in range(0, len(ids), room)]
-    examples = [example_ids(piece, None, loaded.max_len, "head", loaded.tokenizer.special) for _, piece in pieces]
-    encoded = Encoded([ids for ids, _ in examples], [types for _, types in examples], [0] * len(examples),
-                      loaded.tokenizer.special.pad)
+    pieces = [
+        (number, ids[start : start + room])
+        for number, ids in enumerate(texts)
+        for start in range(0, len(ids), room)
+    ]
+    examples = [
+        example_ids(piece, None, loaded.max_len, "head", loaded.tokenizer.special)
+        for _, piece in pieces
+    ]
+    encoded = Encoded(
+        [ids for ids, _ in examples],
+        [types for _, types in examples],
+        [0] * len(examples),
+        loaded.tokenizer.special.pad,
+    )
     found: list[np.ndarray] = [np.zeros(0, np.float32)] * len(pieces)
     for rows, batch in batches_of(encoded, loaded):
         with loaded.precision.autocast():
-            logits = loaded.model.detect(batch.input_ids, batch)                             # (B, T)
+            logits = loaded.model.detect(batch.input_ids, batch)  # (B, T)
         for row, values in zip(rows, torch.sigmoid(logits).cpu().numpy()):
-            found[row] = values[1:1 + len(pieces[row][1])]                                   # without [CLS], [SEP]
+            found[row] = values[1 : 1 + len(pieces[row][1])]  # without [CLS], [SEP]
     together: list[list[np.ndarray]] = [[] for _ in texts]
     for (number, _), values in zip(pieces, found):
         together[number].append(values)

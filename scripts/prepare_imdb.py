@@ -15,8 +15,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from electra.config import one_line
-from electra.tasks import Example, clean_review, find_imdb, read_imdb_split, read_reviews
+from electra.cli import one_line
+from electra.tasks.imdb import find_imdb, read_imdb_split, read_reviews
+from electra.tasks.rows import clean_review
+from electra.tasks.task import Example
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -30,8 +32,10 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="prepare_imdb.py", description="Turn the aclImdb folder into train.csv, "
-                                     "test.csv and unsup.txt.")
+    parser = argparse.ArgumentParser(
+        prog="prepare_imdb.py",
+        description="Turn the aclImdb folder into train.csv, test.csv and unsup.txt.",
+    )
     parser.add_argument("folder", type=Path, help="aclImdb, or the folder that holds it")
     parser.add_argument("--out", type=Path, required=True, help="folder for the three files")
     parser.add_argument("--force", action="store_true", help="replace files of an earlier run")
@@ -46,9 +50,14 @@ def prepare(folder: Path, out: Path, force: bool) -> None:
     names = ("train.csv", "test.csv", "unsup.txt")
     present = [name for name in names if (out / name).exists()]
     if present and not force:
-        raise ValueError(f"{out} already holds {', '.join(present)}; give --force to replace, or another --out")
+        raise ValueError(
+            f"{out} already holds {', '.join(present)}; give --force to replace, or another --out"
+        )
     root = find_imdb(folder)
-    splits = {"train.csv": read_imdb_split(root, "train"), "test.csv": read_imdb_split(root, "test")}
+    splits = {
+        "train.csv": read_imdb_split(root, "train"),
+        "test.csv": read_imdb_split(root, "test"),
+    }
     reviews = read_reviews(root / "train" / "unsup")
     documents = [document for review in reviews if (document := as_document(review))]
 
@@ -57,7 +66,9 @@ def prepare(folder: Path, out: Path, force: bool) -> None:
         staging = Path(temporary)
         for name, examples in splits.items():
             write_csv(staging / name, examples)
-        (staging / "unsup.txt").write_text("\n\n".join(documents) + "\n", encoding="utf-8", newline="\n")
+        (staging / "unsup.txt").write_text(
+            "\n\n".join(documents) + "\n", encoding="utf-8", newline="\n"
+        )
         for name in names:
             os.replace(staging / name, out / name)
 

@@ -1,19 +1,18 @@
 """Results -> one HTML page that needs nothing else.
 
-    python scripts/report.py runs/ablation/results.json        of a comparison; prints its Markdown table too
-    python scripts/report.py runs/sst2-sample/result.json      of a fine-tuning, with the predictions.tsv beside it
-    python scripts/report.py runs/ablation/results.json --out page.html
+python scripts/report.py runs/ablation/results.json        of a comparison; prints its Markdown table too
+python scripts/report.py runs/sst2-sample/result.json      of a fine-tuning, with the predictions.tsv beside it
+python scripts/report.py runs/ablation/results.json --out page.html
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from pathlib import Path
 
-from electra.config import Parser, one_line
-from electra.corpus import write_atomically
+from electra.cli import Parser, one_line
+from electra.files import write_atomically
 from electra.report.comparison import html_report, markdown_table
 from electra.report.finetuning import finetune_page, held_out_rows
 
@@ -21,8 +20,12 @@ from electra.report.finetuning import finetune_page, held_out_rows
 def main(argv: list[str] | None = None) -> int:
     """Run with a command line; returns the exit code: 0, or 2 after one line that names a mistake."""
     parser = Parser(prog="report.py", description=__doc__.split("\n")[0], allow_abbrev=False)
-    parser.add_argument("results", type=Path, metavar="FILE.json", help="results.json of scripts/ablation.py, or "
-                        "result.json of finetune.py")
+    parser.add_argument(
+        "results",
+        type=Path,
+        metavar="FILE.json",
+        help="results.json of scripts/ablation.py, or result.json of finetune.py",
+    )
     parser.add_argument("--out", type=Path, help="the page (default: report.html beside the file)")
     args = parser.parse_args(argv)
     out = args.out or args.results.with_name("report.html")
@@ -42,17 +45,24 @@ def draw(path: Path) -> tuple[str, str]:
     """The page and the Markdown table, which is empty for a fine-tuning. Raises ValueError naming the file."""
     try:
         results = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (ValueError, RecursionError) as problem:   # wrong UTF-8 and wrong JSON are both ValueErrors
+    except (
+        ValueError,
+        RecursionError,
+    ) as problem:  # wrong UTF-8 and wrong JSON are both ValueErrors
         raise ValueError(f"{path} is not JSON: {problem}") from None
     try:
         if isinstance(results, dict) and "format" in results:
             return html_report(results), markdown_table(results)
         if isinstance(results, dict) and "best_seed" in results:
             predictions = path.with_name("predictions.tsv")
-            return finetune_page(results, held_out_rows(predictions) if predictions.exists() else []), ""
+            return finetune_page(
+                results, held_out_rows(predictions) if predictions.exists() else []
+            ), ""
     except ValueError as problem:
         raise ValueError(f"{path}: {problem}") from None
-    raise ValueError(f"{path} holds neither a comparison nor a fine-tuning (no format, no best_seed)")
+    raise ValueError(
+        f"{path} holds neither a comparison nor a fine-tuning (no format, no best_seed)"
+    )
 
 
 if __name__ == "__main__":

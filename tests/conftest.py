@@ -13,17 +13,30 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 import train  # noqa: E402
-from electra.batching import Batch  # noqa: E402
 from electra.config import CLS, SEP, ModelConfig  # noqa: E402
-from electra.tokenizer import train_tokenizer  # noqa: E402
+from electra.data.batch import Batch  # noqa: E402
+from electra.data.sentencepiece import train_tokenizer  # noqa: E402
 
 # The tensors are small: a second thread waits more than it works. And bitwise equality, with the processes that run
 # with OMP_NUM_THREADS=1 too, is promised for one number of threads.
 torch.set_num_threads(1)
 
-SHAPE = ModelConfig(objective="electra", vocab_size=200, embedding_size=16, hidden_size=24, num_layers=2, num_heads=2,
-                    intermediate_size=48, generator_hidden_size=12, generator_num_layers=2, generator_num_heads=2,
-                    generator_intermediate_size=24, max_positions=64, dropout=0.0, attention_dropout=0.0)
+SHAPE = ModelConfig(
+    objective="electra",
+    vocab_size=200,
+    embedding_size=16,
+    hidden_size=24,
+    num_layers=2,
+    num_heads=2,
+    intermediate_size=48,
+    generator_hidden_size=12,
+    generator_num_layers=2,
+    generator_num_heads=2,
+    generator_intermediate_size=24,
+    max_positions=64,
+    dropout=0.0,
+    attention_dropout=0.0,
+)
 
 
 def exit_code(main, arguments):
@@ -33,7 +46,7 @@ def exit_code(main, arguments):
     except SystemExit as stop:
         return stop.code
     finally:
-        gc.collect()   # locks of run folders end with their objects
+        gc.collect()  # locks of run folders end with their objects
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -59,7 +72,10 @@ def tokenizer(sample_path):
 def text(sample_path, tmp_path_factory):
     """A WikiText file of its first 40 kB: what is held out of it takes no longer than a few steps."""
     path = tmp_path_factory.mktemp("text") / "wiki.raw"
-    path.write_text(sample_path.read_text(encoding="utf-8")[:40_000].rpartition("\n")[0] + "\n", encoding="utf-8")
+    path.write_text(
+        sample_path.read_text(encoding="utf-8")[:40_000].rpartition("\n")[0] + "\n",
+        encoding="utf-8",
+    )
     return path
 
 
@@ -77,10 +93,34 @@ def pretrained(text, cache, tmp_path_factory):
     def run(objective="electra"):
         if objective not in done:
             done[objective] = root / objective
-            assert exit_code(train.main, [
-                "--corpus", text, "--size", "tiny", "--steps", 10, "--batch-tokens", 512, "--seq-len", 32, "--vocab-size",
-                800, "--cache", cache, "--objective", objective, "--out", done[objective]]) == 0
+            assert (
+                exit_code(
+                    train.main,
+                    [
+                        "--corpus",
+                        text,
+                        "--size",
+                        "tiny",
+                        "--steps",
+                        10,
+                        "--batch-tokens",
+                        512,
+                        "--seq-len",
+                        32,
+                        "--vocab-size",
+                        800,
+                        "--cache",
+                        cache,
+                        "--objective",
+                        objective,
+                        "--out",
+                        done[objective],
+                    ],
+                )
+                == 0
+            )
         return done[objective]
+
     return run
 
 
@@ -93,13 +133,21 @@ def shape():
 @pytest.fixture
 def make_batch():
     """make_batch(lengths, width) -> rows [CLS] random words [SEP] of these lengths, padded to the width."""
+
     def make(lengths, width, seed=0, labels=None, vocab_size=SHAPE.vocab_size):
         generator = torch.Generator().manual_seed(seed)
         ids = torch.zeros(len(lengths), width, dtype=torch.int64)
         for row, length in enumerate(lengths):
             ids[row, 0], ids[row, length - 1] = CLS, SEP
-            ids[row, 1:length - 1] = torch.randint(5, vocab_size, (length - 2,), generator=generator)
+            ids[row, 1 : length - 1] = torch.randint(
+                5, vocab_size, (length - 2,), generator=generator
+            )
         mask = torch.arange(width) < torch.tensor(lengths)[:, None]
-        return Batch(ids, torch.zeros_like(ids), None if mask.all() else mask,
-                     None if labels is None else torch.tensor(labels))
+        return Batch(
+            ids,
+            torch.zeros_like(ids),
+            None if mask.all() else mask,
+            None if labels is None else torch.tensor(labels),
+        )
+
     return make

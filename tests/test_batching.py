@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from electra.batching import (SpanBatches, Spans, collate, collate_spans, cut_spans, encode_examples, example_ids, plan,
-                              shorten)
 from electra.config import CLS, PAD, SEP, SpecialIds
-from electra.tokenizer import WordPieceTokenizer
+from electra.data.batch import bucket_batches, collate
+from electra.data.examples import encode_examples, example_ids, truncate
+from electra.data.spans import SpanBatches, Spans, collate_spans, cut_spans
+from electra.data.wordpiece import WordPieceTokenizer
 
 
 def text(documents):
@@ -24,7 +25,11 @@ def random_text(seed, documents=60):
 
 def rows_of(batch):
     """The sequences of a batch without their padding."""
-    mask = torch.ones_like(batch.input_ids).bool() if batch.attention_mask is None else batch.attention_mask
+    mask = (
+        torch.ones_like(batch.input_ids).bool()
+        if batch.attention_mask is None
+        else batch.attention_mask
+    )
     return [ids[there].tolist() for ids, there in zip(batch.input_ids, mask)]
 
 
@@ -33,6 +38,7 @@ def same(a, b):
 
 
 # --- spans ---
+
 
 @pytest.mark.parametrize("seq_len", [8, 16, 64, 512])
 @pytest.mark.parametrize("seed", range(3))
@@ -52,12 +58,16 @@ def test_only_the_given_documents_are_cut():
     lines, starts, ends = random_text(0)
     spans = cut_spans(lines, starts[::3], ends[::3], 32, np.random.default_rng(0))
     covered = np.concatenate([np.arange(a, b) for a, b in zip(spans.start, spans.end)])
-    assert np.array_equal(np.sort(covered), np.concatenate([np.arange(a, b) for a, b in zip(starts[::3], ends[::3])]))
+    assert np.array_equal(
+        np.sort(covered), np.concatenate([np.arange(a, b) for a, b in zip(starts[::3], ends[::3])])
+    )
 
 
 def test_segments_are_split_at_the_line_boundary_nearest_the_middle():
     # One document of 20 tokens; its middle is 10, the nearest boundary 9.
-    spans = [cut_spans(*text([[4, 5, 8, 3]]), 64, np.random.default_rng(seed)) for seed in range(400)]
+    spans = [
+        cut_spans(*text([[4, 5, 8, 3]]), 64, np.random.default_rng(seed)) for seed in range(400)
+    ]
     uncut = [s for s in spans if len(s.start) == 1]
     assert all((s.start[0], s.end[0]) == (0, 20) and s.split[0] in (9, 20) for s in uncut)
     split = sum(s.split[0] == 9 for s in uncut)
@@ -84,18 +94,33 @@ def test_a_document_without_a_boundary_inside_is_one_segment():
 
 def test_long_documents_are_cut_at_places_that_differ_by_epoch():
     lines, starts, ends = text([[1_000]])
-    cuts = [cut_spans(lines, starts, ends, 64, np.random.default_rng(seed)).start.tolist() for seed in range(5)]
+    cuts = [
+        cut_spans(lines, starts, ends, 64, np.random.default_rng(seed)).start.tolist()
+        for seed in range(5)
+    ]
     assert len(set(map(tuple, cuts))) == 5
 
 
 # --- batches ---
 
-@pytest.mark.parametrize("multiple, longest, budget, most_rows", [(8, 128, 1_024, None), (64, 128, 512, None),
-                                                                  (8, 100, 100, None), (8, 128, 4_096, 5)])
+
+@pytest.mark.parametrize(
+    "multiple, longest, budget, most_rows",
+    [(8, 128, 1_024, None), (64, 128, 512, None), (8, 100, 100, None), (8, 128, 4_096, 5)],
+)
 @pytest.mark.parametrize("shuffled", [True, False])
-def test_every_example_is_in_one_batch_and_the_budget_is_never_exceeded(multiple, longest, budget, most_rows, shuffled):
+def test_every_example_is_in_one_batch_and_the_budget_is_never_exceeded(
+    multiple, longest, budget, most_rows, shuffled
+):
     lengths = np.random.default_rng(0).integers(1, longest + 1, 777)
-    batches = plan(lengths, budget, multiple, longest, np.random.default_rng(1) if shuffled else None, most_rows)
+    batches = bucket_batches(
+        lengths,
+        budget,
+        multiple,
+        longest,
+        np.random.default_rng(1) if shuffled else None,
+        most_rows,
+    )
     assert sorted(np.concatenate(batches).tolist()) == list(range(777))
     for rows in batches:
         width = min(-(-lengths[rows].max() // multiple) * multiple, longest)
@@ -105,44 +130,58 @@ def test_every_example_is_in_one_batch_and_the_budget_is_never_exceeded(multiple
 
 def test_a_filled_plan_has_few_shapes_and_still_every_example():
     lengths = np.random.default_rng(0).integers(3, 129, 1_001)
-    plain, filled = (plan(lengths, 1_024, 64, 128, np.random.default_rng(1), fill=fill) for fill in (False, True))
+    plain, filled = (
+        bucket_batches(lengths, 1_024, 64, 128, np.random.default_rng(1), fill=fill)
+        for fill in (False, True)
+    )
     assert sorted(len(rows) for rows in plain) != sorted(len(rows) for rows in filled)
     assert set(np.concatenate(filled)) == set(range(1_001))
-    assert {(-(-lengths[rows].max() // 64) * 64, len(rows)) for rows in filled} <= {(64, 16), (64, 8), (128, 8)}
+    assert {(-(-lengths[rows].max() // 64) * 64, len(rows)) for rows in filled} <= {
+        (64, 16),
+        (64, 8),
+        (128, 8),
+    }
 
 
 def test_a_batch_as_planned_by_hand():
     # Widths 8 8 16 8 16 24; budget 32: four rows of 8, two of 16, one of 24.
-    batches = plan(np.array([3, 8, 9, 5, 16, 20]), 32, 8, 64, None)
+    batches = bucket_batches(np.array([3, 8, 9, 5, 16, 20]), 32, 8, 64, None)
     # Three of width 8 do not fill a batch and go on to width 16, where two rows do; of 16 one is left for 24.
     assert [rows.tolist() for rows in batches] == [[0, 1], [3, 2], [4], [5]]
 
 
 def test_an_example_over_the_budget_raises():
     with pytest.raises(ValueError, match="96.*64"):
-        plan(np.array([8, 90]), 64, 8, 128, None)
+        bucket_batches(np.array([8, 90]), 64, 8, 128, None)
 
 
 def test_order_is_shuffled_by_the_generator_and_sorted_without():
     lengths = np.random.default_rng(0).integers(1, 129, 500)
-    fixed = plan(lengths, 512, 8, 128, None)
+    fixed = bucket_batches(lengths, 512, 8, 128, None)
     widths = [-(-lengths[rows].max() // 8) for rows in fixed]
     assert widths == sorted(widths)
-    first, again, other = ([rows.tolist() for rows in plan(lengths, 512, 8, 128, np.random.default_rng(seed))]
-                           for seed in (1, 1, 2))
+    first, again, other = (
+        [
+            rows.tolist()
+            for rows in bucket_batches(lengths, 512, 8, 128, np.random.default_rng(seed))
+        ]
+        for seed in (1, 1, 2)
+    )
     assert first == again != other
     assert [-(-lengths[rows].max() // 8) for rows in first] != widths
 
 
 def test_nothing_makes_no_batches():
-    assert plan(np.zeros(0, np.int64), 64, 8, 128, None) == []
+    assert bucket_batches(np.zeros(0, np.int64), 64, 8, 128, None) == []
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_padding_is_below_5_percent_on_lengths_like_those_of_reviews(seed):
     rng = np.random.default_rng(seed)
-    lengths = np.clip(rng.lognormal(5.3, 0.65, 20_000), 12, 512).astype(int)   # median 200, a tail beyond 512
-    batches = plan(lengths, 8_192, 8, 512, rng)
+    lengths = np.clip(rng.lognormal(5.3, 0.65, 20_000), 12, 512).astype(
+        int
+    )  # median 200, a tail beyond 512
+    batches = bucket_batches(lengths, 8_192, 8, 512, rng)
     places = sum(len(rows) * min(-(-lengths[rows].max() // 8) * 8, 512) for rows in batches)
     assert 1 - lengths.sum() / places < 0.05
 
@@ -154,8 +193,13 @@ def test_a_batch_of_spans_written_by_hand():
     assert batch.input_ids.tolist() == [
         [CLS, 110, 111, 112, 113, 114, SEP, 115, 116, SEP] + [PAD] * 6,
         [CLS, 100, 101, SEP, 102, 103, 104, SEP] + [PAD] * 8,
-        [CLS, 105, 106, 107, 108, SEP] + [PAD] * 10]
-    assert batch.token_type_ids.tolist() == [[0] * 7 + [1] * 3 + [0] * 6, [0] * 4 + [1] * 4 + [0] * 8, [0] * 16]
+        [CLS, 105, 106, 107, 108, SEP] + [PAD] * 10,
+    ]
+    assert batch.token_type_ids.tolist() == [
+        [0] * 7 + [1] * 3 + [0] * 6,
+        [0] * 4 + [1] * 4 + [0] * 8,
+        [0] * 16,
+    ]
     assert batch.attention_mask.tolist() == [[True] * n + [False] * (16 - n) for n in (10, 8, 6)]
     assert batch.labels is None and batch.input_ids.dtype == torch.int64
 
@@ -172,14 +216,20 @@ def test_width_stops_at_the_longest_even_where_that_is_no_multiple():
 
 
 def test_examples_of_a_task_written_by_hand():
-    batch = collate([[CLS, 7, SEP], [CLS, 8, 9, SEP, 6, SEP]], [[0, 0, 0], [0, 0, 0, 0, 1, 1]], [1, 0], 4, 64)
-    assert batch.input_ids.tolist() == [[CLS, 7, SEP, 0, 0, 0, 0, 0], [CLS, 8, 9, SEP, 6, SEP, 0, 0]]
+    batch = collate(
+        [[CLS, 7, SEP], [CLS, 8, 9, SEP, 6, SEP]], [[0, 0, 0], [0, 0, 0, 0, 1, 1]], [1, 0], 4, 64
+    )
+    assert batch.input_ids.tolist() == [
+        [CLS, 7, SEP, 0, 0, 0, 0, 0],
+        [CLS, 8, 9, SEP, 6, SEP, 0, 0],
+    ]
     assert batch.token_type_ids.tolist() == [[0] * 8, [0, 0, 0, 0, 1, 1, 0, 0]]
     assert batch.attention_mask.tolist() == [[True] * 3 + [False] * 5, [True] * 6 + [False] * 2]
     assert batch.labels.tolist() == [1, 0]
 
 
 # --- the stream ---
+
 
 def stream(seed=0, text_seed=0, budget=512, multiple=8):
     lines, starts, ends = random_text(text_seed)
@@ -189,7 +239,13 @@ def stream(seed=0, text_seed=0, budget=512, multiple=8):
 def test_an_epoch_reads_every_token_once():
     mine = stream()
     spans, batches = mine.lay_out(64, 0)
-    seen = [token for _ in batches for row in rows_of(mine.next(64)) for token in row if token not in (CLS, SEP)]
+    seen = [
+        token
+        for _ in batches
+        for row in rows_of(mine.next(64))
+        for token in row
+        if token not in (CLS, SEP)
+    ]
     assert sorted(seen) == mine.tokens.tolist()
     assert mine.state() == {64: (0, len(batches))}
     mine.next(64)
@@ -207,7 +263,10 @@ def test_batches_of_the_stream_keep_budget_and_width(multiple):
 def test_order_is_a_function_of_seed_and_epoch():
     def order(seed, epochs):
         mine = stream(seed)
-        return [rows_of(mine.next(64)) for epoch in range(epochs) for _ in mine.lay_out(64, epoch)[1]]
+        return [
+            rows_of(mine.next(64)) for epoch in range(epochs) for _ in mine.lay_out(64, epoch)[1]
+        ]
+
     assert order(1, 2) == order(1, 2)
     assert order(1, 1) != order(2, 1)
     both = order(1, 2)
@@ -224,7 +283,7 @@ def test_a_loaded_state_goes_on_with_the_same_batches(done):
     other = stream()
     other.load(mine.state())
     assert other.state() == mine.state()
-    for _ in range(count + 2):   # over the end of an epoch
+    for _ in range(count + 2):  # over the end of an epoch
         assert same(mine.next(64), other.next(64))
 
 
@@ -246,29 +305,46 @@ def test_each_length_has_a_place_of_its_own():
 
 # --- examples ---
 
-@pytest.mark.parametrize("how, expected", [("head", [0, 1, 2, 3, 4, 5, 6, 7]), ("tail", [4, 5, 6, 7, 8, 9, 10, 11]),
-                                           ("head+tail", [0, 1, 6, 7, 8, 9, 10, 11])])
+
+@pytest.mark.parametrize(
+    "how, expected",
+    [
+        ("head", [0, 1, 2, 3, 4, 5, 6, 7]),
+        ("tail", [4, 5, 6, 7, 8, 9, 10, 11]),
+        ("head+tail", [0, 1, 6, 7, 8, 9, 10, 11]),
+    ],
+)
 def test_what_stays_of_a_long_text(how, expected):
-    assert shorten(list(range(12)), 8, how) == expected
-    assert shorten(list(range(8)), 8, how) == list(range(8))
-    assert shorten([1, 2], 0, how) == []
+    assert truncate(list(range(12)), 8, how) == expected
+    assert truncate(list(range(8)), 8, how) == list(range(8))
+    assert truncate([1, 2], 0, how) == []
 
 
 def test_head_and_tail_of_a_review_are_about_those_of_the_paper():
-    kept = shorten(list(range(1_000)), 510, "head+tail")
+    kept = truncate(list(range(1_000)), 510, "head+tail")
     assert kept == [*range(127), *range(1_000 - 383, 1_000)]
 
 
-@pytest.mark.parametrize("a, b, max_len, expected, types", [
-    ([10, 11], None, 8, [CLS, 10, 11, SEP], [0] * 4),
-    ([10, 11, 12], None, 4, [CLS, 10, 11, SEP], [0] * 4),
-    ([], None, 8, [CLS, SEP], [0, 0]),
-    ([10], [20, 21], 8, [CLS, 10, SEP, 20, 21, SEP], [0, 0, 0, 1, 1, 1]),
-    ([10, 11, 12, 13], [20], 7, [CLS, 10, 11, 12, SEP, 20, SEP], [0] * 5 + [1] * 2),
-    ([10], [20, 21, 22, 23], 7, [CLS, 10, SEP, 20, 21, 22, SEP], [0] * 3 + [1] * 4),
-    ([10, 11, 12, 13], [20, 21, 22, 23], 7, [CLS, 10, 11, SEP, 20, 21, SEP], [0] * 4 + [1] * 3),
-    ([10, 11, 12, 13], [20, 21, 22, 23], 8, [CLS, 10, 11, 12, SEP, 20, 21, SEP], [0] * 5 + [1] * 3),
-    ([10], [], 8, [CLS, 10, SEP, SEP], [0, 0, 0, 1])])
+@pytest.mark.parametrize(
+    "a, b, max_len, expected, types",
+    [
+        ([10, 11], None, 8, [CLS, 10, 11, SEP], [0] * 4),
+        ([10, 11, 12], None, 4, [CLS, 10, 11, SEP], [0] * 4),
+        ([], None, 8, [CLS, SEP], [0, 0]),
+        ([10], [20, 21], 8, [CLS, 10, SEP, 20, 21, SEP], [0, 0, 0, 1, 1, 1]),
+        ([10, 11, 12, 13], [20], 7, [CLS, 10, 11, 12, SEP, 20, SEP], [0] * 5 + [1] * 2),
+        ([10], [20, 21, 22, 23], 7, [CLS, 10, SEP, 20, 21, 22, SEP], [0] * 3 + [1] * 4),
+        ([10, 11, 12, 13], [20, 21, 22, 23], 7, [CLS, 10, 11, SEP, 20, 21, SEP], [0] * 4 + [1] * 3),
+        (
+            [10, 11, 12, 13],
+            [20, 21, 22, 23],
+            8,
+            [CLS, 10, 11, 12, SEP, 20, 21, SEP],
+            [0] * 5 + [1] * 3,
+        ),
+        ([10], [], 8, [CLS, 10, SEP, SEP], [0, 0, 0, 1]),
+    ],
+)
 def test_examples_framed_by_hand(a, b, max_len, expected, types):
     assert example_ids(a, b, max_len, "head") == (expected, types)
 
@@ -303,7 +379,10 @@ def test_spans_are_framed_and_padded_with_the_ids_they_are_given(special, cls, s
     tokens = np.arange(10, 20)
     spans = Spans(np.array([0, 4]), np.array([2, 7]), np.array([4, 7]))
     batch = collate_spans(tokens, spans, np.array([0, 1]), 8, 64, special)
-    assert batch.input_ids.tolist() == [[cls, 10, 11, sep, 12, 13, sep, pad], [cls, 14, 15, 16, sep, pad, pad, pad]]
+    assert batch.input_ids.tolist() == [
+        [cls, 10, 11, sep, 12, 13, sep, pad],
+        [cls, 14, 15, 16, sep, pad, pad, pad],
+    ]
     assert batch.token_type_ids.tolist() == [[0, 0, 0, 0, 1, 1, 1, 0], [0] * 8]
     assert batch.attention_mask.sum(1).tolist() == [7, 5]
 
@@ -313,17 +392,33 @@ def test_the_stream_and_examples_use_the_ids_they_are_given(special, cls, sep, p
     lines, starts, ends = random_text(0)
     mine = SpanBatches(np.full(lines[-1], 30), lines, starts, ends, 512, 8, 0, special)
     seen = [mine.next(64) for _ in mine.lay_out(64, 0)[1]]
-    assert {i for batch in seen for row in batch.input_ids.tolist() for i in row} == {30, cls, sep, pad}
+    assert {i for batch in seen for row in batch.input_ids.tolist() for i in row} == {
+        30,
+        cls,
+        sep,
+        pad,
+    }
     for batch in seen:
         for row, whole in zip(rows_of(batch), batch.input_ids.tolist()):
-            assert (row[0], row[-1], whole[len(row):]) == (cls, sep, [pad] * (len(whole) - len(row)))
+            assert (row[0], row[-1], whole[len(row) :]) == (
+                cls,
+                sep,
+                [pad] * (len(whole) - len(row)),
+            )
     assert example_ids([1, 2], None, 8, "head", special) == ([cls, 1, 2, sep], [0] * 4)
-    assert example_ids([1, 2], [3], 8, "head", special) == ([cls, 1, 2, sep, 3, sep], [0] * 4 + [1] * 2)
-    assert collate([[cls, sep]], [[0, 0]], None, 4, 64, pad).input_ids.tolist() == [[cls, sep, pad, pad]]
+    assert example_ids([1, 2], [3], 8, "head", special) == (
+        [cls, 1, 2, sep, 3, sep],
+        [0] * 4 + [1] * 2,
+    )
+    assert collate([[cls, sep]], [[0, 0]], None, 4, 64, pad).input_ids.tolist() == [
+        [cls, sep, pad, pad]
+    ]
 
 
 def test_encoded_examples_have_the_special_ids_of_their_tokenizer():
-    words = WordPieceTokenizer(["sun", "moon", "[MASK]", "[SEP]", "rain", "[CLS]", "[UNK]", "[PAD]"])
+    words = WordPieceTokenizer(
+        ["sun", "moon", "[MASK]", "[SEP]", "rain", "[CLS]", "[UNK]", "[PAD]"]
+    )
     encoded = encode_examples(words, ["sun rain", "snow"], [None, "moon"], [0, 1], 16, "head")
     assert encoded.ids == [[5, 0, 4, 3], [5, 6, 3, 1, 3]] and encoded.pad == 7
     batch = encoded.batch(np.array([0, 1]), 8, 16)

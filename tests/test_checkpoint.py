@@ -16,11 +16,23 @@ from dataclasses import replace
 import pytest
 import torch
 
-from electra import checkpoint
-from electra.checkpoint import (FORMAT, PRETRAINED, RunFolder, config_of, link, load, load_encoder, load_newest, pack,
-                                save, snapshot, tokenizer_of)
+from electra.checkpoint import run_folder, storage
+from electra.checkpoint.run_folder import RunFolder, link, load_newest
+from electra.checkpoint.storage import (
+    FORMAT,
+    PRETRAINED,
+    config_of,
+    load,
+    load_encoder,
+    pack,
+    save,
+    snapshot,
+    tokenizer_of,
+)
 from electra.config import FinetuneConfig, PretrainConfig, from_dict
-from electra.models import BertMLM, Classifier, Electra
+from electra.model.bert import BertMLM
+from electra.model.classifier import Classifier
+from electra.model.electra import Electra
 
 ALL = (*PRETRAINED, "classifier")
 
@@ -33,8 +45,16 @@ def model(shape, tokenizer):
 
 @pytest.fixture
 def content(model, tokenizer):
-    return pack(model, tokenizer, PretrainConfig(seed=7, lr=1e-3),
-                {"step": 3, "optimizer": {"exp_avg": [torch.randn(3), torch.tensor(float("inf"))]}, "seconds": 1.5})
+    return pack(
+        model,
+        tokenizer,
+        PretrainConfig(seed=7, lr=1e-3),
+        {
+            "step": 3,
+            "optimizer": {"exp_avg": [torch.randn(3), torch.tensor(float("inf"))]},
+            "seconds": 1.5,
+        },
+    )
 
 
 @pytest.fixture
@@ -58,7 +78,9 @@ def refused(match, path, kinds=ALL):
 def same(a, b):
     """Whether nested values are equal, tensors bitwise."""
     if isinstance(a, torch.Tensor):
-        return a.dtype == b.dtype and a.shape == b.shape and a.numpy().tobytes() == b.numpy().tobytes()
+        return (
+            a.dtype == b.dtype and a.shape == b.shape and a.numpy().tobytes() == b.numpy().tobytes()
+        )
     if isinstance(a, dict):
         return list(a) == list(b) and all(same(a[key], b[key]) for key in a)
     if isinstance(a, list):
@@ -83,8 +105,15 @@ def test_a_checkpoint_is_enough_to_rebuild_the_model(model, tokenizer, path):
 
 
 def test_a_classifier_keeps_its_labels_and_has_no_training_state(shape, tokenizer, tmp_path):
-    save(tmp_path / "c.pt", pack(
-        Classifier(shape(vocab_size=tokenizer.vocab_size), 2), tokenizer, FinetuneConfig(seeds=(1, 2)), labels=("no", "yes")))
+    save(
+        tmp_path / "c.pt",
+        pack(
+            Classifier(shape(vocab_size=tokenizer.vocab_size), 2),
+            tokenizer,
+            FinetuneConfig(seeds=(1, 2)),
+            labels=("no", "yes"),
+        ),
+    )
     found = load(tmp_path / "c.pt", ("classifier",))
     assert found["labels"] == ["no", "yes"] and "training" not in found
     assert from_dict(FinetuneConfig, found["settings"]).seeds == (1, 2)
@@ -122,7 +151,7 @@ def test_one_changed_byte_at_the_end_is_noticed(path, from_end):
 @pytest.mark.parametrize("left", [0, 1, 70, 71, 72, 73, 0.5, 0.99, -1, -71, -73])
 def test_a_file_that_was_cut_off_is_refused(path, left):
     data = path.read_bytes()
-    path.write_bytes(data[:int(left * len(data)) if isinstance(left, float) else left])
+    path.write_bytes(data[: int(left * len(data)) if isinstance(left, float) else left])
     refused("cut off|checksum", path)
 
 
@@ -149,7 +178,7 @@ def test_code_in_a_file_is_refused_and_not_run(tmp_path, content, seal):
         path.write_bytes(sealed(path.read_bytes()))
     refused("not loaded" if seal else "not a checkpoint", path)
     assert not target.exists()
-    torch.load(path, weights_only=False)   # it would have run
+    torch.load(path, weights_only=False)  # it would have run
     assert target.exists()
 
 
@@ -184,14 +213,22 @@ def test_another_format_is_refused_by_number(content, tmp_path, version):
     refused(f"has format {version}.* reads format {FORMAT}", tmp_path / "c.pt")
 
 
-@pytest.mark.parametrize("problem", [OSError(errno.ENOSPC, "No space left on device"),
-                                     RuntimeError("[enforce fail at inline_container.cc] . PytorchStreamWriter\nmore")])
-def test_a_save_that_fails_leaves_the_old_file_and_nothing_else(content, path, monkeypatch, problem):
+@pytest.mark.parametrize(
+    "problem",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        RuntimeError("[enforce fail at inline_container.cc] . PytorchStreamWriter\nmore"),
+    ],
+)
+def test_a_save_that_fails_leaves_the_old_file_and_nothing_else(
+    content, path, monkeypatch, problem
+):
     before = path.read_bytes()
 
     def fail(content, file):
         file.write(b"half")
         raise problem
+
     monkeypatch.setattr(torch, "save", fail)
     with pytest.raises(ValueError, match="cannot write the checkpoint") as caught:
         save(path, content)
@@ -201,13 +238,18 @@ def test_a_save_that_fails_leaves_the_old_file_and_nothing_else(content, path, m
 
 @pytest.mark.parametrize("function", ["fsync", "replace"])
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EIO])
-def test_a_disk_that_fails_late_leaves_the_old_file_and_nothing_else(content, path, monkeypatch, function, number):
+def test_a_disk_that_fails_late_leaves_the_old_file_and_nothing_else(
+    content, path, monkeypatch, function, number
+):
     before = path.read_bytes()
 
     def fail(*args):
         raise OSError(number, os.strerror(number))
+
     monkeypatch.setattr(os, function, fail)
-    with pytest.raises(ValueError, match=f"{path}: {os.strerror(number)}; the one before it is untouched"):
+    with pytest.raises(
+        ValueError, match=f"{path}: {os.strerror(number)}; the one before it is untouched"
+    ):
         save(path, content)
     assert path.read_bytes() == before and list(path.parent.iterdir()) == [path]
 
@@ -233,7 +275,8 @@ def test_the_reason_comes_through_the_writer_of_torch(content, path, monkeypatch
 
         def __exit__(self, *args):
             self.file.close()
-    monkeypatch.setattr(checkpoint, "open", Full, raising=False)
+
+    monkeypatch.setattr(storage, "open", Full, raising=False)
     with pytest.raises(ValueError, match="No space left on device; the one before it is untouched"):
         save(path, content)
     assert path.read_bytes() == before and list(path.parent.iterdir()) == [path]
@@ -247,7 +290,9 @@ def test_a_snapshot_shares_nothing_with_what_it_was_taken_of(content):
         value.add_(1)
     content["training"]["step"] = 4
     assert taken["training"]["step"] == 3
-    assert not any(torch.equal(value, content["model"][name]) for name, value in taken["model"].items())
+    assert not any(
+        torch.equal(value, content["model"][name]) for name, value in taken["model"].items()
+    )
     assert not same(expected["training"]["optimizer"], taken["training"]["optimizer"])
 
 
@@ -284,12 +329,14 @@ def test_a_file_system_without_links_gets_a_copy(tmp_path, monkeypatch):
 
     def fail(*args):
         raise OSError(errno.EPERM, "Operation not permitted")
+
     monkeypatch.setattr(os, "link", fail)
     link(source, tmp_path / "b")
     assert (tmp_path / "b").read_text() == "new"
 
 
 # --- the run folder ---
+
 
 def test_a_folder_in_use_is_refused_and_free_when_closed(tmp_path):
     first = RunFolder(tmp_path / "run")
@@ -300,10 +347,17 @@ def test_a_folder_in_use_is_refused_and_free_when_closed(tmp_path):
 
 
 def test_the_lock_dies_with_its_process(tmp_path):
-    code = f"import os; from electra.checkpoint import RunFolder; f = RunFolder({str(tmp_path / 'run')!r}); " \
-           f"print('held', flush=True); input()"
-    child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                             cwd=os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    code = (
+        f"import os; from electra.checkpoint.run_folder import RunFolder; f = RunFolder({str(tmp_path / 'run')!r}); "
+        f"print('held', flush=True); input()"
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
+    )
     try:
         assert child.stdout.readline() == "held\n"
         with pytest.raises(ValueError, match="in use by another process"):
@@ -314,7 +368,9 @@ def test_the_lock_dies_with_its_process(tmp_path):
     RunFolder(tmp_path / "run").close()
 
 
-@pytest.mark.parametrize("config, way", [({"corpus": ["a"]}, "--resume"), ({"task": "sst2"}, "--force")])
+@pytest.mark.parametrize(
+    "config, way", [({"corpus": ["a"]}, "--resume"), ({"task": "sst2"}, "--force")]
+)
 def test_an_earlier_run_is_refused_with_the_way_on(tmp_path, config, way):
     first = RunFolder(tmp_path / "run")
     first.write_json("config.json", config)
@@ -332,7 +388,7 @@ def test_there_is_nothing_to_resume_without_a_checkpoint(tmp_path, content):
     first = RunFolder(tmp_path / "run")
     first.write_json("config.json", {"corpus": []})
     first.save(content, 1, 1)
-    first.close()   # which waits
+    first.close()  # which waits
     RunFolder(tmp_path / "run", resume=True).close()
     (tmp_path / "run" / "ckpt.pt").unlink()
     RunFolder(tmp_path / "run", resume=True).close()
@@ -350,18 +406,31 @@ def state(content):
     return lambda step: {**content, "step": step}
 
 
-@pytest.mark.parametrize("keep, expected", [(0, []), (1, [1000]), (2, [200, 1000]), (3, [30, 200, 1000]),
-                                            (4, [4, 30, 200, 1000]), (9, [4, 30, 200, 1000])])
+@pytest.mark.parametrize(
+    "keep, expected",
+    [
+        (0, []),
+        (1, [1000]),
+        (2, [200, 1000]),
+        (3, [30, 200, 1000]),
+        (4, [4, 30, 200, 1000]),
+        (9, [4, 30, 200, 1000]),
+    ],
+)
 def test_the_newest_checkpoints_are_kept(tmp_path, content, keep, expected, state):
     folder = RunFolder(tmp_path / "run")
     for step in (4, 30, 200, 1000):
         folder.save(state(step), step, keep)
-        assert folder.settle() is None and folder.saved_step == step
+        assert folder.wait_for_save() is None and folder.saved_step == step
         assert load(folder.checkpoint, PRETRAINED)["step"] == step
     assert sorted(int(p.stem.split("-")[1]) for p in folder.path.glob("ckpt-*.pt")) == expected
     for step in expected:
         assert load(folder.path / f"ckpt-{step}.pt", PRETRAINED)["step"] == step
-    assert {p.name for p in folder.path.iterdir()} == {".lock", "ckpt.pt", *(f"ckpt-{step}.pt" for step in expected)}
+    assert {p.name for p in folder.path.iterdir()} == {
+        ".lock",
+        "ckpt.pt",
+        *(f"ckpt-{step}.pt" for step in expected),
+    }
     folder.close()
 
 
@@ -386,56 +455,70 @@ def folder(tmp_path):
 def test_what_is_written_is_the_state_at_the_call(folder, content, monkeypatch):
     """The thread comes to it when training has long gone on."""
     expected, gone_on, real = snapshot(content), threading.Event(), save
-    monkeypatch.setattr(checkpoint, "save", lambda *args: gone_on.wait(10) and real(*args))
+    monkeypatch.setattr(storage, "save", lambda *args: gone_on.wait(10) and real(*args))
     folder.save(content, 3, 1)
     for value in content["model"].values():
         value.zero_()
     content["training"]["optimizer"]["exp_avg"].clear()
-    assert folder.settle(wait=False) is None and not folder.checkpoint.exists()
+    assert folder.wait_for_save(wait=False) is None and not folder.checkpoint.exists()
     gone_on.set()
-    assert folder.settle() is None
+    assert folder.wait_for_save() is None
     assert same(expected, load(folder.checkpoint, PRETRAINED))
 
 
 def test_a_save_that_failed_is_told_once_and_the_next_one_works(folder, monkeypatch, state):
     folder.save(state(1), 1, 2)
-    assert folder.settle() is None
+    assert folder.wait_for_save() is None
 
     def full(*args):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
         folder.save(state(2), 2, 2)
-        assert "ckpt.pt: No space left on device" in folder.settle()
-    assert folder.settle() is None and folder.saved_step == 1
+        assert "ckpt.pt: No space left on device" in folder.wait_for_save()
+    assert folder.wait_for_save() is None and folder.saved_step == 1
     assert load(folder.checkpoint, PRETRAINED)["step"] == 1
     folder.save(state(3), 3, 2)
-    assert folder.settle() is None
-    assert sorted(checkpoint.numbered(folder.path)) == [1, 3]
+    assert folder.wait_for_save() is None
+    assert sorted(run_folder.numbered(folder.path)) == [1, 3]
 
 
 def test_what_is_not_the_disks_fault_is_raised(folder, monkeypatch, state):
     def mistake(*args):
         raise TypeError("ours")
-    monkeypatch.setattr(checkpoint, "save", mistake)
+
+    monkeypatch.setattr(storage, "save", mistake)
     folder.save(state(1), 1, 2)
     with pytest.raises(TypeError, match="ours"):
-        folder.settle()
+        folder.wait_for_save()
 
 
 def test_a_file_that_cannot_be_linked_leaves_ckpt_pt_saved(folder, monkeypatch, state):
-    (folder.path / "ckpt-5.pt").mkdir()   # not to be replaced by a file
+    (folder.path / "ckpt-5.pt").mkdir()  # not to be replaced by a file
     folder.save(state(5), 5, 2)
-    assert "cannot write in the run folder" in folder.settle()
+    assert "cannot write in the run folder" in folder.wait_for_save()
     assert folder.saved_step == 5 and load(folder.checkpoint, PRETRAINED)["step"] == 5
-    assert {p.name for p in folder.path.iterdir()} == {".lock", "config.json", "tokenizer.model", "ckpt.pt", "ckpt-5.pt"}
+    assert {p.name for p in folder.path.iterdir()} == {
+        ".lock",
+        "config.json",
+        "tokenizer.model",
+        "ckpt.pt",
+        "ckpt-5.pt",
+    }
 
 
 def test_a_removed_folder_is_made_again_and_is_still_held(folder, state):
     shutil.rmtree(folder.path)
     folder.save(state(1), 1, 1)
-    assert folder.settle() is None
-    assert {p.name for p in folder.path.iterdir()} == {".lock", "config.json", "tokenizer.model", "ckpt.pt", "ckpt-1.pt"}
+    assert folder.wait_for_save() is None
+    assert {p.name for p in folder.path.iterdir()} == {
+        ".lock",
+        "config.json",
+        "tokenizer.model",
+        "ckpt.pt",
+        "ckpt-1.pt",
+    }
     assert json.loads((folder.path / "config.json").read_text()) == {"seed": 1}
     with pytest.raises(ValueError, match="in use by another process"):
         RunFolder(folder.path, resume=True)
@@ -450,7 +533,9 @@ def test_a_folder_that_has_become_another_runs_is_left_alone(folder, held, state
         other.close()
     for step in (1, 2):
         folder.save(state(step), step, 1)
-        assert ("in use by another process" if held else "has become another run's") in folder.settle()
+        assert (
+            "in use by another process" if held else "has become another run's"
+        ) in folder.wait_for_save()
     assert {p.name for p in folder.path.iterdir()} == {".lock", "config.json"}
     assert json.loads((folder.path / "config.json").read_text()) == {"seed": 2}
     other.close()
@@ -466,7 +551,7 @@ def test_halves_of_killed_writers_go_away_and_nothing_else(folder):
         (path / name).write_bytes(b"the user's")
     with pytest.raises(ValueError, match="already there"):
         RunFolder(path)
-    assert (path / ".ckpt.pt.123").exists()   # a refused start touches nothing
+    assert (path / ".ckpt.pt.123").exists()  # a refused start touches nothing
     RunFolder(path, replace=True).close()
     assert {p.name for p in path.iterdir()} == others
 
@@ -474,30 +559,36 @@ def test_halves_of_killed_writers_go_away_and_nothing_else(folder):
 def test_checkpoints_of_a_part_that_was_given_up_go_away(folder, state):
     for step in (10, 20, 30):
         folder.save(state(step), step, 3)
-        assert folder.settle() is None
-    folder.save(state(15), 15, 3)   # resumed from 10, since the later ones were damaged
-    assert folder.settle() is None
-    assert list(checkpoint.numbered(folder.path)) == [15, 10]
+        assert folder.wait_for_save() is None
+    folder.save(state(15), 15, 3)  # resumed from 10, since the later ones were damaged
+    assert folder.wait_for_save() is None
+    assert list(run_folder.numbered(folder.path)) == [15, 10]
 
 
 def test_the_newest_whole_checkpoint_is_found(folder, state):
     path = folder.path
     for step in (9, 10, 200):
         folder.save(state(step), step, 3)
-        assert folder.settle() is None
+        assert folder.wait_for_save() is None
     found = lambda: load_newest(path, PRETRAINED)
     assert found()[0]["step"] == 200 and found()[1] is None
     (path / "ckpt.pt").unlink()
     assert found()[0]["step"] == 200
-    assert found()[1] == f"cannot read the checkpoint {path / 'ckpt.pt'}: No such file or directory; going on from " \
-                         f"{path / 'ckpt-200.pt'} instead"
+    assert (
+        found()[1]
+        == f"cannot read the checkpoint {path / 'ckpt.pt'}: No such file or directory; going on from "
+        f"{path / 'ckpt-200.pt'} instead"
+    )
     link(path / "ckpt-200.pt", path / "ckpt.pt")
-    with open(path / "ckpt.pt", "r+b") as file:   # and so in both names
+    with open(path / "ckpt.pt", "r+b") as file:  # and so in both names
         file.seek(1000)
         file.write(b"\xff")
     content, said = found()
     assert content["step"] == 10 and "\n" not in said
-    assert said.startswith(f"the checkpoint {path / 'ckpt.pt'} is damaged") and "ckpt-10.pt instead" in said
+    assert (
+        said.startswith(f"the checkpoint {path / 'ckpt.pt'} is damaged")
+        and "ckpt-10.pt instead" in said
+    )
     (path / "ckpt-10.pt").write_bytes(b"")
     assert found()[0]["step"] == 9
     (path / "ckpt-9.pt").unlink()

@@ -6,8 +6,20 @@ from dataclasses import dataclass
 
 import pytest
 
-from electra.config import (SIZES, FinetuneConfig, ModelConfig, Phase, PretrainConfig, from_dict, model_config,
-                            nearest_size, option, parse, parse_phases, to_dict)
+from electra.cli import parse
+from electra.config import (
+    SIZES,
+    FinetuneConfig,
+    ModelConfig,
+    Phase,
+    PretrainConfig,
+    from_dict,
+    model_config,
+    nearest_size,
+    option,
+    parse_phases,
+    to_dict,
+)
 
 COMMANDS = [(PretrainConfig, "train.py"), (FinetuneConfig, "finetune.py")]
 
@@ -26,13 +38,21 @@ def help_of(config_class, capsys):
     return {flag: " ".join(rest.split()) for flag, rest in zip(pieces[1::2], pieces[2::2])}
 
 
-@pytest.mark.parametrize("config", [
-    PretrainConfig(corpus=("a", "b"), seed=3, lr=1e-3), FinetuneConfig(seeds=(1, 2)),
-    model_config("small", "electra", 1_000), model_config("tiny", "mlm", 1_000, dropout=0.3)])
+@pytest.mark.parametrize(
+    "config",
+    [
+        PretrainConfig(corpus=("a", "b"), seed=3, lr=1e-3),
+        FinetuneConfig(seeds=(1, 2)),
+        model_config("small", "electra", 1_000),
+        model_config("tiny", "mlm", 1_000, dropout=0.3),
+    ],
+)
 def test_a_config_survives_the_trip_through_a_dictionary(config):
     values = to_dict(config)
     assert from_dict(type(config), values) == config
-    assert not any(isinstance(value, tuple) for value in values.values())   # JSON and weights_only have lists
+    assert not any(
+        isinstance(value, tuple) for value in values.values()
+    )  # JSON and weights_only have lists
 
 
 def test_unknown_and_missing_keys_raise_by_name():
@@ -44,8 +64,10 @@ def test_unknown_and_missing_keys_raise_by_name():
         from_dict(ModelConfig, values)
 
 
-@pytest.mark.parametrize("change", [{"objective": "gan"}, {"num_heads": 5}, {"generator_num_heads": 5},
-                                    {"pooling": "max"}])
+@pytest.mark.parametrize(
+    "change",
+    [{"objective": "gan"}, {"num_heads": 5}, {"generator_num_heads": 5}, {"pooling": "max"}],
+)
 def test_a_shape_that_makes_no_model_raises(shape, change):
     with pytest.raises(ValueError, match=str(list(change.values())[0])):
         shape(**change)
@@ -54,7 +76,9 @@ def test_a_shape_that_makes_no_model_raises(shape, change):
 def test_the_generator_of_a_shape_shares_everything_but_its_four_sizes(shape):
     full, generator = shape(), shape().generator()
     sizes = ("hidden_size", "num_layers", "num_heads", "intermediate_size")
-    assert [getattr(generator, name) for name in sizes] == [getattr(full, "generator_" + name) for name in sizes]
+    assert [getattr(generator, name) for name in sizes] == [
+        getattr(full, "generator_" + name) for name in sizes
+    ]
     assert dataclasses.replace(generator, **{name: getattr(full, name) for name in sizes}) == full
 
 
@@ -68,8 +92,17 @@ def test_a_preset_is_nearest_to_itself_and_bert_has_the_same_encoder(size):
 def test_paper_shapes_are_those_of_table_6():
     def row(name):
         m = SIZES[name].model
-        return (m["num_layers"], m["hidden_size"], m["intermediate_size"], m["num_heads"], m["embedding_size"],
-                m["generator_hidden_size"] / m["hidden_size"], SIZES[name].mask_prob, SIZES[name].lr)
+        return (
+            m["num_layers"],
+            m["hidden_size"],
+            m["intermediate_size"],
+            m["num_heads"],
+            m["embedding_size"],
+            m["generator_hidden_size"] / m["hidden_size"],
+            SIZES[name].mask_prob,
+            SIZES[name].lr,
+        )
+
     assert row("small") == (12, 256, 1024, 4, 128, 1 / 4, 0.15, 5e-4)
     assert row("base") == (12, 768, 3072, 12, 768, 1 / 3, 0.15, 2e-4)
     assert row("large") == (24, 1024, 4096, 16, 1024, 1 / 4, 0.25, 2e-4)
@@ -84,9 +117,28 @@ def test_phases_end_where_their_shares_add_up():
     assert third.end == 1.0
 
 
-@pytest.mark.parametrize("phases", ["128", "128:0.9;512:0.1", "128:a", "a:1", "1.5:1", "128:0.9,512", "", "128:0.5",
-                                    "128:0.9,512:0.2", "128:1.5,512:-0.5", "128:0,512:1", "513:1", "7:1",
-                                    "128:0.9,1024:0.1", "128:nan", "128:0.9,512:nan", "128:inf"])
+@pytest.mark.parametrize(
+    "phases",
+    [
+        "128",
+        "128:0.9;512:0.1",
+        "128:a",
+        "a:1",
+        "1.5:1",
+        "128:0.9,512",
+        "",
+        "128:0.5",
+        "128:0.9,512:0.2",
+        "128:1.5,512:-0.5",
+        "128:0,512:1",
+        "513:1",
+        "7:1",
+        "128:0.9,1024:0.1",
+        "128:nan",
+        "128:0.9,512:nan",
+        "128:inf",
+    ],
+)
 def test_phases_that_cannot_be_trained_raise(phases):
     with pytest.raises(ValueError) as caught:
         parse_phases(128, phases, 512)
@@ -108,13 +160,19 @@ def test_no_arguments_give_the_defaults(config_class, program):
 @pytest.mark.parametrize("config_class, program", COMMANDS)
 def test_help_tells_every_field_and_every_default(config_class, program, capsys):
     found = help_of(config_class, capsys)
-    assert set(found) - {"--help"} == {"--" + item.name.replace("_", "-") for item in dataclasses.fields(config_class)}
+    assert set(found) - {"--help"} == {
+        "--" + item.name.replace("_", "-") for item in dataclasses.fields(config_class)
+    }
     for item in dataclasses.fields(config_class):
         said = found["--" + item.name.replace("_", "-")]
         if item.default not in (None, False, ()):
-            shown = ",".join(map(str, item.default)) if isinstance(item.default, tuple) else str(item.default)
+            shown = (
+                ",".join(map(str, item.default))
+                if isinstance(item.default, tuple)
+                else str(item.default)
+            )
             assert f"(default: {shown})" in said, item.name
-        elif "default" in item.metadata["help"]:   # what None stands for
+        elif "default" in item.metadata["help"]:  # what None stands for
             assert re.search(r"\(default: .", said), item.name
         for choice in item.metadata["choices"] or ():
             assert choice in said, (item.name, choice)
@@ -122,8 +180,19 @@ def test_help_tells_every_field_and_every_default(config_class, program, capsys)
 
 
 def test_a_field_becomes_a_flag_of_its_type():
-    config, given = read(PretrainConfig, "--corpus", "a", "b", "--steps", "7", "--minutes", "1.5", "--cased",
-                         "--seq-len", "64")
+    config, given = read(
+        PretrainConfig,
+        "--corpus",
+        "a",
+        "b",
+        "--steps",
+        "7",
+        "--minutes",
+        "1.5",
+        "--cased",
+        "--seq-len",
+        "64",
+    )
     assert config == PretrainConfig(corpus=("a", "b"), steps=7, minutes=1.5, cased=True, seq_len=64)
     assert given == {"corpus", "steps", "minutes", "cased", "seq_len"}
 
@@ -133,8 +202,10 @@ def test_a_flag_counts_as_given_even_with_its_default():
     assert config == PretrainConfig() and given == {"seed"}
 
 
-@pytest.mark.parametrize("argv, seeds", [(["1"], (1,)), (["1,2,3"], (1, 2, 3)), (["1", "2", "3"], (1, 2, 3)),
-                                         (["1,", "2"], (1, 2))])
+@pytest.mark.parametrize(
+    "argv, seeds",
+    [(["1"], (1,)), (["1,2,3"], (1, 2, 3)), (["1", "2", "3"], (1, 2, 3)), (["1,", "2"], (1, 2))],
+)
 def test_seeds_come_with_commas_or_spaces(argv, seeds):
     assert read(FinetuneConfig, "--seeds", *argv)[0].seeds == seeds
 
@@ -148,8 +219,17 @@ def test_given_defaults_take_the_place_of_the_fields():
     assert (config.steps, config.seed, given) == (11, 4, {"seed"})
 
 
-@pytest.mark.parametrize("argv", [["--seq", "64"], ["--seq_len", "64"], ["--steps", "many"], ["--steps"],
-                                  ["--size", "huge"], ["stray"]])
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["--seq", "64"],
+        ["--seq_len", "64"],
+        ["--steps", "many"],
+        ["--steps"],
+        ["--size", "huge"],
+        ["stray"],
+    ],
+)
 def test_what_is_not_a_flag_exits_with_2_and_one_line(argv, capsys):
     with pytest.raises(SystemExit) as stopped:
         read(PretrainConfig, *argv)

@@ -9,9 +9,10 @@ import os
 import numpy as np
 import pytest
 
-from electra import corpus
-from electra.corpus import (TokenStore, corpus_tokenizer, find_sources, hold_out, open_store, read_lines,
-                            token_dtype, whole)
+from electra.data import raw_text, token_cache, token_store
+from electra.data.raw_text import find_sources, read_lines
+from electra.data.token_cache import corpus_tokenizer, token_dtype
+from electra.data.token_store import TokenStore, hold_out, open_store, whole
 
 PACKERS = {".gz": gzip.compress, ".xz": lzma.compress, ".bz2": bz2.compress}
 
@@ -39,7 +40,9 @@ def store_of(tokenizer, cache, *patterns, workers=1, errors="strict"):
 
 def decoded(store, tokenizer):
     """Documents of a store as lists of lines of text."""
-    lines = [tokenizer.decode(store.tokens[a:b].tolist()) for a, b in zip(store.lines, store.lines[1:])]
+    lines = [
+        tokenizer.decode(store.tokens[a:b].tolist()) for a, b in zip(store.lines, store.lines[1:])
+    ]
     return [lines[a:b] for a, b in zip(store.documents, store.documents[1:])]
 
 
@@ -62,19 +65,34 @@ WIKITEXT = """ = Valkyria = \n \n First line . \n \n Second line . \n = = Histor
 
 def test_wikitext_titles_open_documents_and_section_headings_do_not(tmp_path):
     assert documents(write(tmp_path / "wiki.raw", WIKITEXT)) == [
-        ["= Valkyria =", "First line .", "Second line .", "= = History = =", "Third .", "= = = Deep = = =",
-         "Fourth = x ."],
-        ["= A =", "Fifth ."], ["= Two words =", "Sixth ."]]
+        [
+            "= Valkyria =",
+            "First line .",
+            "Second line .",
+            "= = History = =",
+            "Third .",
+            "= = = Deep = = =",
+            "Fourth = x .",
+        ],
+        ["= A =", "Fifth ."],
+        ["= Two words =", "Sixth ."],
+    ]
 
 
 def test_text_before_the_first_title_is_a_document(tmp_path):
-    assert documents(write(tmp_path / "wiki.raw", "preface\n\nmore\n = T = \nbody\n")) == [["preface", "more"],
-                                                                                            ["= T =", "body"]]
+    assert documents(write(tmp_path / "wiki.raw", "preface\n\nmore\n = T = \nbody\n")) == [
+        ["preface", "more"],
+        ["= T =", "body"],
+    ]
 
 
 def test_blank_lines_part_documents_where_there_are_no_titles(tmp_path):
     text = "\n\none\ntwo\n\n\n \t\nthree\r\nfour\r\n\r\nfive"
-    assert documents(write(tmp_path / "a.txt", text)) == [["one", "two"], ["three", "four"], ["five"]]
+    assert documents(write(tmp_path / "a.txt", text)) == [
+        ["one", "two"],
+        ["three", "four"],
+        ["five"],
+    ]
 
 
 def test_each_file_begins_a_document(tmp_path):
@@ -91,16 +109,30 @@ def test_each_text_file_of_a_folder_is_one_document(tmp_path):
 
 
 def test_each_object_of_json_lines_is_one_document(tmp_path):
-    objects = [{"text": "one\n\ntwo", "id": 3}, {"text": "three"}, {"text": "  \n "}, {"text": " = T = "}]
+    objects = [
+        {"text": "one\n\ntwo", "id": 3},
+        {"text": "three"},
+        {"text": "  \n "},
+        {"text": " = T = "},
+    ]
     path = write(tmp_path / "a.jsonl", "\n".join(map(json.dumps, objects)) + "\n\n")
     assert documents(path) == [["one", "two"], ["three"], ["= T ="]]
 
 
-@pytest.mark.parametrize("name, text", [("wiki.raw", WIKITEXT), ("a.txt", "one\ntwo\n\nthree ä\n"),
-                                        ("a.jsonl", '{"text": "one"}\n{"text": "two\\nthree"}\n')])
+@pytest.mark.parametrize(
+    "name, text",
+    [
+        ("wiki.raw", WIKITEXT),
+        ("a.txt", "one\ntwo\n\nthree ä\n"),
+        ("a.jsonl", '{"text": "one"}\n{"text": "two\\nthree"}\n'),
+    ],
+)
 @pytest.mark.parametrize("ending", PACKERS)
 def test_a_packed_file_reads_as_the_plain_one(tmp_path, name, text, ending):
-    plain, packed = write(tmp_path / name, text), write(tmp_path / (name + ending), PACKERS[ending](text.encode()))
+    plain, packed = (
+        write(tmp_path / name, text),
+        write(tmp_path / (name + ending), PACKERS[ending](text.encode())),
+    )
     assert documents(packed) == documents(plain) != []
 
 
@@ -118,10 +150,13 @@ def test_line_break_tags_never_fuse_words(tmp_path):
 
 
 def test_a_byte_order_mark_is_no_text(tmp_path):
-    assert documents(write(tmp_path / "a.txt", b"\xef\xbb\xbfone\n\xef\xbb\xbftwo")) == [["one", "\ufefftwo"]]
+    assert documents(write(tmp_path / "a.txt", b"\xef\xbb\xbfone\n\xef\xbb\xbftwo")) == [
+        ["one", "\ufefftwo"]
+    ]
 
 
 # --- refusals ---
+
 
 def test_what_is_not_there_or_has_no_text_files_is_refused(tmp_path):
     (tmp_path / "empty").mkdir()
@@ -150,23 +185,33 @@ def test_bytes_that_are_not_utf8_are_refused_with_their_offset(tmp_path, before)
 
 @pytest.mark.parametrize("content, length", [(b"x" * 10, 10), (b"x" * 9 + b"\n", 9)])
 def test_a_line_may_be_as_long_as_the_limit(tmp_path, monkeypatch, content, length):
-    monkeypatch.setattr(corpus, "LONGEST_LINE", 10)
+    monkeypatch.setattr(raw_text, "LONGEST_LINE", 10)
     assert documents(write(tmp_path / "a.txt", b"one\n" + content)) == [["one", "x" * length]]
 
 
 @pytest.mark.parametrize("ending", ["", ".gz"])
 def test_a_line_beyond_the_limit_is_refused_by_number(tmp_path, monkeypatch, ending):
-    monkeypatch.setattr(corpus, "LONGEST_LINE", 10)
+    monkeypatch.setattr(raw_text, "LONGEST_LINE", 10)
     content = b"one\ntwo\n" + b"x" * 11
     path = write(tmp_path / f"a.txt{ending}", PACKERS[ending](content) if ending else content)
     refused(f"{path}: line 3 is longer than 10 bytes", path)
 
 
-@pytest.mark.parametrize("line, match", [
-    ("{text: 1}", "is not JSON"), ("plain words", "is not JSON"), ('{"text": "cut', "is not JSON"),
-    ("[" * 100_000, "is not JSON"), ('{"txt": "a"}', 'has no "text"'), ('{"text": 3}', 'has no "text"'),
-    ('{"text": null}', 'has no "text"'), ('["text"]', 'has no "text"'), ('"text"', 'has no "text"'),
-    ("3", 'has no "text"')])
+@pytest.mark.parametrize(
+    "line, match",
+    [
+        ("{text: 1}", "is not JSON"),
+        ("plain words", "is not JSON"),
+        ('{"text": "cut', "is not JSON"),
+        ("[" * 100_000, "is not JSON"),
+        ('{"txt": "a"}', 'has no "text"'),
+        ('{"text": 3}', 'has no "text"'),
+        ('{"text": null}', 'has no "text"'),
+        ('["text"]', 'has no "text"'),
+        ('"text"', 'has no "text"'),
+        ("3", 'has no "text"'),
+    ],
+)
 def test_bad_json_lines_are_refused_by_number(tmp_path, line, match):
     path = write(tmp_path / "a.jsonl", '{"text": "fine"}\n\n' + line + "\n")
     refused(f"{path}: line 3 {match}", path)
@@ -183,9 +228,11 @@ def test_half_of_a_surrogate_pair_in_json_does_not_stop_the_tokenizer(tmp_path, 
 def test_a_damaged_archive_is_refused_by_name(tmp_path, ending):
     rng = np.random.default_rng(0)
     packed = PACKERS[ending]("\n".join(map(str, rng.integers(0, 1 << 60, 5_000))).encode())
-    cut = write(tmp_path / f"cut.txt{ending}", packed[:len(packed) // 2])
+    cut = write(tmp_path / f"cut.txt{ending}", packed[: len(packed) // 2])
     middle = len(packed) // 2
-    changed = write(tmp_path / f"changed.txt{ending}", packed[:middle] + bytes(64) + packed[middle + 64:])
+    changed = write(
+        tmp_path / f"changed.txt{ending}", packed[:middle] + bytes(64) + packed[middle + 64 :]
+    )
     other = write(tmp_path / f"other.txt{ending}", b"plain text")
     for path in (cut, changed, other):
         refused(f"cannot read {path}", path)
@@ -193,13 +240,19 @@ def test_a_damaged_archive_is_refused_by_name(tmp_path, ending):
 
 # --- the store ---
 
-PAGES = [["= One =", "The cat sat. It slept! Was it well?", "A new line"], ["= Two =", 'He said "no." Then left.'],
-         ["= Three =", "version 2.0 e.g. this… and that", "日本語。 😀 ok."]]
+PAGES = [
+    ["= One =", "The cat sat. It slept! Was it well?", "A new line"],
+    ["= Two =", 'He said "no." Then left.'],
+    ["= Three =", "version 2.0 e.g. this… and that", "日本語。 😀 ok."],
+]
 
 
 @pytest.fixture
 def pages(tmp_path):
-    return write(tmp_path / "pages.raw", "\n\n".join("\n".join(f" {line} " for line in page) for page in PAGES))
+    return write(
+        tmp_path / "pages.raw",
+        "\n\n".join("\n".join(f" {line} " for line in page) for page in PAGES),
+    )
 
 
 def test_store_has_the_ids_of_whole_lines_in_order(tmp_path, tokenizer, pages):
@@ -214,8 +267,12 @@ def test_store_has_the_ids_of_whole_lines_in_order(tmp_path, tokenizer, pages):
 def test_store_of_the_sample_has_the_ids_of_whole_lines(tmp_path, tokenizer, sample_path):
     store = store_of(tokenizer, tmp_path / "cache", sample_path)
     lines = [line for page in documents(sample_path) for line in page]
-    assert store.tokens.tolist() == [token for ids in tokenizer.encode_batch(lines) for token in ids]
-    assert len(store.documents) - 1 == sum(line.startswith("= ") and not line.startswith("= =") for line in lines)
+    assert store.tokens.tolist() == [
+        token for ids in tokenizer.encode_batch(lines) for token in ids
+    ]
+    assert len(store.documents) - 1 == sum(
+        line.startswith("= ") and not line.startswith("= =") for line in lines
+    )
 
 
 def test_lines_of_a_store_are_sentences(tmp_path, tokenizer, pages):
@@ -223,30 +280,35 @@ def test_lines_of_a_store_are_sentences(tmp_path, tokenizer, pages):
     assert decoded(store, tokenizer) == [
         ["= one =", "the cat sat.", "it slept!", "was it well?", "a new line"],
         ["= two =", 'he said "no."', "then left."],
-        ["= three =", "version 2.0 e.g.", "this...", "and that", "日本語。 😀 ok."]]
+        ["= three =", "version 2.0 e.g.", "this...", "and that", "日本語。 😀 ok."],
+    ]
     assert store.lines[0] == store.documents[0] == 0
     assert store.lines[-1] == len(store.tokens) and store.documents[-1] == len(store.lines) - 1
 
 
 def test_a_document_whose_first_lines_come_out_empty_stays_apart(tmp_path, tokenizer, monkeypatch):
-    path = write(tmp_path / "a.txt", "one\n\n\u200b\n\u200b\ntwo\n\n\u200b\n\nthree\n\u200b\nfour\n\n\u200b")
+    path = write(
+        tmp_path / "a.txt", "one\n\n\u200b\n\u200b\ntwo\n\n\u200b\n\nthree\n\u200b\nfour\n\n\u200b"
+    )
     expected = [["one"], ["two"], ["three", "four"]]
     assert decoded(store_of(tokenizer, tmp_path / "whole", path), tokenizer) == expected
-    monkeypatch.setattr(corpus, "CHUNK_CHARACTERS", 1)   # every line a chunk of its own
+    monkeypatch.setattr(token_store, "CHUNK_CHARACTERS", 1)  # every line a chunk of its own
     assert decoded(store_of(tokenizer, tmp_path / "chunks", path), tokenizer) == expected
 
 
 @pytest.mark.parametrize("characters", [1, 40, 1_000])
 def test_chunks_do_not_show_in_the_store(tmp_path, tokenizer, pages, monkeypatch, characters):
     one = store_of(tokenizer, tmp_path / "one", pages)
-    monkeypatch.setattr(corpus, "CHUNK_CHARACTERS", characters)
+    monkeypatch.setattr(token_store, "CHUNK_CHARACTERS", characters)
     assert same(one, store_of(tokenizer, tmp_path / "many", pages))
 
 
 def test_two_processes_make_the_store_of_one(tmp_path, tokenizer, sample_path, monkeypatch):
-    monkeypatch.setattr(corpus, "CHUNK_CHARACTERS", 5_000)
-    assert same(store_of(tokenizer, tmp_path / "one", sample_path, workers=1),
-                store_of(tokenizer, tmp_path / "two", sample_path, workers=2))
+    monkeypatch.setattr(token_store, "CHUNK_CHARACTERS", 5_000)
+    assert same(
+        store_of(tokenizer, tmp_path / "one", sample_path, workers=1),
+        store_of(tokenizer, tmp_path / "two", sample_path, workers=2),
+    )
 
 
 def test_ids_have_16_bits_where_the_vocabulary_fits():
@@ -254,13 +316,17 @@ def test_ids_have_16_bits_where_the_vocabulary_fits():
 
 
 def facts_of(folder):
-    return {path: (path.stat().st_mtime_ns, path.stat().st_ino) for path in folder.rglob("*") if path.is_file()}
+    return {
+        path: (path.stat().st_mtime_ns, path.stat().st_ino)
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 def test_a_store_is_made_once(tmp_path, tokenizer, pages):
     first = store_of(tokenizer, tmp_path / "cache", pages)
     before = facts_of(tmp_path / "cache")
-    assert len(before) == 5   # tokens, lines, documents, unigram, meta
+    assert len(before) == 5  # tokens, lines, documents, unigram, meta
     assert same(first, store_of(tokenizer, tmp_path / "cache", pages))
     assert facts_of(tmp_path / "cache") == before
 
@@ -270,7 +336,7 @@ def test_a_changed_source_or_tokenizer_makes_another_store(tmp_path, tokenizer, 
     store_of(tokenizer, cache, pages)
     content = pages.read_bytes()
     facts = pages.stat()
-    write(pages, content.replace(b"cat", b"dog"))   # of the same size
+    write(pages, content.replace(b"cat", b"dog"))  # of the same size
     os.utime(pages, ns=(facts.st_atime_ns, facts.st_mtime_ns + 1))
     assert "the dog sat." in decoded(store_of(tokenizer, cache, pages), tokenizer)[0]
     other = corpus_tokenizer((str(pages),), 300, False, "strict", str(cache))
@@ -278,9 +344,11 @@ def test_a_changed_source_or_tokenizer_makes_another_store(tmp_path, tokenizer, 
     assert len(list(cache.glob("tokens-*"))) == 3
 
 
-def test_a_store_that_another_run_made_meanwhile_is_used(tmp_path, tokenizer, pages, monkeypatch, capsys):
+def test_a_store_that_another_run_made_meanwhile_is_used(
+    tmp_path, tokenizer, pages, monkeypatch, capsys
+):
     """It was not there at the first look; the other run is done before this one begins to write."""
-    look, made = corpus._flaw, []
+    look, made = token_store.find_corruption, []
 
     def overtaken(folder, identity):
         flaw = look(folder, identity)
@@ -290,14 +358,16 @@ def test_a_store_that_another_run_made_meanwhile_is_used(tmp_path, tokenizer, pa
             made[0] = folder.stat().st_ino
         return flaw
 
-    monkeypatch.setattr(corpus, "_flaw", overtaken)
+    monkeypatch.setattr(token_store, "find_corruption", overtaken)
     store = store_of(tokenizer, tmp_path / "cache", pages)
-    [folder] = (tmp_path / "cache").iterdir()   # and nothing else
+    [folder] = (tmp_path / "cache").iterdir()  # and nothing else
     assert folder.stat().st_ino == made[0] and capsys.readouterr().out == ""
     assert same(store, store_of(tokenizer, tmp_path / "alone", pages))
 
 
-@pytest.mark.parametrize("name", ["tokens.bin", "lines.bin", "documents.bin", "unigram.bin", "meta.json"])
+@pytest.mark.parametrize(
+    "name", ["tokens.bin", "lines.bin", "documents.bin", "unigram.bin", "meta.json"]
+)
 @pytest.mark.parametrize("damage", ["cut", "gone"])
 def test_a_store_that_is_not_whole_is_made_again(tmp_path, tokenizer, pages, name, damage):
     cache = tmp_path / "cache"
@@ -316,8 +386,10 @@ def test_one_changed_byte_of_a_store_is_noticed(tmp_path, tokenizer, pages, name
     for at in (0, size // 2, size - 1):
         flip(path, at)
         assert same(expected, store_of(tokenizer, cache, pages))
-        assert capsys.readouterr().out == \
-            f"the token store {path.parent} is damaged (the checksum of {name} is wrong); making it again\n"
+        assert (
+            capsys.readouterr().out
+            == f"the token store {path.parent} is damaged (the checksum of {name} is wrong); making it again\n"
+        )
     store_of(tokenizer, cache, pages)
     assert capsys.readouterr().out == ""
 
@@ -338,7 +410,9 @@ def test_a_store_without_checksums_is_made_again(tmp_path, tokenizer, pages, cap
     del meta["crc32"]
     path.write_text(json.dumps(meta))
     store_of(tokenizer, tmp_path, pages)
-    assert "without checksums" in capsys.readouterr().out and "crc32" in json.loads(path.read_text())
+    assert "without checksums" in capsys.readouterr().out and "crc32" in json.loads(
+        path.read_text()
+    )
 
 
 def flip(path, at):
@@ -372,7 +446,7 @@ def test_a_half_written_store_is_never_used(tmp_path, tokenizer, pages, monkeypa
     assert [path.name for path in cache.iterdir()] == [folder.name]
 
     bad = write(tmp_path / "bad.txt", b"good words\n" * 50 + b"\xff")
-    monkeypatch.setattr(corpus, "CHUNK_CHARACTERS", 100)
+    monkeypatch.setattr(token_store, "CHUNK_CHARACTERS", 100)
     with pytest.raises(ValueError, match="offset 550"):
         store_of(tokenizer, cache, bad)
     assert [path.name for path in cache.iterdir()] == [folder.name]
@@ -380,9 +454,13 @@ def test_a_half_written_store_is_never_used(tmp_path, tokenizer, pages, monkeypa
 
 def test_halves_of_killed_runs_go_away_unless_a_run_is_writing(tmp_path, tokenizer, pages):
     cache = tmp_path / "cache"
-    halves = [cache / ".tokens-0123456789abcdef.4711", cache / ".tokenizer-0123-4567.model.99", cache / ".texts-0123.npz.7"]
+    halves = [
+        cache / ".tokens-0123456789abcdef.4711",
+        cache / ".tokenizer-0123-4567.model.99",
+        cache / ".texts-0123.npz.7",
+    ]
     others = [cache / ".tokens-mine", cache / ".profile.1", cache / "tokens-0123456789abcdef"]
-    with corpus._writing_in(cache):   # as another run does
+    with token_cache.writing_in(cache):  # as another run does
         halves[0].mkdir()
         for path in (halves[0] / "tokens.bin", *halves[1:], *others):
             path.write_bytes(b"half")
@@ -396,29 +474,47 @@ def test_a_tokenizer_is_trained_once_a_corpus(tmp_path, pages):
     cache = tmp_path / "cache"
     first = corpus_tokenizer((str(pages),), 400, False, "strict", str(cache))
     before = facts_of(cache)
-    assert corpus_tokenizer((str(pages),), 400, False, "strict", str(cache)).fingerprint == first.fingerprint
+    assert (
+        corpus_tokenizer((str(pages),), 400, False, "strict", str(cache)).fingerprint
+        == first.fingerprint
+    )
     assert facts_of(cache) == before and len(before) == 1
-    assert corpus_tokenizer((str(pages),), 400, True, "strict", str(cache)).fingerprint != first.fingerprint
+    assert (
+        corpus_tokenizer((str(pages),), 400, True, "strict", str(cache)).fingerprint
+        != first.fingerprint
+    )
 
 
 def test_a_tokenizer_sees_a_sample_from_all_of_a_large_corpus(tmp_path, tokenizer, monkeypatch):
     seen = []
-    monkeypatch.setattr(corpus, "SAMPLE_BYTES", 2_000)
-    monkeypatch.setattr(corpus, "train_tokenizer", lambda lines, *settings: seen.extend(lines) or tokenizer)
-    path = write(tmp_path / "a.txt", "".join(f"line {i:04}\n" for i in range(2_000)))   # 20,000 bytes
+    monkeypatch.setattr(token_cache, "SAMPLE_BYTES", 2_000)
+    monkeypatch.setattr(
+        token_cache, "train_tokenizer", lambda lines, *settings: seen.extend(lines) or tokenizer
+    )
+    path = write(
+        tmp_path / "a.txt", "".join(f"line {i:04}\n" for i in range(2_000))
+    )  # 20,000 bytes
     corpus_tokenizer((str(path),), 400, False, "strict", str(tmp_path / "cache"))
     numbers = [int(line.removeprefix("line ")) for line in seen]
-    assert 150 < len(numbers) < 250 and numbers == sorted(set(numbers))   # a tenth: 200, four deviations are 54
+    assert 150 < len(numbers) < 250 and numbers == sorted(
+        set(numbers)
+    )  # a tenth: 200, four deviations are 54
     assert 60 < sum(number < 1_000 for number in numbers) < 140
 
 
 # --- held-out text ---
 
+
 def toy_store(lengths):
     """Documents of lines of the given token counts."""
     flat = [n for document in lengths for n in document]
     lines = np.cumsum([0, *flat])
-    return TokenStore(np.arange(lines[-1]) % 1_000, lines, np.cumsum([0, *map(len, lengths)]), np.ones(1_000, np.int64))
+    return TokenStore(
+        np.arange(lines[-1]) % 1_000,
+        lines,
+        np.cumsum([0, *map(len, lengths)]),
+        np.ones(1_000, np.int64),
+    )
 
 
 def spans(text):
@@ -447,8 +543,9 @@ def test_at_least_one_document_is_held_out_and_one_stays(count):
     assert len(valid.starts) == 1 and len(train.starts) == count - 1
 
 
-@pytest.mark.parametrize("lines, cut", [([10] * 1_000, 9_950), ([10] * 4, 30), ([10] * 3, 20), ([7, 3], 7),
-                                        ([200], 190)])
+@pytest.mark.parametrize(
+    "lines, cut", [([10] * 1_000, 9_950), ([10] * 4, 30), ([10] * 3, 20), ([7, 3], 7), ([200], 190)]
+)
 def test_of_a_single_document_the_last_lines_are_held_out(lines, cut):
     train, valid = hold_out(toy_store([lines]))
     assert spans(train) == [(0, cut)] and spans(valid) == [(cut, sum(lines))]

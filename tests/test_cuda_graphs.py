@@ -8,14 +8,16 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from electra import ops
-from electra.distributed import Ranks
-from electra.engine import CudaGraphs, LossScale, Precision, choose_graphs, train_step
-from electra.models import build
-from electra.optim import Adam, parameter_groups
+from electra.model import ops
+from electra.model.build import build
+from electra.training.device import Precision
+from electra.training.distributed import Ranks
+from electra.training.optimizer import Adam, parameter_groups
+from electra.training.passes import CudaGraphs, choose_graphs
+from electra.training.step import LossScale, train_step
 
 CPU = torch.device("cpu")
-HALF = Precision(torch.float16, "cpu")   # with a loss scale that moves
+HALF = Precision(torch.float16, "cpu")  # with a loss scale that moves
 
 
 aten = torch.ops.aten
@@ -40,8 +42,13 @@ class Graph(TorchDispatchMode):
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         leaves = tree_leaves((args, kwargs))
-        waits = function in WAITING or function is aten.index.Tensor and any(
-            isinstance(leaf, torch.Tensor) and leaf.dtype == torch.bool for leaf in leaves[1:])
+        waits = (
+            function in WAITING
+            or function is aten.index.Tensor
+            and any(
+                isinstance(leaf, torch.Tensor) and leaf.dtype == torch.bool for leaf in leaves[1:]
+            )
+        )
         assert not waits, f"{function} makes the host wait, or the device for the host"
         for generator in (leaf for leaf in leaves if isinstance(leaf, torch.Generator)):
             if generator._cdata not in [known._cdata for known in self.generators]:
@@ -51,7 +58,9 @@ class Graph(TorchDispatchMode):
             if schema.alias_info is not None and schema.alias_info.is_write:
                 self.keep(argument)
         result = function(*args, **kwargs)
-        self.own += [t for t in tree_leaves(result) if isinstance(t, torch.Tensor)]   # no address is used twice
+        self.own += [
+            t for t in tree_leaves(result) if isinstance(t, torch.Tensor)
+        ]  # no address is used twice
         self.operations.append((function, args, kwargs, result))
         return result
 
@@ -75,7 +84,9 @@ class Graph(TorchDispatchMode):
         for function, args, kwargs, result in self.operations:
             again = function(*args, **kwargs)
             for old, new in zip(tree_leaves(result), tree_leaves(again)):
-                if isinstance(old, torch.Tensor) and old.data_ptr() != new.data_ptr():   # no view, not in place
+                if (
+                    isinstance(old, torch.Tensor) and old.data_ptr() != new.data_ptr()
+                ):  # no view, not in place
                     old.copy_(new)
 
 
@@ -95,7 +106,9 @@ def cuda(monkeypatch):
     monkeypatch.setattr(torch.cuda, "stream", lambda stream: contextlib.nullcontext())
     monkeypatch.setattr(torch.cuda, "current_stream", Stream)
     monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: (0, 1))
-    monkeypatch.setattr(ops, "dropout", torch.nn.functional.dropout)   # as on a GPU, and so is attention:
+    monkeypatch.setattr(
+        ops, "dropout", torch.nn.functional.dropout
+    )  # as on a GPU, and so is attention:
     monkeypatch.setattr(ops, "SHORT", 0)
     monkeypatch.setattr(Graph, "replays", 0)
 
@@ -110,28 +123,55 @@ def steps(shape, make_batch, objective, graphs, accumulate):
     scale = LossScale(HALF, CPU)
     seen = []
     for step in range(12):
-        lengths, width = [([16, 9, 3], 16), ([16, 16, 16], 16), ([24, 20], 24)][step // 2 % 3]   # padded, full, wider
-        batches = [make_batch(lengths, width, seed=accumulate * step + i) for i in range(accumulate)]
-        factor = 2.0 ** 100 if step == 9 else 1.0   # too much for float16: the step is skipped and the scale halved
+        lengths, width = [([16, 9, 3], 16), ([16, 16, 16], 16), ([24, 20], 24)][
+            step // 2 % 3
+        ]  # padded, full, wider
+        batches = [
+            make_batch(lengths, width, seed=accumulate * step + i) for i in range(accumulate)
+        ]
+        factor = (
+            2.0**100 if step == 9 else 1.0
+        )  # too much for float16: the step is skipped and the scale halved
         scale.scale = scale.scale * factor
-        result = train_step(model, batches, optimizer, 1e-3 / (1 + step), scale, HALF, step, graphs=graphs)
+        result = train_step(
+            model, batches, optimizer, 1e-3 / (1 + step), scale, HALF, step, graphs=graphs
+        )
         scale.scale = scale.scale / factor
-        seen.append({name: value.clone() for name, value in result.sums.items()} | {"norm": result.grad_norm.clone()}
-                    | ({"logits": result.detection.logits.clone()} if result.detection else {}))
-    return seen, [*model.parameters(), *optimizer.exp_avg, *optimizer.exp_avg_sq, scale.scale, scale.skipped], len(passes)
+        seen.append(
+            {name: value.clone() for name, value in result.sums.items()}
+            | {"norm": result.grad_norm.clone()}
+            | ({"logits": result.detection.logits.clone()} if result.detection else {})
+        )
+    return (
+        seen,
+        [
+            *model.parameters(),
+            *optimizer.exp_avg,
+            *optimizer.exp_avg_sq,
+            scale.scale,
+            scale.skipped,
+        ],
+        len(passes),
+    )
 
 
 @pytest.mark.parametrize("objective", ["electra", "mlm"])
 @pytest.mark.parametrize("accumulate", [1, 2])
-def test_played_back_steps_are_the_plain_ones_bitwise(shape, make_batch, cuda, objective, accumulate):
+def test_played_back_steps_are_the_plain_ones_bitwise(
+    shape, make_batch, cuda, objective, accumulate
+):
     plain = steps(shape, make_batch, objective, None, accumulate)
     graphs = CudaGraphs(CPU)
     played = steps(shape, make_batch, objective, graphs, accumulate)
     for number, (one, two) in enumerate(zip(plain[0], played[0], strict=True)):
         for name in one:
-            assert torch.equal(one[name], two[name]) or one[name].isnan().all() and two[name].isnan().all(), (number, name)
+            assert (
+                torch.equal(one[name], two[name])
+                or one[name].isnan().all()
+                and two[name].isnan().all()
+            ), (number, name)
     assert all(torch.equal(one, two) for one, two in zip(plain[1], played[1], strict=True))
-    assert 1 <= plain[1][-1] <= 6   # a step was skipped, and most were not
+    assert 1 <= plain[1][-1] <= 6  # a step was skipped, and most were not
     # Python runs for the warm-up of each shape, and once more to record it
     assert plain[2] == 12 * accumulate and played[2] == 3 * (graphs.WARM_UP + 1)
     assert Graph.replays == 12 * accumulate - 3 * graphs.WARM_UP
@@ -148,8 +188,12 @@ def test_recording_alone_changes_nothing(shape, make_batch, cuda):
     assert torch.equal(weight, torch.ones(3)) and torch.equal(generator.get_state(), state)
     graph.replay()
     assert torch.equal(weight, 1 + torch.rand(3, generator=torch.Generator().manual_seed(0)))
-    for look in (torch.Tensor.item, torch.Tensor.nonzero, lambda one: torch.ones(1)[one > 0],
-                 lambda one: torch.tensor([1.0])):
+    for look in (
+        torch.Tensor.item,
+        torch.Tensor.nonzero,
+        lambda one: torch.ones(1)[one > 0],
+        lambda one: torch.tensor([1.0]),
+    ):
         with pytest.raises(AssertionError, match="makes the host wait"), Graph().recording():
             look(torch.ones(1))
     if torch.__version__ < "2.14":

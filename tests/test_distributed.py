@@ -12,16 +12,22 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import SHAPE, exit_code
 
 import train
-from conftest import SHAPE, exit_code
-from electra import checkpoint, distributed
-from electra.batching import Batch
+from electra.checkpoint import storage
 from electra.config import CLS, SEP
-from electra.distributed import Ranks
-from electra.engine import LossScale, Precision, evaluate, mix, sum_over, train_step
-from electra.models import BertMLM, Classifier, Electra
-from electra.optim import Adam, ShardedAdam, parameter_groups
+from electra.data.batch import Batch
+from electra.model.bert import BertMLM
+from electra.model.classifier import Classifier
+from electra.model.electra import Electra
+from electra.training import distributed
+from electra.training.device import Precision
+from electra.training.distributed import Ranks
+from electra.training.evaluate import evaluate, sum_over
+from electra.training.optimizer import Adam, ShardedAdam, parameter_groups
+from electra.training.seeds import derive_seed
+from electra.training.step import LossScale, train_step
 
 ROOT = Path(__file__).resolve().parent.parent
 CPU, OFF = torch.device("cpu"), Precision(None, "cpu")
@@ -30,23 +36,30 @@ STEPS = 50
 
 # --- alone ---
 
+
 @pytest.mark.parametrize("world", [1, 2, 3, 8])
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 8, 33])
 def test_every_row_is_some_rank_s_once(count, world):
     shares = [Ranks(rank, world).rows(count) for rank in range(world)]
-    assert [row for rows, weight in shares if weight for row in range(count)[rows]] == list(range(count))
+    assert [row for rows, weight in shares if weight for row in range(count)[rows]] == list(
+        range(count)
+    )
     assert all(len(range(count)[rows]) >= 1 and weight in (0.0, 1.0) for rows, weight in shares)
     assert max(len(range(count)[rows]) for rows, _ in shares) == -(-count // world)
     items = list(range(count))
-    assert sorted(item for rank in range(world) for item in Ranks(rank, world).share(items)) == items
+    assert (
+        sorted(item for rank in range(world) for item in Ranks(rank, world).share(items)) == items
+    )
 
 
 def test_one_process_alone_agrees_with_itself():
     alone = Ranks()
-    assert alone.first and alone.gather("x") == ["x"] and alone.most(0.3, True) == [0.3, 1.0]
+    assert (
+        alone.first and alone.gather("x") == ["x"] and alone.all_reduce_max(0.3, True) == [0.3, 1.0]
+    )
     model = torch.nn.Linear(1, 1)
     assert distributed.wrap(model, alone) is model and distributed.start(CPU, 10) == alone
-    with alone.first_before_the_others():
+    with alone.rank0_first():
         pass
     distributed.stop()
 
@@ -57,37 +70,67 @@ def test_a_time_to_wait_that_is_none_is_refused(minutes):
         distributed.start(CPU, minutes)
 
 
-@pytest.mark.parametrize("problem, said", [
-    (RuntimeError("Application timeout caused pair closure"), "a rank has not answered within 2.5 minutes"),
-    (RuntimeError("[unbound_buffer.cc:81] Timed out waiting 15000ms for recv operation"), "a rank has not answered"),
-    (RuntimeError("[pair.cc:534] Connection closed by peer [127.0.0.1]:2034\nmore"), "a rank has ended"),
-    (RuntimeError("Gloo connectFullMesh failed with timed out connecting: Connection refused"), "a rank has ended"),
-    (torch.distributed.DistBackendError("NCCL error"), "a rank has ended"), (RuntimeError("shapes do not fit"), None)])
+@pytest.mark.parametrize(
+    "problem, said",
+    [
+        (
+            RuntimeError("Application timeout caused pair closure"),
+            "a rank has not answered within 2.5 minutes",
+        ),
+        (
+            RuntimeError("[unbound_buffer.cc:81] Timed out waiting 15000ms for recv operation"),
+            "a rank has not answered",
+        ),
+        (
+            RuntimeError("[pair.cc:534] Connection closed by peer [127.0.0.1]:2034\nmore"),
+            "a rank has ended",
+        ),
+        (
+            RuntimeError(
+                "Gloo connectFullMesh failed with timed out connecting: Connection refused"
+            ),
+            "a rank has ended",
+        ),
+        (torch.distributed.DistBackendError("NCCL error"), "a rank has ended"),
+        (RuntimeError("shapes do not fit"), None),
+    ],
+)
 def test_an_error_is_another_rank_s_only_where_it_is(problem, said, monkeypatch):
-    assert distributed.lost(problem, 2.5) is None   # of one process alone
+    assert distributed.describe_rank_failure(problem, 2.5) is None  # of one process alone
     monkeypatch.setattr(distributed, "started_by_torchrun", lambda: True)
-    line = distributed.lost(problem, 2.5)
+    line = distributed.describe_rank_failure(problem, 2.5)
     assert line is None if said is None else line.startswith(said) and "\n" not in line
 
 
 # --- steps of several ranks ---
 
+
 def batches_of(step):
     """Two micro-batches of a step: rows that no number of ranks divides, one with fewer rows than ranks."""
     generator = torch.Generator().manual_seed(step)
     made = []
-    for lengths, width in (((16, 9, 12, 5, 16), 16), ((20, 7)[:1 + step % 2], 24)):
+    for lengths, width in (((16, 9, 12, 5, 16), 16), ((20, 7)[: 1 + step % 2], 24)):
         ids = torch.zeros(len(lengths), width, dtype=torch.int64)
         for row, length in enumerate(lengths):
             ids[row, 0], ids[row, length - 1] = CLS, SEP
-            ids[row, 1:length - 1] = torch.randint(5, 200, (length - 2,), generator=generator)
+            ids[row, 1 : length - 1] = torch.randint(5, 200, (length - 2,), generator=generator)
         mask = torch.arange(width) < torch.tensor(lengths)[:, None]
-        made.append(Batch(ids, torch.zeros_like(ids), mask, torch.randint(3, (len(lengths),), generator=generator)))
+        made.append(
+            Batch(
+                ids,
+                torch.zeros_like(ids),
+                mask,
+                torch.randint(3, (len(lengths),), generator=generator),
+            )
+        )
     return made
 
 
-MODELS = {"electra": lambda: Electra(SHAPE), "mlm": lambda: BertMLM(replace(SHAPE, objective="mlm")),
-          "classifier": lambda: Classifier(SHAPE, 3, torch.tensor([1.0, 2.0, 0.5]))}
+MODELS = {
+    "electra": lambda: Electra(SHAPE),
+    "mlm": lambda: BertMLM(replace(SHAPE, objective="mlm")),
+    "classifier": lambda: Classifier(SHAPE, 3, torch.tensor([1.0, 2.0, 0.5])),
+}
 
 
 def fifty_steps(name, ranks):
@@ -98,12 +141,20 @@ def fifty_steps(name, ranks):
     optimizer, scale = Adam(parameter_groups(model, 0.01)), LossScale(OFF, CPU)
     sums = {}
     for step in range(STEPS):
-        result = train_step(wrapped, batches_of(step), optimizer, 1e-3, scale, OFF, mix(7, step), ranks)
+        result = train_step(
+            wrapped, batches_of(step), optimizer, 1e-3, scale, OFF, derive_seed(7, step), ranks
+        )
         for key, value in sum_over(ranks, result.sums).items():
             sums[key] = sums.get(key, 0.0) + value.item()
     unigram = torch.ones(200)
-    held_out = {} if name == "classifier" else evaluate(model, batches_of(1_000), OFF, CPU, unigram, ranks)
-    return {key: value.detach().clone() for key, value in model.state_dict().items()}, sums, held_out
+    held_out = (
+        {} if name == "classifier" else evaluate(model, batches_of(1_000), OFF, CPU, unigram, ranks)
+    )
+    return (
+        {key: value.detach().clone() for key, value in model.state_dict().items()},
+        sums,
+        held_out,
+    )
 
 
 def changing_optimizers(ranks, kinds):
@@ -118,15 +169,26 @@ def changing_optimizers(ranks, kinds):
             optimizer.load_state_dict(state)
         for step in range(5 * number, 5 * number + 5):
             scale.scale.fill_(float("inf") if step == 2 else 1.0)
-            train_step(wrapped, batches_of(step), optimizer, 1e-3, scale, OFF, mix(7, step), ranks)
+            train_step(
+                wrapped, batches_of(step), optimizer, 1e-3, scale, OFF, derive_seed(7, step), ranks
+            )
         if kind is ShardedAdam:
             held = [state["exp_avg"].numel() for state in optimizer.shards.optim.state.values()]
-            assert sum(sum(one) for one in ranks.gather(held)) == sum(p.numel() for p in model.parameters())
+            assert sum(sum(one) for one in ranks.gather(held)) == sum(
+                p.numel() for p in model.parameters()
+            )
             assert all(ranks.gather(held))
         state = ranks.gather(optimizer.state_dict())[0]
-    return {**{name: value.detach().clone() for name, value in model.state_dict().items()},
-            **{f"{name} {i}": value for name in ("exp_avg", "exp_avg_sq") for i, value in enumerate(state[name])},
-            "updates": state["updates"], "skipped": scale.skipped}
+    return {
+        **{name: value.detach().clone() for name, value in model.state_dict().items()},
+        **{
+            f"{name} {i}": value
+            for name in ("exp_avg", "exp_avg_sq")
+            for i, value in enumerate(state[name])
+        },
+        "updates": state["updates"],
+        "skipped": scale.skipped,
+    }
 
 
 def worker(folder):
@@ -134,14 +196,20 @@ def worker(folder):
     torch.set_num_threads(1)
     ranks = distributed.start(CPU, 10)
     found = {name: fifty_steps(name, ranks) for name in MODELS}
-    whole, sharded, mixed = (changing_optimizers(ranks, kinds) for kinds in (
-        [Adam] * 3, [ShardedAdam] * 3, [ShardedAdam, Adam, ShardedAdam]))
+    whole, sharded, mixed = (
+        changing_optimizers(ranks, kinds)
+        for kinds in ([Adam] * 3, [ShardedAdam] * 3, [ShardedAdam, Adam, ShardedAdam])
+    )
     assert whole["updates"] == 14 and whole["skipped"] == 1
     for other in (sharded, mixed):
-        assert whole.keys() == other.keys() and all(torch.equal(value, other[name]) for name, value in whole.items())
-    assert ranks.most(0.25 if ranks.first else 0.0, ranks.rank == ranks.world - 1) == [0.25, 1.0]
-    assert ranks.gather(ranks.rank) == list(range(ranks.world))
-    with ranks.first_before_the_others():
+        assert whole.keys() == other.keys() and all(
+            torch.equal(value, other[name]) for name, value in whole.items()
+        )
+    assert ranks.all_reduce_max(
+        0.25 if ranks.first else 0.0, ranks.rank == ranks.world_size - 1
+    ) == [0.25, 1.0]
+    assert ranks.gather(ranks.rank) == list(range(ranks.world_size))
+    with ranks.rank0_first():
         if ranks.first:
             (Path(folder) / "made").write_text("by the first")
         assert (Path(folder) / "made").read_text() == "by the first"
@@ -150,9 +218,17 @@ def worker(folder):
 
 
 def environment(rank, world, port):
-    return {**os.environ, "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world), "OMP_NUM_THREADS": "1",
-            "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "TORCHELASTIC_RUN_ID": "test",
-            "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
+    return {
+        **os.environ,
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": str(world),
+        "OMP_NUM_THREADS": "1",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "TORCHELASTIC_RUN_ID": "test",
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]),
+    }
 
 
 def on_ranks(world, *arguments, port=None):
@@ -161,9 +237,21 @@ def on_ranks(world, *arguments, port=None):
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-    running = [subprocess.Popen([sys.executable, *map(str, arguments)], env=environment(rank, world, port), cwd=ROOT,
-                                text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for rank in range(world)]
-    return [(process.returncode, *said) for process, said in ((p, p.communicate(timeout=300)) for p in running)]
+    running = [
+        subprocess.Popen(
+            [sys.executable, *map(str, arguments)],
+            env=environment(rank, world, port),
+            cwd=ROOT,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        for rank in range(world)
+    ]
+    return [
+        (process.returncode, *said)
+        for process, said in ((p, p.communicate(timeout=300)) for p in running)
+    ]
 
 
 def restarted():
@@ -181,7 +269,9 @@ def test_after_a_restart_nobody_looks_for_the_ranks_before_it(monkeypatch):
     """All starts of torchrun share one store, in which the addresses of the first stay."""
     store = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     monkeypatch.setenv("TORCHELASTIC_USE_AGENT_STORE", "True")
-    done = on_ranks(2, "-c", "import test_distributed; test_distributed.restarted()", port=store.port)
+    done = on_ranks(
+        2, "-c", "import test_distributed; test_distributed.restarted()", port=store.port
+    )
     assert [code for code, _, _ in done] == [0, 0], done
 
 
@@ -193,39 +283,84 @@ def alone():
 def assert_near(weights, expected):
     """To 1e-6 of all weights' size, which is what another order of float32 sums leaves."""
     assert set(weights) == set(expected)
-    difference = sum((weights[name] - value).double().square().sum() for name, value in expected.items())
-    assert difference.sqrt() <= 1e-6 * sum(value.double().square().sum() for value in expected.values()).sqrt()
+    difference = sum(
+        (weights[name] - value).double().square().sum() for name, value in expected.items()
+    )
+    assert (
+        difference.sqrt()
+        <= 1e-6 * sum(value.double().square().sum() for value in expected.values()).sqrt()
+    )
 
 
 def test_fifty_steps_of_three_ranks_are_those_of_one(alone, tmp_path):
     """Two ranks are those of the whole programs below."""
     world = 3
-    done = on_ranks(world, "-c", f"import test_distributed; test_distributed.worker({str(tmp_path)!r})")
+    done = on_ranks(
+        world, "-c", f"import test_distributed; test_distributed.worker({str(tmp_path)!r})"
+    )
     assert [code for code, _, _ in done] == [0] * world, done
     ranks = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(world)]
     for name, (weights, sums, held_out) in alone.items():
         for mine in ranks:
             assert_near(mine[name][0], weights)
             assert mine[name][1] == pytest.approx(sums, rel=1e-5)
-            for key, value in held_out.items():   # logits that differ in the last digit may change places: a pair of few
-                assert mine[name][2][key] == pytest.approx(value, **({"abs": 0.01} if "auc" in key else {"rel": 1e-5}))
-        for key, value in ranks[0][name][0].items():   # what one rank has, all have, to the bit
+            for (
+                key,
+                value,
+            ) in (
+                held_out.items()
+            ):  # logits that differ in the last digit may change places: a pair of few
+                assert mine[name][2][key] == pytest.approx(
+                    value, **({"abs": 0.01} if "auc" in key else {"rel": 1e-5})
+                )
+        for key, value in ranks[0][name][0].items():  # what one rank has, all have, to the bit
             assert all(torch.equal(value, other[name][0][key]) for other in ranks[1:])
 
 
 # --- whole programs ---
 
+
 def command(text, cache, out):
     """The command line of a short run, without the program."""
-    return ("--corpus", text, "--size", "tiny", "--seq-len", 64, "--steps", 8, "--warmup-steps", 4, "--vocab-size", 500,
-            "--batch-tokens", 1024, "--dropout", 0, "--amp", "off", "--log-every", 3, "--eval-every", 4, "--save-every", 4,
-            "--cache", cache, "--out", out)
+    return (
+        "--corpus",
+        text,
+        "--size",
+        "tiny",
+        "--seq-len",
+        64,
+        "--steps",
+        8,
+        "--warmup-steps",
+        4,
+        "--vocab-size",
+        500,
+        "--batch-tokens",
+        1024,
+        "--dropout",
+        0,
+        "--amp",
+        "off",
+        "--log-every",
+        3,
+        "--eval-every",
+        4,
+        "--save-every",
+        4,
+        "--cache",
+        cache,
+        "--out",
+        out,
+    )
 
 
 def lines_of(folder):
     """The metrics, without what the clock says."""
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return [{key: value for key, value in line.items() if key not in ("seconds", "tokens_per_s")} for line in lines]
+    return [
+        {key: value for key, value in line.items() if key not in ("seconds", "tokens_per_s")}
+        for line in lines
+    ]
 
 
 def assert_same_log(first, second):
@@ -240,16 +375,29 @@ def runs(text, cache, tmp_path_factory):
     """A folder with runs `one` of one process and `two` of two ranks under torchrun."""
     folder = tmp_path_factory.mktemp("ranks")
     assert exit_code(train.main, command(text, cache, folder / "one")) == 0
-    done = subprocess.run([sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2",
-                           "train.py", *map(str, command(text, folder / "cache", folder / "two"))], cwd=ROOT, text=True,
-                          capture_output=True, timeout=300, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            "--nproc-per-node",
+            "2",
+            "train.py",
+            *map(str, command(text, folder / "cache", folder / "two")),
+        ],
+        cwd=ROOT,
+        text=True,
+        capture_output=True,
+        timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("done: 8 steps") == 1 and "2 ranks" in done.stdout
     return folder
 
 
 def test_two_ranks_under_torchrun_train_as_one_process(runs):
-    one, two = (checkpoint.load(runs / name / "ckpt.pt", ("electra",)) for name in ("one", "two"))
+    one, two = (storage.load(runs / name / "ckpt.pt", ("electra",)) for name in ("one", "two"))
     assert_near(two["model"], one["model"])
     assert_same_log(runs / "two", runs / "one")
 
@@ -266,63 +414,107 @@ def test_a_checkpoint_of_two_ranks_goes_on_with_other_ranks(runs, cache, tmp_pat
         assert exit_code(train.main, resume[1:]) == 0
     else:
         assert [code for code, _, _ in on_ranks(world, *resume)] == [0] * world
-    assert_near(checkpoint.load(out / "ckpt.pt", ("electra",))["model"],
-                checkpoint.load(runs / "two" / "ckpt.pt", ("electra",))["model"])
-    assert_same_log(out, runs / "two")   # step 4 is between two lines
+    assert_near(
+        storage.load(out / "ckpt.pt", ("electra",))["model"],
+        storage.load(runs / "two" / "ckpt.pt", ("electra",))["model"],
+    )
+    assert_same_log(out, runs / "two")  # step 4 is between two lines
 
 
-def test_a_shared_out_optimizer_trains_saves_and_goes_on_as_a_whole_one(runs, text, cache, tmp_path):
+def test_a_shared_out_optimizer_trains_saves_and_goes_on_as_a_whole_one(
+    runs, text, cache, tmp_path
+):
     out = tmp_path / "out"
     done = on_ranks(2, "train.py", *command(text, cache, out), "--zero")
     assert [code for code, _, _ in done] == [0, 0], done
-    two, sharded = (checkpoint.load(folder / "ckpt.pt", ("electra",)) for folder in (runs / "two", out))
+    two, sharded = (
+        storage.load(folder / "ckpt.pt", ("electra",)) for folder in (runs / "two", out)
+    )
     assert_equal(sharded, two)
     (out / "ckpt.pt").write_bytes((out / "ckpt-4.pt").read_bytes())
     assert exit_code(train.main, ["--out", out, "--resume", "--cache", cache]) == 0
-    assert_near(checkpoint.load(out / "ckpt.pt", ("electra",))["model"], two["model"])
+    assert_near(storage.load(out / "ckpt.pt", ("electra",))["model"], two["model"])
 
 
 def assert_equal(one, other):
     """To the bit: weights and optimizer."""
-    for mine, theirs in ((one["model"], other["model"]),
-                         *(({str(i): value for i, value in enumerate(content["training"]["optimizer"][name])}
-                            for content in (one, other)) for name in ("exp_avg", "exp_avg_sq"))):
-        assert mine.keys() == theirs.keys() and all(torch.equal(value, theirs[name]) for name, value in mine.items())
+    for mine, theirs in (
+        (one["model"], other["model"]),
+        *(
+            (
+                {str(i): value for i, value in enumerate(content["training"]["optimizer"][name])}
+                for content in (one, other)
+            )
+            for name in ("exp_avg", "exp_avg_sq")
+        ),
+    ):
+        assert mine.keys() == theirs.keys() and all(
+            torch.equal(value, theirs[name]) for name, value in mine.items()
+        )
     assert one["training"]["optimizer"]["updates"] == other["training"]["optimizer"]["updates"]
 
 
 def test_two_ranks_fine_tune_as_one_process(runs, tmp_path):
     import finetune
-    common = ("--task", "sst2", "--data", ROOT / "data/sample/sst2", "--init", runs / "one" / "ckpt.pt", "--dropout", 0,
-              "--amp", "off", "--epochs", 0.1, "--freeze-epochs", 0.1, "--max-len", 16, "--cache", tmp_path / "cache")
+
+    common = (
+        "--task",
+        "sst2",
+        "--data",
+        ROOT / "data/sample/sst2",
+        "--init",
+        runs / "one" / "ckpt.pt",
+        "--dropout",
+        0,
+        "--amp",
+        "off",
+        "--epochs",
+        0.1,
+        "--freeze-epochs",
+        0.1,
+        "--max-len",
+        16,
+        "--cache",
+        tmp_path / "cache",
+    )
     assert exit_code(finetune.main, [*common, "--out", tmp_path / "one"]) == 0
     done = on_ranks(2, "finetune.py", *common, "--out", tmp_path / "two")
     assert [code for code, _, _ in done] == [0, 0], done
     assert done[1][1] == "" and "2 ranks" in done[0][1]
-    one, two = (checkpoint.load(tmp_path / name / "ckpt.pt", ("classifier",)) for name in ("one", "two"))
+    one, two = (
+        storage.load(tmp_path / name / "ckpt.pt", ("classifier",)) for name in ("one", "two")
+    )
     assert_near(two["model"], one["model"])
-    mine, theirs = (json.loads((tmp_path / name / "result.json").read_text()) for name in ("two", "one"))
+    mine, theirs = (
+        json.loads((tmp_path / name / "result.json").read_text()) for name in ("two", "one")
+    )
     assert mine["dev_mean"] == theirs["dev_mean"]
 
 
 def test_a_mistake_ends_all_ranks_and_is_said_by_the_first(tmp_path):
-    first, second = on_ranks(2, "train.py", "--corpus", tmp_path / "nothing.txt", "--out", tmp_path / "out", "--seed", -1)
+    first, second = on_ranks(
+        2, "train.py", "--corpus", tmp_path / "nothing.txt", "--out", tmp_path / "out", "--seed", -1
+    )
     assert first[0] == 2 and first[2].startswith("train.py: error: ") and first[2].count("\n") == 1
     assert second[0] != 0 and not (tmp_path / "out").exists()
 
 
-def test_a_restart_by_torchrun_goes_on_from_the_checkpoint(runs, text, cache, tmp_path, monkeypatch):
+def test_a_restart_by_torchrun_goes_on_from_the_checkpoint(
+    runs, text, cache, tmp_path, monkeypatch
+):
     """The command line is that of the beginning, without --resume."""
     out = tmp_path / "out"
     out.mkdir()
     for name in ("config.json", "tokenizer.model", "metrics.jsonl"):
         (out / name).write_bytes((runs / "one" / name).read_bytes())
     again = command(text, cache, out)
-    assert exit_code(train.main, again) == 2   # there already
+    assert exit_code(train.main, again) == 2  # there already
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
-    assert exit_code(train.main, again) == 0   # killed before its first checkpoint: from the beginning
+    assert (
+        exit_code(train.main, again) == 0
+    )  # killed before its first checkpoint: from the beginning
     (out / "ckpt.pt").write_bytes((runs / "one" / "ckpt-4.pt").read_bytes())
     assert exit_code(train.main, again) == 0
-    expected = checkpoint.load(runs / "one" / "ckpt.pt", ("electra",))["model"]
-    for name, value in checkpoint.load(out / "ckpt.pt", ("electra",))["model"].items():
+    expected = storage.load(runs / "one" / "ckpt.pt", ("electra",))["model"]
+    for name, value in storage.load(out / "ckpt.pt", ("electra",))["model"].items():
         assert torch.equal(value, expected[name])

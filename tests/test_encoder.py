@@ -6,10 +6,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from electra import encoder as module
 from electra.config import SIZES, model_config
-from electra.encoder import Embeddings, Encoder, frequencies, head_offset, sinusoidal_positions
-from electra.models import BertMLM, Electra
+from electra.model import encoder
+from electra.model.bert import BertMLM
+from electra.model.electra import Electra
+from electra.model.encoder import Embeddings, Encoder
+from electra.model.neighbours import frequencies, head_offset, sinusoidal_positions
 
 
 @pytest.fixture
@@ -29,7 +31,12 @@ def test_padding_does_not_change_real_tokens(network, make_batch, grad):
         junk = torch.where(batch.attention_mask, batch.input_ids, 77)
         changed = encoder(embeddings(junk, batch.token_type_ids), batch.attention_mask)
         for row, length in enumerate([12, 7, 3]):
-            alone = encoder(embeddings(batch.input_ids[row:row + 1, :length], batch.token_type_ids[:1, :length]), None)
+            alone = encoder(
+                embeddings(
+                    batch.input_ids[row : row + 1, :length], batch.token_type_ids[:1, :length]
+                ),
+                None,
+            )
             torch.testing.assert_close(together[row, :length], alone[0], rtol=1e-4, atol=1e-5)
             torch.testing.assert_close(changed[row, :length], alone[0], rtol=1e-4, atol=1e-5)
 
@@ -38,8 +45,12 @@ def test_a_full_mask_is_no_mask(network, make_batch):
     embeddings, encoder = network
     batch = make_batch([9, 9], 9)
     embedded = embeddings(batch.input_ids, batch.token_type_ids)
-    torch.testing.assert_close(encoder(embedded, torch.ones(2, 9, dtype=torch.bool)), encoder(embedded, None),
-                               rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(
+        encoder(embedded, torch.ones(2, 9, dtype=torch.bool)),
+        encoder(embedded, None),
+        rtol=1e-5,
+        atol=1e-6,
+    )
 
 
 def test_words_positions_and_types_are_all_seen(network):
@@ -54,17 +65,21 @@ def test_words_positions_and_types_are_all_seen(network):
 def test_embeddings_are_a_sum_under_one_norm(network):
     embeddings, _ = network
     x = embeddings(torch.tensor([[8, 30]]), torch.tensor([[1, 0]]))[0, 1]
-    total = embeddings.word.weight[30] + embeddings.position.weight[1] + embeddings.token_type.weight[0]
+    total = (
+        embeddings.word.weight[30] + embeddings.position.weight[1] + embeddings.token_type.weight[0]
+    )
     expected = (total - total.mean()) / (total.var(unbiased=False) + 1e-12).sqrt()
     torch.testing.assert_close(x, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_a_layer_is_post_norm_with_exact_gelu(shape):
     torch.manual_seed(0)
-    layer = module.Layer(shape()).eval()
+    layer = encoder.Layer(shape()).eval()
     x = torch.randn(2, 5, 24)
     B, T, C, H = 2, 5, 24, 2
-    q, k, v = (part.view(B, T, H, C // H).transpose(1, 2) for part in layer.attention.qkv(x).chunk(3, -1))
+    q, k, v = (
+        part.view(B, T, H, C // H).transpose(1, 2) for part in layer.attention.qkv(x).chunk(3, -1)
+    )
     weights = (q @ k.transpose(-1, -2) / math.sqrt(C // H)).softmax(-1)
     attended = layer.attention.out((weights @ v).transpose(1, 2).reshape(B, T, C))
     y = F.layer_norm(x + attended, (C,), eps=1e-12)
@@ -86,21 +101,31 @@ def test_equal_sizes_need_no_projection(shape):
 
 def test_the_usual_first_values(shape):
     torch.manual_seed(0)
-    model = BertMLM(shape(objective="mlm", vocab_size=2_000, embedding_size=128, hidden_size=128,
-                          intermediate_size=512))
+    model = BertMLM(
+        shape(
+            objective="mlm",
+            vocab_size=2_000,
+            embedding_size=128,
+            hidden_size=128,
+            intermediate_size=512,
+        )
+    )
     for name, value in model.named_parameters():
         if value.ndim > 1:
             assert value.abs().max() <= 0.04 + 1e-6, name
-            if value.numel() > 5_000:   # a normal cut at two deviations has 0.88 of its deviation
+            if value.numel() > 5_000:  # a normal cut at two deviations has 0.88 of its deviation
                 assert value.std().item() == pytest.approx(0.88 * 0.02, rel=0.05), name
                 assert value.mean().item() == pytest.approx(0, abs=1e-3), name
-                within_one = (value.abs() < 0.02).float().mean().item()   # 68.3% of the 95.4% within two
+                within_one = (
+                    (value.abs() < 0.02).float().mean().item()
+                )  # 68.3% of the 95.4% within two
                 assert within_one == pytest.approx(0.683 / 0.954, abs=0.02), name
         else:
             assert (value == (1.0 if name.endswith("norm.weight") else 0.0)).all(), name
 
 
 # --- first values: heads that look at their neighbours ---
+
 
 def test_heads_take_turns_through_the_offsets():
     assert [head_offset(0, head, 4) for head in range(4)] == [-1, 1, -2, 2]
@@ -125,9 +150,15 @@ def attention_by_offset(embeddings, encoder, vocab_size, T=64):
     x = encoder.projection(embeddings(ids, torch.zeros_like(ids)))
     found = []
     for layer in encoder.layers:
-        q, k, _ = layer.attention.qkv(x).unflatten(-1, (3, layer.attention.num_heads, -1)).permute(2, 0, 3, 1, 4)
-        weights = (q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])).softmax(-1)                  # (B, H, T, T)
-        found.append(torch.stack([weights.diagonal(o, 2, 3).mean((0, 2)) for o in range(1 - T, T)], -1))
+        q, k, _ = (
+            layer.attention.qkv(x)
+            .unflatten(-1, (3, layer.attention.num_heads, -1))
+            .permute(2, 0, 3, 1, 4)
+        )
+        weights = (q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])).softmax(-1)  # (B, H, T, T)
+        found.append(
+            torch.stack([weights.diagonal(o, 2, 3).mean((0, 2)) for o in range(1 - T, T)], -1)
+        )
         x = layer(x, None)
     return torch.stack(found)
 
@@ -148,11 +179,14 @@ def electra_of():
             config = model_config(size, "electra", 3_000, attention_init=attention_init)
             made[size, attention_init] = Electra(config).eval()
         return made[size, attention_init]
+
     return make
 
 
 @pytest.mark.parametrize("network", ["generator", "discriminator"])
-@pytest.mark.parametrize("size", [name for name in SIZES if SIZES[name].model["hidden_size"] <= 768])
+@pytest.mark.parametrize(
+    "size", [name for name in SIZES if SIZES[name].model["hidden_size"] <= 768]
+)
 def test_every_head_starts_on_its_neighbour(electra_of, size, network):
     model = electra_of(size, "neighbours")
     encoder = model.generator.encoder if network == "generator" else model.discriminator
@@ -163,16 +197,29 @@ def test_every_head_starts_on_its_neighbour(electra_of, size, network):
             offset = head_offset(layer, head, by_offset.shape[1])
             mine = share[layer, head, 63 + offset].item()
             assert mine > 0.45, (layer, head, offset, mine)
-            best = share[layer, head, 63 - 48:63 + 49].argmax().item() - 48   # beyond, few positions have it
+            best = (
+                share[layer, head, 63 - 48 : 63 + 49].argmax().item() - 48
+            )  # beyond, few positions have it
             assert abs(best - offset) <= 1, (layer, head, offset, best)
 
 
-@pytest.mark.parametrize("embedding, hidden, num_heads", [(128, 256, 4), (256, 64, 2), (128, 128, 2), (128, 60, 1)])
+@pytest.mark.parametrize(
+    "embedding, hidden, num_heads", [(128, 256, 4), (256, 64, 2), (128, 128, 2), (128, 60, 1)]
+)
 def test_neighbours_are_found_through_any_projection(shape, embedding, hidden, num_heads):
     torch.manual_seed(0)
-    model = BertMLM(shape(objective="mlm", vocab_size=2_000, embedding_size=embedding, hidden_size=hidden,
-                          num_heads=num_heads, intermediate_size=4 * hidden, attention_init="neighbours",
-                          max_positions=128)).eval()
+    model = BertMLM(
+        shape(
+            objective="mlm",
+            vocab_size=2_000,
+            embedding_size=embedding,
+            hidden_size=hidden,
+            num_heads=num_heads,
+            intermediate_size=4 * hidden,
+            attention_init="neighbours",
+            max_positions=128,
+        )
+    ).eval()
     share = near(attention_by_offset(model.embeddings, model.mlm.encoder, 2_000))
     for layer in range(2):
         for head in range(num_heads):
@@ -182,12 +229,17 @@ def test_neighbours_are_found_through_any_projection(shape, embedding, hidden, n
 def test_the_usual_start_looks_everywhere(electra_of):
     model = electra_of("small", "usual")
     by_offset = attention_by_offset(model.embeddings, model.discriminator, 3_000)
-    assert near(by_offset)[:, :, 63 - 3:63 + 4].max() < 0.1
+    assert near(by_offset)[:, :, 63 - 3 : 63 + 4].max() < 0.1
 
 
 def test_only_values_differ_between_the_starts(electra_of):
-    usual, neighbours = electra_of("small", "usual").state_dict(), electra_of("small", "neighbours").state_dict()
-    assert {name: value.shape for name, value in usual.items()} == {n: v.shape for n, v in neighbours.items()}
+    usual, neighbours = (
+        electra_of("small", "usual").state_dict(),
+        electra_of("small", "neighbours").state_dict(),
+    )
+    assert {name: value.shape for name, value in usual.items()} == {
+        n: v.shape for n, v in neighbours.items()
+    }
     changed = {name for name, value in usual.items() if not torch.equal(value, neighbours[name])}
     assert "embeddings.position.weight" in changed and "embeddings.word.weight" not in changed
     assert all(torch.isfinite(value).all() for value in neighbours.values())

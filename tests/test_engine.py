@@ -15,12 +15,27 @@ import pytest
 import torch
 from torch import Tensor
 
-from electra import engine, models
-from electra.engine import (LossScale, MetricsLog, Precision, add_up, auc_of, choose_device, choose_precision,
-                            entropy_of, evaluate, figures, give_memory_back, is_plateau, mix, replaced_entropy, scored,
-                            train_step)
-from electra.models import BertMLM, Classifier, Detection, Electra
-from electra.optim import Adam, parameter_groups
+from electra.model.bert import BertMLM
+from electra.model.build import build, skeleton
+from electra.model.classifier import Classifier
+from electra.model.electra import Electra
+from electra.model.outputs import Detection
+from electra.training import log as training_log
+from electra.training.device import Precision, choose_device, choose_precision, give_memory_back
+from electra.training.evaluate import (
+    add_up,
+    auc_of,
+    entropy_of,
+    evaluate,
+    figures,
+    is_plateau,
+    replaced_entropy,
+    scored,
+)
+from electra.training.log import MetricsLog
+from electra.training.optimizer import Adam, parameter_groups
+from electra.training.seeds import derive_seed
+from electra.training.step import LossScale, train_step
 
 ROOT = Path(__file__).resolve().parent.parent
 CPU = torch.device("cpu")
@@ -34,48 +49,94 @@ def electra(shape, **changes):
 
 
 def state_of(model, optimizer):
-    return [*(p.detach().clone() for p in model.parameters()), *optimizer.exp_avg, *optimizer.exp_avg_sq]
+    return [
+        *(p.detach().clone() for p in model.parameters()),
+        *optimizer.exp_avg,
+        *optimizer.exp_avg_sq,
+    ]
 
 
 # --- figures ---
 
+
 def test_figures_by_hand():
-    sums = {"mlm_loss": 30.0, "mlm_correct": 4, "masked": 16, "sampled_correct": 2, "rtd_loss": 20.0, "tokens": 100,
-            "replaced": 10, "said_replaced": 8, "said_and_replaced": 6, "rtd_correct": 94}
-    assert figures({name: torch.tensor(float(value)) for name, value in sums.items()}) == pytest.approx({
-        "mlm_loss": 1.875, "mlm_acc": 0.25, "sampled_acc": 0.125, "rtd_loss": 0.2, "rtd_acc": 0.94,
-        "rtd_precision": 0.75, "rtd_recall": 0.6, "replaced_frac": 0.1})
+    sums = {
+        "mlm_loss": 30.0,
+        "mlm_correct": 4,
+        "masked": 16,
+        "sampled_correct": 2,
+        "rtd_loss": 20.0,
+        "tokens": 100,
+        "replaced": 10,
+        "said_replaced": 8,
+        "said_and_replaced": 6,
+        "rtd_correct": 94,
+    }
+    assert figures(
+        {name: torch.tensor(float(value)) for name, value in sums.items()}
+    ) == pytest.approx(
+        {
+            "mlm_loss": 1.875,
+            "mlm_acc": 0.25,
+            "sampled_acc": 0.125,
+            "rtd_loss": 0.2,
+            "rtd_acc": 0.94,
+            "rtd_precision": 0.75,
+            "rtd_recall": 0.6,
+            "replaced_frac": 0.1,
+        }
+    )
 
 
 def test_figures_of_what_never_happened_are_0():
-    sums = {name: torch.tensor(0.0) for name in ("rtd_loss", "tokens", "rtd_correct", "said_and_replaced",
-                                                 "said_replaced", "replaced")}
+    sums = {
+        name: torch.tensor(0.0)
+        for name in (
+            "rtd_loss",
+            "tokens",
+            "rtd_correct",
+            "said_and_replaced",
+            "said_replaced",
+            "replaced",
+        )
+    }
     assert set(figures(sums).values()) == {0.0}
 
 
 def test_sums_add_up_over_a_long_log():
     total = {}
-    add_up(total, {"n": torch.tensor(2.0 ** 24)})
+    add_up(total, {"n": torch.tensor(2.0**24)})
     for _ in range(3):
         add_up(total, {"n": torch.tensor(1.0)})
-    assert total["n"].item() == 2 ** 24 + 3   # float32 would still have 2 ** 24
+    assert total["n"].item() == 2**24 + 3  # float32 would still have 2 ** 24
 
 
 def test_auc_is_over_the_real_tokens_of_all_batches():
-    one = Detection(torch.tensor([[0.1, 0.9, 5.0]]), torch.tensor([[0.0, 1.0, 0.0]]),
-                    torch.tensor([[True, True, False]]), torch.zeros(1, 3))
-    two = Detection(torch.tensor([[0.5, 0.4]]), torch.tensor([[0.0, 1.0]]), torch.tensor([[True, True]]),
-                    torch.zeros(1, 2))
-    assert auc_of(map(scored, [one, two])) == 0.75   # replaced 0.9, 0.4; original 0.1, 0.5: three of four pairs in order
+    one = Detection(
+        torch.tensor([[0.1, 0.9, 5.0]]),
+        torch.tensor([[0.0, 1.0, 0.0]]),
+        torch.tensor([[True, True, False]]),
+        torch.zeros(1, 3),
+    )
+    two = Detection(
+        torch.tensor([[0.5, 0.4]]),
+        torch.tensor([[0.0, 1.0]]),
+        torch.tensor([[True, True]]),
+        torch.zeros(1, 2),
+    )
+    assert (
+        auc_of(map(scored, [one, two])) == 0.75
+    )  # replaced 0.9, 0.4; original 0.1, 0.5: three of four pairs in order
 
 
 def test_seeds_are_mixed_without_collisions():
-    made = {mix(a, b) for a in range(60) for b in range(60)}
-    assert len(made) == 3_600 and all(0 <= seed < 2 ** 63 for seed in made)
-    assert mix(1, 2) == mix(1, 2) and mix(1) != mix(1, 0, 1)
+    made = {derive_seed(a, b) for a in range(60) for b in range(60)}
+    assert len(made) == 3_600 and all(0 <= seed < 2**63 for seed in made)
+    assert derive_seed(1, 2) == derive_seed(1, 2) and derive_seed(1) != derive_seed(1, 0, 1)
 
 
 # --- the plateau ---
+
 
 def test_entropy_by_hand():
     assert entropy_of((0.5, 0.5)) == pytest.approx(math.log(2))
@@ -98,17 +159,25 @@ def test_a_discriminator_that_knows_only_the_share_is_on_the_plateau(shape, make
     assert is_plateau(result)
 
 
-@pytest.mark.parametrize("result, expected", [
-    ({"replaced_frac": 0.1, "rtd_loss": 0.3251, "rtd_auc": 0.50}, True),     # its entropy is 0.32508
-    ({"replaced_frac": 0.1, "rtd_loss": 0.3281, "rtd_auc": 0.54}, True),
-    ({"replaced_frac": 0.1, "rtd_loss": 0.3251, "rtd_auc": 0.60}, False),    # it ranks
-    ({"replaced_frac": 0.1, "rtd_loss": 0.2500, "rtd_auc": 0.80}, False),    # it has learned
-    ({"replaced_frac": 0.1, "rtd_loss": 0.6900, "rtd_auc": 0.50}, False)])   # it does not even know the share
+@pytest.mark.parametrize(
+    "result, expected",
+    [
+        (
+            {"replaced_frac": 0.1, "rtd_loss": 0.3251, "rtd_auc": 0.50},
+            True,
+        ),  # its entropy is 0.32508
+        ({"replaced_frac": 0.1, "rtd_loss": 0.3281, "rtd_auc": 0.54}, True),
+        ({"replaced_frac": 0.1, "rtd_loss": 0.3251, "rtd_auc": 0.60}, False),  # it ranks
+        ({"replaced_frac": 0.1, "rtd_loss": 0.2500, "rtd_auc": 0.80}, False),  # it has learned
+        ({"replaced_frac": 0.1, "rtd_loss": 0.6900, "rtd_auc": 0.50}, False),
+    ],
+)  # it does not even know the share
 def test_plateau_and_learned_by_hand(result, expected):
     assert is_plateau(result) == expected
 
 
 # --- evaluation ---
+
 
 @pytest.mark.parametrize("make", [Electra, BertMLM])
 def test_evaluation_is_the_same_every_time_and_changes_nothing(shape, make_batch, make):
@@ -133,13 +202,21 @@ def test_evaluation_weighs_batches_by_their_counts(shape, make_batch):
     batches = [make_batch([40, 33], 40), make_batch([16] * 3, 16, seed=1)]
     result = evaluate(model, batches, OFF, CPU)
     with torch.no_grad():
-        steps = [model(batch, torch.Generator().manual_seed(mix(1234, i))) for i, batch in enumerate(batches)]
+        steps = [
+            model(batch, torch.Generator().manual_seed(derive_seed(1234, i)))
+            for i, batch in enumerate(batches)
+        ]
     masked, tokens = sum(s.sums["masked"].item() for s in steps), 40 + 33 + 3 * 16
-    assert result["mlm_loss"] == pytest.approx(sum(s.losses[0].item() for s in steps) / masked, rel=1e-6)
-    assert result["rtd_loss"] == pytest.approx(sum(s.losses[1].item() for s in steps) / tokens, rel=1e-6)
+    assert result["mlm_loss"] == pytest.approx(
+        sum(s.losses[0].item() for s in steps) / masked, rel=1e-6
+    )
+    assert result["rtd_loss"] == pytest.approx(
+        sum(s.losses[1].item() for s in steps) / tokens, rel=1e-6
+    )
 
 
 # --- one step ---
+
 
 def steps(shape, make_batch, seeds, count=1, global_seed=0, **changes):
     model = electra(shape, **changes)
@@ -164,8 +241,12 @@ def test_micro_batches_of_a_step_have_masks_of_their_own(shape, make_batch):
     model = electra(shape)
     batch = make_batch([60, 60], 60)
     seen = []
-    model.generator.encoder.register_forward_hook(lambda module, inputs, output: seen.append(output.detach()))
-    train_step(model, [batch, batch], Adam(parameter_groups(model, 0.0)), 0.0, LossScale(OFF, CPU), OFF, 1)
+    model.generator.encoder.register_forward_hook(
+        lambda module, inputs, output: seen.append(output.detach())
+    )
+    train_step(
+        model, [batch, batch], Adam(parameter_groups(model, 0.0)), 0.0, LossScale(OFF, CPU), OFF, 1
+    )
     assert len(seen) == 2 and not torch.equal(*seen)
 
 
@@ -180,7 +261,10 @@ def test_steps_learn_one_batch_by_heart(shape, make_batch):
     model = Classifier(shape(), 2)
     batch = make_batch([9, 7, 9, 8], 9, labels=[0, 1, 1, 0])
     optimizer, scale = Adam(parameter_groups(model, 0.0)), LossScale(OFF, CPU)
-    losses = [train_step(model, [batch], optimizer, 5e-3, scale, OFF, seed).sums["loss"].item() for seed in range(60)]
+    losses = [
+        train_step(model, [batch], optimizer, 5e-3, scale, OFF, seed).sums["loss"].item()
+        for seed in range(60)
+    ]
     assert losses[0] / 4 == pytest.approx(math.log(2), rel=0.1) and losses[-1] / 4 < 0.05
 
 
@@ -193,7 +277,9 @@ def test_a_loss_that_is_not_finite_skips_the_step(shape, make_batch):
     before = state_of(model, optimizer)
     for _ in range(2):
         train_step(model, [make_batch([9, 7], 9, labels=[0, 1])], optimizer, 1e-3, scale, OFF, 1)
-    assert all(torch.equal(a, b) or a.isnan().any() for a, b in zip(before, state_of(model, optimizer)))
+    assert all(
+        torch.equal(a, b) or a.isnan().any() for a, b in zip(before, state_of(model, optimizer))
+    )
     assert (scale.skipped, scale.bad_in_row) == (2, 2)
 
 
@@ -204,13 +290,22 @@ def test_a_step_in_bf16_is_close_to_one_in_float32(shape, make_batch, make):
         torch.manual_seed(0)
         model = make(shape(objective=make.kind))
         optimizer = Adam(parameter_groups(model, 0.0))
-        result = train_step(model, [make_batch([40, 33], 40)], optimizer, 0.0, LossScale(precision, CPU), precision, 1)
+        result = train_step(
+            model,
+            [make_batch([40, 33], 40)],
+            optimizer,
+            0.0,
+            LossScale(precision, CPU),
+            precision,
+            1,
+        )
         assert all(p.grad.dtype == torch.float32 for p in model.parameters() if p.grad is not None)
         norms.append(figures(result.sums)["mlm_loss"])
     assert norms[0] == pytest.approx(norms[1], rel=0.01)
 
 
 # --- precision and devices ---
+
 
 def test_loss_scale_halves_on_a_bad_step_and_doubles_after_2000_good_ones():
     scale = LossScale(Precision(torch.float16, "cuda"), CPU)
@@ -241,7 +336,11 @@ def test_loss_scale_comes_back_from_its_state():
     for finite in (FALSE, TRUE, TRUE, FALSE, TRUE):
         one.update(finite)
     two.load_state_dict(one.state_dict())
-    assert two.state_dict() == one.state_dict() and (two.scale, two.good, two.skipped) == (16_384, 1, 2)
+    assert two.state_dict() == one.state_dict() and (two.scale, two.good, two.skipped) == (
+        16_384,
+        1,
+        2,
+    )
 
 
 def test_devices_and_precisions_that_are_not_there_raise():
@@ -258,6 +357,7 @@ def test_devices_and_precisions_that_are_not_there_raise():
 
 # --- the log ---
 
+
 def records(folder):
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
@@ -266,8 +366,10 @@ def test_a_line_of_the_log_is_one_object(tmp_path):
     log = MetricsLog(tmp_path)
     log.write(10, "train", {"mlm_loss": 1 / 3, "skipped_steps": 2})
     log.write(20, "valid", {"mlm_loss": 2.0})
-    assert records(tmp_path) == [{"step": 10, "split": "train", "mlm_loss": 0.333333, "skipped_steps": 2},
-                                 {"step": 20, "split": "valid", "mlm_loss": 2.0}]
+    assert records(tmp_path) == [
+        {"step": 10, "split": "train", "mlm_loss": 0.333333, "skipped_steps": 2},
+        {"step": 20, "split": "valid", "mlm_loss": 2.0},
+    ]
 
 
 def test_going_on_drops_later_lines_and_one_that_was_cut_off(tmp_path):
@@ -279,7 +381,11 @@ def test_going_on_drops_later_lines_and_one_that_was_cut_off(tmp_path):
     log = MetricsLog(tmp_path, step=20)
     assert [record["step"] for record in records(tmp_path)] == [10, 20]
     log.write(30, "train", {"loss": -1.0})
-    assert [(record["step"], record["loss"]) for record in records(tmp_path)] == [(10, 10.0), (20, 20.0), (30, -1.0)]
+    assert [(record["step"], record["loss"]) for record in records(tmp_path)] == [
+        (10, 10.0),
+        (20, 20.0),
+        (30, -1.0),
+    ]
     assert [p.name for p in tmp_path.iterdir() if p.is_file()] == ["metrics.jsonl"]
 
 
@@ -317,18 +423,19 @@ def test_lines_that_cannot_be_written_wait_and_are_said_once(tmp_path, monkeypat
     log.write(10, "train", {"loss": 1.0})
     for step in (20, 30):
         with monkeypatch.context() as patch:
-            patch.setattr(engine, "open", Full, raising=False)
+            patch.setattr(training_log, "open", Full, raising=False)
             log.write(step, "train", {"loss": 1.0})
-        assert [record["step"] for record in records(tmp_path)] == [10]   # no part of a line
+        assert [record["step"] for record in records(tmp_path)] == [10]  # no part of a line
     assert capsys.readouterr().out.splitlines() == [
-        f"cannot write {tmp_path / 'metrics.jsonl'}: No space left on device; its lines wait for the next time"]
+        f"cannot write {tmp_path / 'metrics.jsonl'}: No space left on device; its lines wait for the next time"
+    ]
     log.write(40, "train", {"loss": 1.0})
     assert [record["step"] for record in records(tmp_path)] == [10, 20, 30, 40]
 
 
 def test_a_removed_log_is_written_again(tmp_path):
     log = MetricsLog(tmp_path / "run")
-    log.write(10, "train", {"loss": 1.0})   # the folder is not there yet
+    log.write(10, "train", {"loss": 1.0})  # the folder is not there yet
     (tmp_path / "run").mkdir()
     log.write(20, "train", {"loss": 1.0})
     (tmp_path / "run" / "metrics.jsonl").unlink()
@@ -344,6 +451,7 @@ def test_a_new_run_keeps_no_line_of_an_earlier_one(tmp_path):
 
 # --- what a GPU needs ---
 
+
 class OnTheHost:
     def __new__(cls, device="cpu", kind=torch.Generator):
         return kind()
@@ -355,28 +463,36 @@ class NoAutocast(contextlib.nullcontext):
 
 
 @pytest.mark.parametrize("objective", ["electra", "mlm", "classifier"])
-def test_no_step_looks_at_a_value_or_makes_a_shape_of_one(shape, make_batch, monkeypatch, objective):
+def test_no_step_looks_at_a_value_or_makes_a_shape_of_one(
+    shape, make_batch, monkeypatch, objective
+):
     """On the device "meta", which stands for one that is no CPU: all tensors have to be there, and what would wait for it
     (`.item()`, `.cpu()`, an index by a mask) raises, since there are no values."""
-    import torch._dynamo   # which keeps what it finds in torch when it is imported: not what is put there now  # noqa: F401
+    import torch._dynamo  # which keeps what it finds in torch when it is imported: not what is put there now  # noqa: F401
 
     meta = torch.device("meta")
-    monkeypatch.setattr(torch, "Generator", OnTheHost)   # there is none for it, nor autocast
+    monkeypatch.setattr(torch, "Generator", OnTheHost)  # there is none for it, nor autocast
     monkeypatch.setattr(torch, "is_autocast_enabled", lambda device: False)
     monkeypatch.setattr(torch, "autocast", NoAutocast)
     dropout = {"dropout": 0.1, "attention_dropout": 0.1}
     if objective == "classifier":
-        model = models.skeleton(lambda config: Classifier(config, 2), shape(**dropout))
+        model = skeleton(lambda config: Classifier(config, 2), shape(**dropout))
     else:
-        model = models.skeleton(lambda config: models.build(config, 0.15), shape(objective=objective, **dropout))
+        model = skeleton(lambda config: build(config, 0.15), shape(objective=objective, **dropout))
     optimizer = Adam(parameter_groups(model, 0.01, 0.8, 2))
-    half = Precision(torch.float16, "meta")   # for the loss scale; the casts themselves are left out above
+    half = Precision(
+        torch.float16, "meta"
+    )  # for the loss scale; the casts themselves are left out above
     scale = LossScale(half, meta)
-    batches = [make_batch(lengths, 16, labels=[0, 1, 1]).to(meta) for lengths in ([16, 9, 3], [16, 16, 16])]
+    batches = [
+        make_batch(lengths, 16, labels=[0, 1, 1]).to(meta) for lengths in ([16, 9, 3], [16, 16, 16])
+    ]
     result = train_step(model, batches, optimizer, 1e-3, scale, half, seed=1)
     window = {}
     add_up(window, result.sums)
-    assert {t.device for t in [*window.values(), result.grad_norm, scale.scale, scale.bad_in_row]} == {meta}
+    assert {
+        t.device for t in [*window.values(), result.grad_norm, scale.scale, scale.bad_in_row]
+    } == {meta}
     assert all(p.grad.device == meta for p in model.parameters())
     for look in (Tensor.item, Tensor.cpu, lambda value: torch.ones(2, device=meta)[value > 0]):
         with pytest.raises((RuntimeError, NotImplementedError)):
@@ -384,9 +500,13 @@ def test_no_step_looks_at_a_value_or_makes_a_shape_of_one(shape, make_batch, mon
 
 
 @pytest.mark.parametrize("objective", ["electra", "mlm"])
-def test_networks_compile_into_whole_graphs_that_compute_the_same(shape, make_batch, monkeypatch, objective):
+def test_networks_compile_into_whole_graphs_that_compute_the_same(
+    shape, make_batch, monkeypatch, objective
+):
     compiler = torch.compile
-    monkeypatch.setattr(torch, "compile", lambda function, **options: compiler(function, backend="eager", **options))
+    monkeypatch.setattr(
+        torch, "compile", lambda function, **options: compiler(function, backend="eager", **options)
+    )
 
     def steps(compiled):
         torch.manual_seed(0)
@@ -394,10 +514,18 @@ def test_networks_compile_into_whole_graphs_that_compute_the_same(shape, make_ba
         if compiled:
             model.compile_networks()
         optimizer = Adam(parameter_groups(model, 0.01))
-        results = [train_step(model, [make_batch(lengths, 16)], optimizer, 1e-3, LossScale(OFF, CPU), OFF, seed)
-                   for seed, lengths in enumerate([[16, 9], [16, 16], [16, 9, 3]])]
+        results = [
+            train_step(
+                model, [make_batch(lengths, 16)], optimizer, 1e-3, LossScale(OFF, CPU), OFF, seed
+            )
+            for seed, lengths in enumerate([[16, 9], [16, 16], [16, 9, 3]])
+        ]
         held_out = evaluate(model, [make_batch([16, 5], 16, seed=3)], OFF, CPU)
-        return [{name: value.item() for name, value in r.sums.items()} for r in results], held_out, model.state_dict()
+        return (
+            [{name: value.item() for name, value in r.sums.items()} for r in results],
+            held_out,
+            model.state_dict(),
+        )
 
     plain, compiled = steps(False), steps(True)
     for one, two in zip([*plain[0], plain[1]], [*compiled[0], compiled[1]]):
@@ -409,10 +537,13 @@ def test_networks_compile_into_whole_graphs_that_compute_the_same(shape, make_ba
 def test_memory_that_freed_tensors_took_goes_back():
     def held():
         return int(re.search(r"VmRSS:\s+(\d+)", Path("/proc/self/status").read_text())[1]) * 1024
+
     if not Path("/proc/self/status").exists():
         pytest.skip("no /proc")
-    pieces = [torch.ones(40_000) for _ in range(1_000)]     # 160 MB in pieces that malloc keeps in its heap
-    full, pieces = held(), pieces[-1:]                      # the last one holds the end of the heap
+    pieces = [
+        torch.ones(40_000) for _ in range(1_000)
+    ]  # 160 MB in pieces that malloc keeps in its heap
+    full, pieces = held(), pieces[-1:]  # the last one holds the end of the heap
     give_memory_back()
     assert held() < full - 100e6 and pieces[0].sum() == 40_000
 
@@ -421,7 +552,7 @@ def test_memory_that_freed_tensors_took_goes_back():
 def test_memory_of_a_step_stays_for_the_next():
     program = """
 import resource, sys, torch
-from electra.engine import choose_device
+from electra.training.device import choose_device
 if sys.argv[1] == "ours":
     choose_device("cpu")
 def step():
@@ -433,6 +564,17 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
     # Left to itself, glibc gives the memory back or not as the end of its heap happens to be; told so, it always does.
     environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "1000000"}
-    faults = {who: int(subprocess.run([sys.executable, "-c", program, who], cwd=ROOT, check=True, capture_output=True,
-                                      text=True, env=environment).stdout) for who in ("ours", "nobody")}
+    faults = {
+        who: int(
+            subprocess.run(
+                [sys.executable, "-c", program, who],
+                cwd=ROOT,
+                check=True,
+                capture_output=True,
+                text=True,
+                env=environment,
+            ).stdout
+        )
+        for who in ("ours", "nobody")
+    }
     assert faults["ours"] < 1_000 < 10_000 < faults["nobody"]

@@ -7,15 +7,23 @@ import random
 import shutil
 
 import pytest
-
-import train
 from conftest import exit_code
-from electra import checkpoint
 from faults import harness, with_nan
 
+import train
+from electra.checkpoint import storage
+
 PROGRAMS = {"train.py": train.main, "tests/faults/with_nan.py": with_nan.main}
-SHORT = {"kill": 1, "kill while saving": 1, "kill while tokenising": 1, "terminate": 1, "flip in ckpt.pt": 1,
-         "jumping clock": 1, "nan": 1, "two at once": 1}
+SHORT = {
+    "kill": 1,
+    "kill while saving": 1,
+    "kill while tokenising": 1,
+    "terminate": 1,
+    "flip in ckpt.pt": 1,
+    "jumping clock": 1,
+    "nan": 1,
+    "two at once": 1,
+}
 
 
 def run_here(program, *arguments):
@@ -43,16 +51,18 @@ def test_the_harness_notices_what_differs(part, bench, tmp_path):
     out, cache = tmp_path / "run", tmp_path / "cache"
     shutil.copytree(bench.whole, out, ignore=shutil.ignore_patterns("ckpt-*"))
     bench.check(out, cache)
-    content = checkpoint.load(out / "ckpt.pt", ("electra",))
+    content = storage.load(out / "ckpt.pt", ("electra",))
     if part == "weight":
         next(iter(content["model"].values())).view(-1)[0].add_(1e-3)
     elif part == "moment":
         content["training"]["optimizer"]["exp_avg_sq"][-1].view(-1)[0].add_(1e-3)
     elif part == "log":
         log = (out / "metrics.jsonl").read_text()
-        (out / "metrics.jsonl").write_text(log.replace('"skipped_steps": 0', '"skipped_steps": 1', 1))
+        (out / "metrics.jsonl").write_text(
+            log.replace('"skipped_steps": 0', '"skipped_steps": 1', 1)
+        )
     else:
         (out / ".ckpt.pt.1").write_bytes(b"half")
-    checkpoint.save(out / "ckpt.pt", content)
+    storage.save(out / "ckpt.pt", content)
     with pytest.raises(harness.Broken, match="left behind" if part == "half a file" else "differ"):
         bench.check(out, cache)

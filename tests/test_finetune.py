@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import exit_code
 
 import finetune as program
-from conftest import exit_code
-from electra import checkpoint
-from electra.checkpoint import PRETRAINED
+from electra.checkpoint import storage
+from electra.checkpoint.storage import PRETRAINED
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT / "data" / "sample"
@@ -25,9 +25,21 @@ def own_folder(tmp_path, monkeypatch):
 
 def short_run(init, out, /, **changes):
     """The command line of a few steps on the sample's sst2; None leaves a setting out."""
-    settings = {"task": "sst2", "data": SAMPLE / "sst2", "init": init, "epochs": 0.2, "max_len": 16, "out": out, **changes}
-    return [part for name, value in settings.items() if value is not None
-            for part in ("--" + name.replace("_", "-"), *([] if value is True else [str(value)]))]
+    settings = {
+        "task": "sst2",
+        "data": SAMPLE / "sst2",
+        "init": init,
+        "epochs": 0.2,
+        "max_len": 16,
+        "out": out,
+        **changes,
+    }
+    return [
+        part
+        for name, value in settings.items()
+        if value is not None
+        for part in ("--" + name.replace("_", "-"), *([] if value is True else [str(value)]))
+    ]
 
 
 @pytest.fixture
@@ -45,8 +57,11 @@ def tuned(pretrained, tmp_path_factory):
         key = (objective, *changes.items())
         if key not in done:
             done[key] = root / str(len(done))
-            assert finetune(*short_run(pretrained(objective) / "ckpt.pt", done[key], **changes)) == 0
+            assert (
+                finetune(*short_run(pretrained(objective) / "ckpt.pt", done[key], **changes)) == 0
+            )
         return done[key]
+
     return run
 
 
@@ -87,19 +102,35 @@ def colour_table(path, count=120, label=lambda i: COLOURS[i % 3]):
         writer = csv.writer(file)
         writer.writerow(("title", "body", "colour"))
         for i in range(count):
-            writer.writerow((f"{COLOURS[i % 3]} {COLOURS[i % 3]}", f"number {i}, {COLOURS[i % 3]}", label(i)))
+            writer.writerow(
+                (f"{COLOURS[i % 3]} {COLOURS[i % 3]}", f"number {i}, {COLOURS[i % 3]}", label(i))
+            )
     return path
 
 
 # ---------------------------------------------------------------- results
 
+
 @pytest.mark.parametrize("objective", PRETRAINED)
 def test_sst2_leaves_all_its_files(objective, tuned):
     out = tuned(objective)
     result, rows = result_of(out), predictions_of(out)
-    assert {"task", "metric", "seeds", "dev_mean", "dev_sd", "test_mean", "test_sd", "seconds"} <= set(result)
-    assert (result["task"], result["metric"], result["labels"]) == ("sst2", "accuracy", ["negative", "positive"])
-    assert (result["test_mean"], result["test_sd"]) == (None, None)   # GLUE's test set has no labels
+    assert {
+        "task",
+        "metric",
+        "seeds",
+        "dev_mean",
+        "dev_sd",
+        "test_mean",
+        "test_sd",
+        "seconds",
+    } <= set(result)
+    assert (result["task"], result["metric"], result["labels"]) == (
+        "sst2",
+        "accuracy",
+        ["negative", "positive"],
+    )
+    assert (result["test_mean"], result["test_sd"]) == (None, None)  # GLUE's test set has no labels
     assert [seed["seed"] for seed in result["seeds"]] == [1] and result["seconds"] > 0
     assert result["dev_mean"] == result["seeds"][0]["dev"] == pytest.approx(accuracy(rows, "dev"))
     assert [row["split"] for row in rows] == ["dev"] * 140 + ["test"] * 94
@@ -107,14 +138,19 @@ def test_sst2_leaves_all_its_files(objective, tuned):
     for row in rows:
         p = {label: float(row[f"p({label})"]) for label in result["labels"]}
         assert sum(p.values()) == pytest.approx(1, abs=2e-4) and p[row["prediction"]] >= 0.5 - 1e-4
-    assert all(value is not None for name, value in json.loads((out / "config.json").read_text()).items()
-               if name in ("lr", "epochs", "max_len", "pooling", "layer_decay"))
+    assert all(
+        value is not None
+        for name, value in json.loads((out / "config.json").read_text()).items()
+        if name in ("lr", "epochs", "max_len", "pooling", "layer_decay")
+    )
 
 
 def test_the_checkpoint_is_a_classifier_that_stands_alone(pretrained, tuned):
-    content = checkpoint.load(tuned() / "ckpt.pt", ("classifier",))
+    content = storage.load(tuned() / "ckpt.pt", ("classifier",))
     assert content["labels"] == ["negative", "positive"] and "training" not in content
-    assert checkpoint.tokenizer_of(content).to_bytes() == (pretrained() / "tokenizer.model").read_bytes()
+    assert (
+        storage.tokenizer_of(content).to_bytes() == (pretrained() / "tokenizer.model").read_bytes()
+    )
 
 
 def test_same_seed_same_scores_and_another_seed_others(tuned, flags, tmp_path):
@@ -123,12 +159,15 @@ def test_same_seed_same_scores_and_another_seed_others(tuned, flags, tmp_path):
         assert finetune(*flags(seeds=seeds, out=runs[name])) == 0
     table = lambda name: (runs[name] / "predictions.tsv").read_bytes()
     assert table("a") == table("b") != table("c")
-    both, singles = result_of(runs["both"]), [result_of(runs[name])["seeds"][0] for name in ("a", "c")]
+    both, singles = (
+        result_of(runs["both"]),
+        [result_of(runs[name])["seeds"][0] for name in ("a", "c")],
+    )
     assert both["seeds"] == singles
     first, second = singles[0]["dev"], singles[1]["dev"]
     assert both["dev_mean"] == pytest.approx((first + second) / 2)
-    assert both["dev_sd"] == pytest.approx(abs(first - second) / 2 ** 0.5)
-    assert table("both") == table("a" if first >= second else "c")   # the best seed's
+    assert both["dev_sd"] == pytest.approx(abs(first - second) / 2**0.5)
+    assert table("both") == table("a" if first >= second else "c")  # the best seed's
 
 
 def test_fine_tuning_starts_from_the_checkpoint_and_changes_it(pretrained, tuned):
@@ -141,16 +180,31 @@ def test_fine_tuning_starts_from_the_checkpoint_and_changes_it(pretrained, tuned
 
 def test_frozen_epochs_leave_the_encoder_alone(pretrained, flags, tmp_path, monkeypatch):
     fill_in = program.fill_in
-    monkeypatch.setattr(program, "fill_in", lambda *args: program.replace(fill_in(*args), epochs=0.0))
+    monkeypatch.setattr(
+        program, "fill_in", lambda *args: program.replace(fill_in(*args), epochs=0.0)
+    )
     assert finetune(*flags(freeze_epochs=0.2)) == 0
     before, after = encoders(pretrained() / "ckpt.pt", tmp_path / "out" / "ckpt.pt")
     assert [name for name in before if not torch.equal(before[name], after[name])] == []
 
 
 def test_frozen_epochs_come_before_the_others(flags, tmp_path):
-    assert finetune(*flags(freeze_epochs=0.1, epochs=0.1, data=learnable(tmp_path), task="csv", label_column="colour",
-                           text_columns="title,body")) == 0
-    lines = [json.loads(line) for line in (tmp_path / "out" / "metrics.jsonl").read_text().splitlines()]
+    assert (
+        finetune(
+            *flags(
+                freeze_epochs=0.1,
+                epochs=0.1,
+                data=learnable(tmp_path),
+                task="csv",
+                label_column="colour",
+                text_columns="title,body",
+            )
+        )
+        == 0
+    )
+    lines = [
+        json.loads(line) for line in (tmp_path / "out" / "metrics.jsonl").read_text().splitlines()
+    ]
     assert [line["frozen"] for line in lines[:2]] == [True, False]
 
 
@@ -160,8 +214,8 @@ def learnable(folder):
 
 def encoders(pretrained, classifier):
     """Embeddings and encoder of both, under the classifier's names."""
-    old = checkpoint.load(pretrained, PRETRAINED)["model"]
-    new = checkpoint.load(classifier, ("classifier",))["model"]
+    old = storage.load(pretrained, PRETRAINED)["model"]
+    new = storage.load(classifier, ("classifier",))["model"]
     old = {name.replace("discriminator.", "encoder."): value for name, value in old.items()}
     names = [name for name in new if not name.startswith("head.")]
     assert set(names) <= set(old)
@@ -169,8 +223,20 @@ def encoders(pretrained, classifier):
 
 
 def test_pairs_with_three_labels_are_learned(flags, tmp_path):
-    assert finetune(*flags(task="csv", data=learnable(tmp_path), text_columns="title,body", label_column="colour",
-                           epochs=8, lr=2e-3, max_len=32)) == 0
+    assert (
+        finetune(
+            *flags(
+                task="csv",
+                data=learnable(tmp_path),
+                text_columns="title,body",
+                label_column="colour",
+                epochs=8,
+                lr=2e-3,
+                max_len=32,
+            )
+        )
+        == 0
+    )
     result, rows = result_of(tmp_path / "out"), predictions_of(tmp_path / "out")
     assert result["labels"] == ["blue", "green", "red"] and result["dev_mean"] > 0.9
     assert not result["seeds"][0]["collapsed"] and not result["seeds"][0]["retried"]
@@ -178,54 +244,94 @@ def test_pairs_with_three_labels_are_learned(flags, tmp_path):
 
 
 def test_text_columns_may_stand_apart(flags, tmp_path):
-    assert finetune(*flags(task="csv", data=learnable(tmp_path), label_column="colour"),
-                    "--text-columns", "title", "body") == 0
+    assert (
+        finetune(
+            *flags(task="csv", data=learnable(tmp_path), label_column="colour"),
+            "--text-columns",
+            "title",
+            "body",
+        )
+        == 0
+    )
 
 
 def test_the_most_wrong_come_first(tuned):
     for split in ("dev", "test"):
-        right = [float(row[f"p({row['gold']})"]) for row in predictions_of(tuned(**REVIEWS)) if row["split"] == split]
+        right = [
+            float(row[f"p({row['gold']})"])
+            for row in predictions_of(tuned(**REVIEWS))
+            if row["split"] == split
+        ]
         assert right == sorted(right)
 
 
 def test_predictions_of_every_seed_are_kept_in_the_order_of_the_file(tuned):
     out = tuned(seeds="1,2")
     result = result_of(out)
-    table = [line.split("\t") for line in (out / "dev_predictions.tsv").read_text(encoding="utf-8").splitlines()]
-    assert table[0] == ["index", "gold", "seed 1", "seed 2"] and [row[0] for row in table[1:]] == [*map(str, range(140))]
+    table = [
+        line.split("\t")
+        for line in (out / "dev_predictions.tsv").read_text(encoding="utf-8").splitlines()
+    ]
+    assert table[0] == ["index", "gold", "seed 1", "seed 2"] and [row[0] for row in table[1:]] == [
+        *map(str, range(140))
+    ]
     words = {"0": "negative", "1": "positive"}
     rows = (SAMPLE / "sst2" / "dev.tsv").read_text(encoding="utf-8").splitlines()[1:]
     assert [row[1] for row in table[1:]] == [words[row.split("\t")[1]] for row in rows]
     for seed in result["seeds"]:
         column = table[0].index(f"seed {seed['seed']}")
         assert seed["dev"] == pytest.approx(sum(row[1] == row[column] for row in table[1:]) / 140)
-    assert {row[1] for row in map(lambda line: line.split("\t"),
-                                  (out / "test_predictions.tsv").read_text().splitlines()[1:])} == {""}
+    assert {
+        row[1]
+        for row in map(
+            lambda line: line.split("\t"),
+            (out / "test_predictions.tsv").read_text().splitlines()[1:],
+        )
+    } == {""}
 
 
 def test_confusion_and_calibration_are_those_of_the_best_seed(tuned):
     result = result_of(tuned(seeds="1,2"))
     rows = [row for row in predictions_of(tuned(seeds="1,2")) if row["split"] == "dev"]
     for i, gold in enumerate(result["labels"]):
-        assert result["confusion"][i] == [sum(row["gold"] == gold and row["prediction"] == label for row in rows)
-                                          for label in result["labels"]]
+        assert result["confusion"][i] == [
+            sum(row["gold"] == gold and row["prediction"] == label for row in rows)
+            for label in result["labels"]
+        ]
     assert sum(one["count"] for one in result["calibration"]) == len(rows)
     best = next(seed for seed in result["seeds"] if seed["seed"] == result["best_seed"])
-    assert best["dev"] == result["dev_best"] == sum(result["confusion"][i][i] for i in range(2)) / len(rows)
-    error = sum(one["count"] * abs(one["confidence"] - one["accuracy"]) for one in result["calibration"] if one["count"])
+    assert (
+        best["dev"]
+        == result["dev_best"]
+        == sum(result["confusion"][i][i] for i in range(2)) / len(rows)
+    )
+    error = sum(
+        one["count"] * abs(one["confidence"] - one["accuracy"])
+        for one in result["calibration"]
+        if one["count"]
+    )
     assert best["ece"] == pytest.approx(error / len(rows))
 
 
 def test_values_are_learned_by_regression(flags, tmp_path):
     colour_table(tmp_path / "train.csv", label=lambda i: (10.0, 30.0, 20.0)[i % 3])
-    (tmp_path / "mine.toml").write_text('name = "weights"\ntrain = "train.csv"\ntext = ["title", "body"]\n'
-                                        'label = "colour"\nregression = true\nmetric = "pearson"\n')
-    assert finetune(*flags(task=None, data=None, task_file="mine.toml", epochs=10, lr=1e-3, max_len=32)) == 0
+    (tmp_path / "mine.toml").write_text(
+        'name = "weights"\ntrain = "train.csv"\ntext = ["title", "body"]\n'
+        'label = "colour"\nregression = true\nmetric = "pearson"\n'
+    )
+    assert (
+        finetune(
+            *flags(task=None, data=None, task_file="mine.toml", epochs=10, lr=1e-3, max_len=32)
+        )
+        == 0
+    )
     result = result_of(tmp_path / "out")
     assert result["regression"] and result["metric"] == "pearson" and result["dev_mean"] > 0.9
     values = [float(row["prediction"]) for row in predictions_of(tmp_path / "out")]
-    assert 2 < min(values) < 17 and 23 < max(values) < 40   # in the table's unit; the model's own is from 0 to 1
-    content = checkpoint.load(tmp_path / "out" / "ckpt.pt", ("classifier",))
+    assert (
+        2 < min(values) < 17 and 23 < max(values) < 40
+    )  # in the table's unit; the model's own is from 0 to 1
+    content = storage.load(tmp_path / "out" / "ckpt.pt", ("classifier",))
     assert content["scale"] == 30.0 and content["pairs"] and content["labels"] == []
 
 
@@ -233,8 +339,21 @@ def test_class_weights_move_the_predictions(flags, tmp_path):
     table = colour_table(tmp_path / "rare.csv", label=lambda i: "rare" if i % 12 == 0 else "common")
     share = {}
     for name, weights in (("none", None), ("balanced", "balanced"), ("most", "1,40")):
-        assert finetune(*flags(task="csv", data=table, text_columns="body", label_column="colour", epochs=2, max_len=32,
-                               class_weights=weights, out=tmp_path / name)) == 0
+        assert (
+            finetune(
+                *flags(
+                    task="csv",
+                    data=table,
+                    text_columns="body",
+                    label_column="colour",
+                    epochs=2,
+                    max_len=32,
+                    class_weights=weights,
+                    out=tmp_path / name,
+                )
+            )
+            == 0
+        )
         rows = predictions_of(tmp_path / name)
         share[name] = sum(float(row["p(rare)"]) for row in rows) / len(rows)
     assert share["none"] < share["balanced"] < share["most"]
@@ -243,26 +362,45 @@ def test_class_weights_move_the_predictions(flags, tmp_path):
 def test_imdb_is_scored_on_its_test_set(tuned):
     result, rows = result_of(tuned(**REVIEWS)), predictions_of(tuned(**REVIEWS))
     assert sum(row["split"] == "test" for row in rows) == 20
-    assert result["test_mean"] == result["seeds"][0]["test"] == pytest.approx(accuracy(rows, "test"))
+    assert (
+        result["test_mean"] == result["seeds"][0]["test"] == pytest.approx(accuracy(rows, "test"))
+    )
     assert result["test_sd"] == 0 and not any("<br" in row["text"] for row in rows)
 
 
 def test_random_weights_are_the_control(pretrained, flags, tmp_path):
-    for name, tokenizer in (("a", pretrained() / "ckpt.pt"), ("b", pretrained() / "tokenizer.model")):
-        assert finetune(*flags(init="none", size="tiny", tokenizer=tokenizer, out=tmp_path / name)) == 0
-    assert (tmp_path / "a" / "predictions.tsv").read_bytes() == (tmp_path / "b" / "predictions.tsv").read_bytes()
-    assert finetune(*flags(init="none", train_examples=40, out=None)) == 0   # a tokenizer of its own
+    for name, tokenizer in (
+        ("a", pretrained() / "ckpt.pt"),
+        ("b", pretrained() / "tokenizer.model"),
+    ):
+        assert (
+            finetune(*flags(init="none", size="tiny", tokenizer=tokenizer, out=tmp_path / name))
+            == 0
+        )
+    assert (tmp_path / "a" / "predictions.tsv").read_bytes() == (
+        tmp_path / "b" / "predictions.tsv"
+    ).read_bytes()
+    assert finetune(*flags(init="none", train_examples=40, out=None)) == 0  # a tokenizer of its own
     assert result_of(tmp_path / "runs" / "sst2-random")["train_examples"] == 40
 
 
 def test_train_examples_are_a_part_of_the_training_set(flags, tmp_path, monkeypatch):
     seen = []
-    load_task = program.tasks.load_task
-    monkeypatch.setattr(program.tasks, "load_task", lambda *a, **k: seen.append(load_task(*a, **k)) or seen[-1])
+    load_task = program.load_task
+    monkeypatch.setattr(
+        program, "load_task", lambda *a, **k: seen.append(load_task(*a, **k)) or seen[-1]
+    )
     encode, encoded = program.encode_task, []
-    monkeypatch.setattr(program, "encode_task", lambda *args: encoded.append(args[1]) or encode(*args))
+    monkeypatch.setattr(
+        program, "encode_task", lambda *args: encoded.append(args[1]) or encode(*args)
+    )
     assert finetune(*flags(train_examples=16)) == 0
-    assert result_of(tmp_path / "out")["train_examples"] == len(encoded[0]) == len(set(encoded[0])) == 16
+    assert (
+        result_of(tmp_path / "out")["train_examples"]
+        == len(encoded[0])
+        == len(set(encoded[0]))
+        == 16
+    )
     assert set(encoded[0]) <= set(seen[0].train) and encoded[1] == seen[0].dev
 
 
@@ -288,13 +426,18 @@ def test_the_log_holds_one_run(tuned, flags, tmp_path):
 def test_interrupted_it_leaves_no_result(flags, tmp_path, monkeypatch, capsys):
     def interrupt(*arguments):
         raise KeyboardInterrupt
+
     monkeypatch.setattr(program, "train_step", interrupt)
     assert finetune(*flags()) == 130
     assert "no result was written" in capsys.readouterr().err
-    assert not (tmp_path / "out" / "result.json").exists() and not (tmp_path / "out" / "ckpt.pt").exists()
+    assert (
+        not (tmp_path / "out" / "result.json").exists()
+        and not (tmp_path / "out" / "ckpt.pt").exists()
+    )
 
 
 # ---------------------------------------------------------------- mistakes
+
 
 def test_an_existing_folder_is_replaced_with_force_alone(tuned, flags, tmp_path, capsys):
     shutil.copytree(tuned(), tmp_path / "out")
@@ -313,44 +456,76 @@ def test_bad_checkpoints_are_refused_in_one_line(pretrained, tuned, flags, tmp_p
     refused(capsys, "kind 'classifier'; electra or mlm is needed", *flags(init=tuned() / "ckpt.pt"))
     refused(capsys, "No such file", *flags(init=tmp_path / "nowhere.pt"))
     good, bad = (pretrained() / "ckpt.pt").read_bytes(), tmp_path / "bad.pt"
-    for content, match in ((good[:-1], "cut off"), (good[:5000] + b"?" + good[5001:], "is damaged")):
+    for content, match in (
+        (good[:-1], "cut off"),
+        (good[:5000] + b"?" + good[5001:], "is damaged"),
+    ):
         bad.write_bytes(content)
         refused(capsys, match, *flags(init=bad))
         refused(capsys, match, *flags(init="none", tokenizer=bad))
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("changes, match", (
-    (dict(max_len=1024), "beyond the model's 512 positions"), (dict(max_len=4), "--max-len must be 8 or more"),
-    (dict(max_len=128, batch_tokens=64), "does not hold one text"), (dict(epochs=0), "--epochs must be above 0"),
-    (dict(lr=-1), "--lr must be above 0"), (dict(data=SAMPLE / "aclImdb"), "train.tsv"),
-    (dict(task="imdb"), "missing train/neg"), (dict(data=None), "data/SST-2"), (dict(data="nowhere"), "nowhere"),
-    (dict(data=SAMPLE / "wiki.raw"), "needs a folder"), (dict(task="csv", data=None), "--task csv needs --data"),
-    (dict(task="mnli"), "train.tsv"), (dict(text_columns="title"), "columns of its own"),
-    (dict(class_weights="1,2,3"), "2 numbers above 0"), (dict(class_weights="1,-2"), "2 numbers above 0"),
-    (dict(class_weights="heavy"), "neither balanced nor numbers"), (dict(task_file="x.toml"), "leave out --task"),
-    (dict(task=None, data=None, task_file="x.toml"), "x.toml"), (dict(submission=True), "is for --task glue"),
-    (dict(train_examples=100_000), "--train-examples 100000 is not from 1 to 696"),
-    (dict(train_examples=0), "--train-examples 0"), (dict(size="small"), "--size comes with the checkpoint"),
-    (dict(tokenizer="x.model"), "--tokenizer comes with the checkpoint"), (dict(seeds="one"), "'one'"),
-    (dict(seeds="-1"), "--seeds"), (dict(truncate="middle"), "middle"), (dict(device="cuda:99"), "not on this machine"),
-    (dict(amp="fp16", device="cpu"), "--amp fp16 needs a GPU"), (dict(warmup=-1), "--warmup"),
-    (dict(dropout=1.5), "--dropout"), (dict(freeze_epochs=-1), "--freeze-epochs")),
-    ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(
+    "changes, match",
+    (
+        (dict(max_len=1024), "beyond the model's 512 positions"),
+        (dict(max_len=4), "--max-len must be 8 or more"),
+        (dict(max_len=128, batch_tokens=64), "does not hold one text"),
+        (dict(epochs=0), "--epochs must be above 0"),
+        (dict(lr=-1), "--lr must be above 0"),
+        (dict(data=SAMPLE / "aclImdb"), "train.tsv"),
+        (dict(task="imdb"), "missing train/neg"),
+        (dict(data=None), "data/SST-2"),
+        (dict(data="nowhere"), "nowhere"),
+        (dict(data=SAMPLE / "wiki.raw"), "needs a folder"),
+        (dict(task="csv", data=None), "--task csv needs --data"),
+        (dict(task="mnli"), "train.tsv"),
+        (dict(text_columns="title"), "columns of its own"),
+        (dict(class_weights="1,2,3"), "2 numbers above 0"),
+        (dict(class_weights="1,-2"), "2 numbers above 0"),
+        (dict(class_weights="heavy"), "neither balanced nor numbers"),
+        (dict(task_file="x.toml"), "leave out --task"),
+        (dict(task=None, data=None, task_file="x.toml"), "x.toml"),
+        (dict(submission=True), "is for --task glue"),
+        (dict(train_examples=100_000), "--train-examples 100000 is not from 1 to 696"),
+        (dict(train_examples=0), "--train-examples 0"),
+        (dict(size="small"), "--size comes with the checkpoint"),
+        (dict(tokenizer="x.model"), "--tokenizer comes with the checkpoint"),
+        (dict(seeds="one"), "'one'"),
+        (dict(seeds="-1"), "--seeds"),
+        (dict(truncate="middle"), "middle"),
+        (dict(device="cuda:99"), "not on this machine"),
+        (dict(amp="fp16", device="cpu"), "--amp fp16 needs a GPU"),
+        (dict(warmup=-1), "--warmup"),
+        (dict(dropout=1.5), "--dropout"),
+        (dict(freeze_epochs=-1), "--freeze-epochs"),
+    ),
+    ids=lambda value: str(value)[:40],
+)
 def test_bad_settings_are_refused_in_one_line(changes, match, flags, tmp_path, capsys):
     refused(capsys, match, *flags(**changes))
     assert not (tmp_path / "out").exists()
 
 
 def test_bad_tables_are_refused_in_one_line(flags, tmp_path, capsys):
-    table = lambda data, **more: flags(**{"task": "csv", "data": data, "text_columns": "title,body",
-                                          "label_column": "colour", **more})
+    table = lambda data, **more: flags(
+        **{
+            "task": "csv",
+            "data": data,
+            "text_columns": "title,body",
+            "label_column": "colour",
+            **more,
+        }
+    )
     whole = learnable(tmp_path)
     refused(capsys, "no column 'stars'", *table(whole, label_column="stars"))
     refused(capsys, "no column 'text'", *table(whole, text_columns="text"))
     refused(capsys, "name one column, or two", *table(whole, text_columns="title,body,colour"))
     refused(capsys, "cannot be both", *table(whole, text_columns="title,colour"))
-    refused(capsys, "at least two", *table(colour_table(tmp_path / "one.csv", label=lambda i: "red")))
+    refused(
+        capsys, "at least two", *table(colour_table(tmp_path / "one.csv", label=lambda i: "red"))
+    )
     refused(capsys, "cannot be held out", *table(colour_table(tmp_path / "few.csv", count=9)))
     (tmp_path / "parts").mkdir()
     colour_table(tmp_path / "parts" / "train.csv")

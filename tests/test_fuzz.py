@@ -15,26 +15,35 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import exit_code
+from faults import fuzz, inputs
 
 import finetune
 import train
-from conftest import exit_code
-from electra import checkpoint, hf, tasks
-from electra.config import LONGEST_MESSAGE, PretrainConfig, one_line
-from electra.corpus import find_sources, read_lines
-from electra.models import build, check_weights
-from electra.tokenizer import SPECIAL_TOKENS, tokenizer_from_bytes
-from faults import fuzz, inputs
+from electra.checkpoint import storage
+from electra.cli import LONGEST_MESSAGE, one_line
+from electra.config import SPECIAL_TOKENS
+from electra.data.raw_text import find_sources, read_lines
+from electra.data.tokenizer import tokenizer_from_bytes
+from electra.huggingface.config import read_config
+from electra.huggingface.safetensors import read_weights
+from electra.huggingface.tokenizer_files import write_tokenizer
+from electra.model.build import build, check_weights
+from electra.tasks.imdb import read_reviews
+from electra.tasks.load import load_task
+from electra.tasks.own import load_task_file
 
 ROOT = Path(__file__).resolve().parent.parent
 HOSTILE = "two\nlines \x1b[31mred \u202e \udcff"
-DIGITS = "9" * 5_000   # Python refuses to read so long a number
+DIGITS = "9" * 5_000  # Python refuses to read so long a number
 
 
 @functools.cache
 def program(name):
     """Of scripts/, as a module."""
-    spec = importlib.util.spec_from_file_location(f"{name}_for_fuzz", ROOT / "scripts" / f"{name}.py")
+    spec = importlib.util.spec_from_file_location(
+        f"{name}_for_fuzz", ROOT / "scripts" / f"{name}.py"
+    )
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -50,22 +59,27 @@ def refused(read, path, match=r"\S"):
 @pytest.fixture
 def stopped(capsys):
     """stopped(main, arguments, parts of the message …): exit code 2 after one printable line."""
+
     def check(main, arguments, *parts):
         capsys.readouterr()
         code = exit_code(main, arguments)
         said = capsys.readouterr().err
         assert code == 2 and said.count("\n") == 1 and said[:-1].isprintable(), said
         assert all(part in said for part in parts), said
+
     return check
 
 
 # ---------------------------------------------------------------- the fuzz
 
+
 @pytest.mark.parametrize("reader", inputs.READERS)
 def test_every_input_is_read_or_refused(reader, tmp_path):
     row = fuzz.fuzz(reader, 150, seed=1, keep=tmp_path)
     assert row.findings == []
-    assert row.read + row.refused == 150 and min(row.read, row.refused) >= 10   # both sides are tried
+    assert (
+        row.read + row.refused == 150 and min(row.read, row.refused) >= 10
+    )  # both sides are tried
 
 
 def hang(folder):
@@ -97,15 +111,25 @@ def take_memory(folder):
     bytearray(2 * fuzz.ROOM)
 
 
-@pytest.mark.parametrize("bad, match", [
-    (hang, "SIGALRM"), (crash, "SIGKILL"), (raise_another, "KeyError"), (name_nothing, "does not name the file"),
-    (write_outside, "outside the target folder"), (leave_behind, "left behind"), (take_memory, "MemoryError")])
+@pytest.mark.parametrize(
+    "bad, match",
+    [
+        (hang, "SIGALRM"),
+        (crash, "SIGKILL"),
+        (raise_another, "KeyError"),
+        (name_nothing, "does not name the file"),
+        (write_outside, "outside the target folder"),
+        (leave_behind, "left behind"),
+        (take_memory, "MemoryError"),
+    ],
+)
 def test_the_fuzz_notices(bad, match, tmp_path, monkeypatch):
     monkeypatch.setattr(fuzz, "SECONDS", 1)
 
     def reader(rng, folder):
         (folder / "input").write_text(str(rng.random()))
         return lambda: bad(folder) if float((folder / "input").read_text()) < 0.3 else None
+
     monkeypatch.setitem(inputs.READERS, "bad", reader)
     row = fuzz.fuzz("bad", 4, seed=5, keep=tmp_path)
     assert 0 < len(row.findings) < 4 and row.read == 4 - len(row.findings)
@@ -117,6 +141,7 @@ def test_the_fuzz_notices(bad, match, tmp_path, monkeypatch):
 
 
 # ---------------------------------------------------------------- what is said
+
 
 def test_a_message_is_one_printable_line_of_bounded_length():
     for say in (one_line, program("download").one_line):
@@ -142,17 +167,18 @@ def test_no_program_prints_a_file_name_as_it_is(stopped, tmp_path):
 
 # ---------------------------------------------------------------- text, tables, tasks
 
+
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "a.txt")
     refused(lambda: find_sources((str(tmp_path),)), tmp_path / "a.txt", "not a file")
     reviews = tmp_path / "neg"
     reviews.mkdir()
     os.mkfifo(reviews / "1_7.txt")
-    refused(lambda: tasks.read_reviews(reviews), reviews / "1_7.txt", "not a review")
+    refused(lambda: read_reviews(reviews), reviews / "1_7.txt", "not a review")
     released = tmp_path / "released"
     released.mkdir()
     os.mkfifo(released / "config.json")
-    refused(lambda: hf.read_config(released), released, "no config.json")
+    refused(lambda: read_config(released), released, "no config.json")
 
 
 def test_a_number_with_thousands_of_digits_is_refused(tmp_path, stopped):
@@ -160,34 +186,59 @@ def test_a_number_with_thousands_of_digits_is_refused(tmp_path, stopped):
     corpus.write_text(f'{{"text": {DIGITS}}}\n')
     refused(lambda: list(read_lines(*find_sources((str(corpus),)))), corpus, "line 1 is not JSON")
     table.write_text(f'{{"text": "a", "label": {DIGITS}}}\n')
-    refused(lambda: tasks.load_task("csv", table), f"{table}:1")
-    (tmp_path / "d.csv").write_text("text,label\n" + "".join(f"film,{i % 2}{DIGITS}\n" for i in range(20)))
-    assert len(tasks.load_task("csv", tmp_path / "d.csv").labels) == 2   # they are words
+    refused(lambda: load_task("csv", table), f"{table}:1")
+    (tmp_path / "d.csv").write_text(
+        "text,label\n" + "".join(f"film,{i % 2}{DIGITS}\n" for i in range(20))
+    )
+    assert len(load_task("csv", tmp_path / "d.csv").labels) == 2  # they are words
     task.write_text(f'{{"epochs": {DIGITS}}}')
-    refused(lambda: tasks.load_task_file(task), task, "not valid JSON")
+    refused(lambda: load_task_file(task), task, "not valid JSON")
     (tmp_path / "ckpt.pt").write_bytes(inputs.checkpoints()[0])
-    stopped(program("predict").main, ["--ckpt", tmp_path / "ckpt.pt", "--file", corpus], f"{corpus}:1: not a JSON object")
+    stopped(
+        program("predict").main,
+        ["--ckpt", tmp_path / "ckpt.pt", "--file", corpus],
+        f"{corpus}:1: not a JSON object",
+    )
 
 
-@pytest.mark.parametrize("ending, text", [(".json", "[" * 100_000), (".json", '{"a":' * 100_000), (".toml", "a = " + "[" * 100_000)])
+@pytest.mark.parametrize(
+    "ending, text",
+    [(".json", "[" * 100_000), (".json", '{"a":' * 100_000), (".toml", "a = " + "[" * 100_000)],
+)
 def test_deep_nesting_is_refused(tmp_path, ending, text):
     task = tmp_path / f"task{ending}"
     task.write_text(text)
-    refused(lambda: tasks.load_task_file(task), task, "nested too deep")
+    refused(lambda: load_task_file(task), task, "nested too deep")
     table = tmp_path / "a.jsonl"
     table.write_text(text)
-    refused(lambda: tasks.load_task("csv", table), f"{table}:1", "not a JSON object")
+    refused(lambda: load_task("csv", table), f"{table}:1", "not a JSON object")
 
 
 def test_half_a_surrogate_pair_is_refused_before_it_has_to_be_written(tmp_path):
     table, task = tmp_path / "a.jsonl", tmp_path / "b.json"
     table.write_text('{"text": "a", "label": "\\ud800"}\n')
-    refused(lambda: tasks.load_task("csv", table), f"{table}:1", "half a surrogate pair")
-    task.write_text(json.dumps({"name": "mine", "train": "a.jsonl", "text": ["text"], "label": "label",
-                                "labels": ["a", "\ud800"]}))
-    refused(lambda: tasks.load_task_file(task), task, "half a surrogate pair")
-    vocabulary = json.dumps({"type": "wordpiece", "lower_case": True, "strip_accents": True, "split_chinese": True,
-                             "tokens": [*SPECIAL_TOKENS, "\ud800"]}).encode()
+    refused(lambda: load_task("csv", table), f"{table}:1", "half a surrogate pair")
+    task.write_text(
+        json.dumps(
+            {
+                "name": "mine",
+                "train": "a.jsonl",
+                "text": ["text"],
+                "label": "label",
+                "labels": ["a", "\ud800"],
+            }
+        )
+    )
+    refused(lambda: load_task_file(task), task, "half a surrogate pair")
+    vocabulary = json.dumps(
+        {
+            "type": "wordpiece",
+            "lower_case": True,
+            "strip_accents": True,
+            "split_chinese": True,
+            "tokens": [*SPECIAL_TOKENS, "\ud800"],
+        }
+    ).encode()
     refused(lambda: tokenizer_from_bytes(vocabulary, "it"), "it", "half a surrogate pair")
 
 
@@ -196,40 +247,60 @@ def test_an_xz_that_asks_for_too_much_memory_is_refused(tmp_path, monkeypatch):
         path = folder / "a.txt.xz"
         path.write_bytes(inputs.huge_dictionary(inputs.PACKERS[".xz"](b"a text\n")))
         return lambda: list(read_lines(*find_sources((str(path),))))
+
     monkeypatch.setitem(inputs.READERS, "xz", reader)
     row = fuzz.fuzz("xz", 1, seed=0, keep=tmp_path)
     assert (row.read, row.refused, row.findings) == (0, 1, [])
 
 
 def test_a_wordpiece_tokenizer_with_settings_that_are_no_switches_is_refused():
-    values = {"type": "wordpiece", "lower_case": "\ud800", "strip_accents": None, "split_chinese": True,
-              "tokens": SPECIAL_TOKENS}
-    refused(lambda: tokenizer_from_bytes(json.dumps(values).encode(), "it"), "it", "neither true nor false")
+    values = {
+        "type": "wordpiece",
+        "lower_case": "\ud800",
+        "strip_accents": None,
+        "split_chinese": True,
+        "tokens": SPECIAL_TOKENS,
+    }
+    refused(
+        lambda: tokenizer_from_bytes(json.dumps(values).encode(), "it"),
+        "it",
+        "neither true nor false",
+    )
 
 
 def test_a_sentencepiece_model_that_is_damaged_within_is_refused(tmp_path):
     model = inputs.tokenizer().to_bytes()
     piece = "▁the".encode()
     assert piece in model
-    refused(lambda: tokenizer_from_bytes(model.replace(piece, b"\xff" * len(piece)), "it"), "it", "not all of its pieces are UTF-8")
-    strange = tokenizer_from_bytes(model + b"\x0a\x06\x0a\x02q~\x08\x01")   # another piece, with a number for its text
-    refused(lambda: hf.write_tokenizer(tmp_path, strange, 512), tmp_path, "is damaged")
+    refused(
+        lambda: tokenizer_from_bytes(model.replace(piece, b"\xff" * len(piece)), "it"),
+        "it",
+        "not all of its pieces are UTF-8",
+    )
+    strange = tokenizer_from_bytes(
+        model + b"\x0a\x06\x0a\x02q~\x08\x01"
+    )  # another piece, with a number for its text
+    refused(lambda: write_tokenizer(tmp_path, strange, 512), tmp_path, "is damaged")
 
 
 # ---------------------------------------------------------------- weights
 
+
 def test_a_tensor_that_is_larger_than_its_data_is_refused(tmp_path):
     torch.save({"word": torch.zeros(1).expand(1 << 40)}, tmp_path / "pytorch_model.bin")
-    refused(lambda: hf.read_weights(tmp_path), tmp_path, "not a dictionary of tensors")
+    refused(lambda: read_weights(tmp_path), tmp_path, "not a dictionary of tensors")
 
 
 def test_weights_that_unpack_to_more_than_the_file_are_refused(tmp_path):
     stored = io.BytesIO()
     torch.save({"word": torch.zeros(1_000)}, stored)
-    with zipfile.ZipFile(stored) as old, zipfile.ZipFile(tmp_path / "pytorch_model.bin", "w", zipfile.ZIP_DEFLATED) as new:
+    with (
+        zipfile.ZipFile(stored) as old,
+        zipfile.ZipFile(tmp_path / "pytorch_model.bin", "w", zipfile.ZIP_DEFLATED) as new,
+    ):
         for name in old.namelist():
             new.writestr(name, old.read(name))
-    refused(lambda: hf.read_weights(tmp_path), tmp_path, "more than the file has")
+    refused(lambda: read_weights(tmp_path), tmp_path, "more than the file has")
 
 
 def changed(**parts):
@@ -242,37 +313,81 @@ CONFIG = changed()["model_config"]
 SETTINGS = changed()["settings"]
 
 
-@pytest.mark.parametrize("parts, match", [
-    ({"format": torch.ones(2)}, "has format"), ({"kind": ["classifier"]}, "of kind"), ({"model": None}, "model missing"),
-    ({"labels": [None, []]}, "labels missing"), ({"labels": []}, "labels missing"), ({"labels": ["a", "\ud800"]}, "labels missing"),
-    ({"scale": "5"}, "scale missing"), ({"tokenizer": b"x"}, "tokenizer missing"),
-    ({"tokenizer": torch.ones(9, dtype=torch.uint8)}, "not a SentencePiece model"), ({"settings": None}, "settings missing"),
-    ({"settings": {**SETTINGS, "max_len": "8"}}, "max_len of a wrong kind"), ({"settings": {1: 2}}, "settings missing"),
-    ({"settings": {**SETTINGS, "max_len": None}}, "max_len None"), ({"settings": {**SETTINGS, "truncate": "x"}}, "truncate 'x'"),
-    ({"model_config": {**CONFIG, "num_heads": 0}}, "num_heads 0 is not from 1"),
-    ({"model_config": {**CONFIG, "num_layers": 10 ** 400}}, "num_layers"),
-    ({"model_config": {**CONFIG, "hidden_size": "12"}}, "hidden_size of a wrong kind"),
-    ({"model_config": {**CONFIG, "dropout": float("nan")}}, "dropout nan"),
-    ({"model_config": {**CONFIG, "special": [-1, 1, 2, 3, 4]}}, "special tokens"),
-    ({"model_config": {**CONFIG, "initializer_range": 0}}, "initializer_range is 0"),
-    ({"model_config": {**CONFIG, "vocab_size": 10}}, "do not go together"),
-    ({"model_config": {**CONFIG, "intermediate_size": 1 << 24, "hidden_size": 1 << 24}}, "the weights are not those"),
-    ({"model": {}}, "the weights are not those")])
-def test_a_checkpoint_with_wrong_content_under_a_right_checksum_is_refused(parts, match, stopped, tmp_path):
-    checkpoint.save(tmp_path / "ckpt.pt", changed(**parts))
-    stopped(program("predict").main, ["--ckpt", tmp_path / "ckpt.pt", "a film"], match, str(tmp_path / "ckpt.pt"))
+@pytest.mark.parametrize(
+    "parts, match",
+    [
+        ({"format": torch.ones(2)}, "has format"),
+        ({"kind": ["classifier"]}, "of kind"),
+        ({"model": None}, "model missing"),
+        ({"labels": [None, []]}, "labels missing"),
+        ({"labels": []}, "labels missing"),
+        ({"labels": ["a", "\ud800"]}, "labels missing"),
+        ({"scale": "5"}, "scale missing"),
+        ({"tokenizer": b"x"}, "tokenizer missing"),
+        ({"tokenizer": torch.ones(9, dtype=torch.uint8)}, "not a SentencePiece model"),
+        ({"settings": None}, "settings missing"),
+        ({"settings": {**SETTINGS, "max_len": "8"}}, "max_len of a wrong kind"),
+        ({"settings": {1: 2}}, "settings missing"),
+        ({"settings": {**SETTINGS, "max_len": None}}, "max_len None"),
+        ({"settings": {**SETTINGS, "truncate": "x"}}, "truncate 'x'"),
+        ({"model_config": {**CONFIG, "num_heads": 0}}, "num_heads 0 is not from 1"),
+        ({"model_config": {**CONFIG, "num_layers": 10**400}}, "num_layers"),
+        ({"model_config": {**CONFIG, "hidden_size": "12"}}, "hidden_size of a wrong kind"),
+        ({"model_config": {**CONFIG, "dropout": float("nan")}}, "dropout nan"),
+        ({"model_config": {**CONFIG, "special": [-1, 1, 2, 3, 4]}}, "special tokens"),
+        ({"model_config": {**CONFIG, "initializer_range": 0}}, "initializer_range is 0"),
+        ({"model_config": {**CONFIG, "vocab_size": 10}}, "do not go together"),
+        (
+            {"model_config": {**CONFIG, "intermediate_size": 1 << 24, "hidden_size": 1 << 24}},
+            "the weights are not those",
+        ),
+        ({"model": {}}, "the weights are not those"),
+    ],
+)
+def test_a_checkpoint_with_wrong_content_under_a_right_checksum_is_refused(
+    parts, match, stopped, tmp_path
+):
+    storage.save(tmp_path / "ckpt.pt", changed(**parts))
+    stopped(
+        program("predict").main,
+        ["--ckpt", tmp_path / "ckpt.pt", "a film"],
+        match,
+        str(tmp_path / "ckpt.pt"),
+    )
 
 
-def test_fine_tuning_and_export_refuse_weights_that_are_not_those_of_their_settings(stopped, tmp_path):
+def test_fine_tuning_and_export_refuse_weights_that_are_not_those_of_their_settings(
+    stopped, tmp_path
+):
     content = torch.load(io.BytesIO(inputs.checkpoints()[0]), weights_only=True)
     content["model_config"]["num_layers"] = 2
-    checkpoint.save(tmp_path / "ckpt.pt", content)
+    storage.save(tmp_path / "ckpt.pt", content)
     said = f"{tmp_path / 'ckpt.pt'}: the weights are not those of its settings"
     sample = ROOT / "data" / "sample"
-    stopped(finetune.main, ["--init", tmp_path / "ckpt.pt", "--data", sample / "sst2", "--out", tmp_path / "run"], said)
+    stopped(
+        finetune.main,
+        ["--init", tmp_path / "ckpt.pt", "--data", sample / "sst2", "--out", tmp_path / "run"],
+        said,
+    )
     stopped(program("convert").main, ["export", tmp_path / "ckpt.pt", tmp_path / "out"], said)
-    stopped(train.main, ["--init", tmp_path / "ckpt.pt", "--corpus", sample / "wiki.raw", "--seq-len", 16, "--batch-tokens", 64,
-                         "--cache", tmp_path / "cache", "--out", tmp_path / "run"], said)
+    stopped(
+        train.main,
+        [
+            "--init",
+            tmp_path / "ckpt.pt",
+            "--corpus",
+            sample / "wiki.raw",
+            "--seq-len",
+            16,
+            "--batch-tokens",
+            64,
+            "--cache",
+            tmp_path / "cache",
+            "--out",
+            tmp_path / "run",
+        ],
+        said,
+    )
     assert not (tmp_path / "run").exists() and not (tmp_path / "out").exists()
 
 
@@ -281,18 +396,23 @@ def test_heads_that_look_at_neighbours_are_checked_too(shape):
     weights = build(config, 0.15).state_dict()
     check_weights(lambda shape: build(shape, 0.15), config, weights, "ckpt.pt")
     del weights["embeddings.norm.bias"]
-    refused(lambda: check_weights(lambda shape: build(shape, 0.15), config, weights, "ckpt.pt"), "ckpt.pt", "norm.bias")
+    refused(
+        lambda: check_weights(lambda shape: build(shape, 0.15), config, weights, "ckpt.pt"),
+        "ckpt.pt",
+        "norm.bias",
+    )
 
 
 def test_a_checkpoint_whose_pickle_breaks_the_reader_is_refused(tmp_path):
     data = bytearray(inputs.checkpoints()[0])
-    at = data.index(b"\x80\x02")   # where the pickle begins
-    data[at + 2:at + 4] = b"ee"    # an opcode that takes from an empty stack
+    at = data.index(b"\x80\x02")  # where the pickle begins
+    data[at + 2 : at + 4] = b"ee"  # an opcode that takes from an empty stack
     (tmp_path / "ckpt.pt").write_bytes(inputs.sealed(bytes(data[:-73])))
-    refused(lambda: checkpoint.load(tmp_path / "ckpt.pt", checkpoint.KINDS), tmp_path / "ckpt.pt")
+    refused(lambda: storage.load(tmp_path / "ckpt.pt", storage.KINDS), tmp_path / "ckpt.pt")
 
 
 # ---------------------------------------------------------------- archives
+
 
 def tar_of(*members):
     """Bytes of a tar file from (name, declared size, type, PAX headers, content)."""
@@ -300,19 +420,37 @@ def tar_of(*members):
     for name, size, kind, headers, content in members:
         info = tarfile.TarInfo(name)
         info.size, info.type, info.pax_headers = size, kind, headers
-        stored += info.tobuf(tarfile.PAX_FORMAT if headers else tarfile.GNU_FORMAT) + content + bytes(-len(content) % 512)
+        stored += (
+            info.tobuf(tarfile.PAX_FORMAT if headers else tarfile.GNU_FORMAT)
+            + content
+            + bytes(-len(content) % 512)
+        )
     return stored + bytes(1024)
 
 
-@pytest.mark.parametrize("member, match", [
-    (("SST-2", -512, tarfile.DIRTYPE, {}, b""), "damaged or incomplete"),              # tarfile would go round in a circle
-    (("x", 1 << 40, tarfile.GNUTYPE_LONGNAME, {}, b"x" * 512), "a header of 1,099,511,627,776"),   # it would read it as a whole
-    (("x", -512, tarfile.GNUTYPE_LONGNAME, {}, b"x"), "damaged or incomplete"),
-    (("x", 1, tarfile.REGTYPE, {"GNU.sparse.size": "../x"}, b"x"), "damaged or incomplete"),
-    (("d/" * 1_500 + "x", 0, tarfile.REGTYPE, {}, b""), "folders deep")])
+@pytest.mark.parametrize(
+    "member, match",
+    [
+        (
+            ("SST-2", -512, tarfile.DIRTYPE, {}, b""),
+            "damaged or incomplete",
+        ),  # tarfile would go round in a circle
+        (
+            ("x", 1 << 40, tarfile.GNUTYPE_LONGNAME, {}, b"x" * 512),
+            "a header of 1,099,511,627,776",
+        ),  # it would read it as a whole
+        (("x", -512, tarfile.GNUTYPE_LONGNAME, {}, b"x"), "damaged or incomplete"),
+        (("x", 1, tarfile.REGTYPE, {"GNU.sparse.size": "../x"}, b"x"), "damaged or incomplete"),
+        (("d/" * 1_500 + "x", 0, tarfile.REGTYPE, {}, b""), "folders deep"),
+    ],
+)
 def test_a_tar_with_absurd_headers_is_refused(member, match, stopped, tmp_path):
     (tmp_path / "a.tar").write_bytes(tar_of(member))
-    stopped(program("download").main, ["sst2", "--from", tmp_path / "a.tar", "--to", tmp_path / "to"], match)
+    stopped(
+        program("download").main,
+        ["sst2", "--from", tmp_path / "a.tar", "--to", tmp_path / "to"],
+        match,
+    )
     assert os.listdir(tmp_path / "to") == []
 
 
@@ -326,7 +464,11 @@ def test_an_archive_that_is_made_to_fill_a_disk_is_refused(name, stopped, tmp_pa
     else:
         member = ("SST-2/train.tsv", 1 << 23, tarfile.REGTYPE, {}, bytes(1 << 23))
         (tmp_path / name).write_bytes(inputs.PACKERS[".gz"](tar_of(member)))
-    stopped(download.main, ["sst2", "--from", tmp_path / name, "--to", tmp_path / "to"], "200 times its size")
+    stopped(
+        download.main,
+        ["sst2", "--from", tmp_path / name, "--to", tmp_path / "to"],
+        "200 times its size",
+    )
     assert os.listdir(tmp_path / "to") == []
 
 
@@ -336,42 +478,68 @@ def test_a_zip_with_a_broken_directory_is_refused(stopped, tmp_path):
         archive.writestr("ä", "x")
     whole = stored.getvalue()
     directory = whole.rindex(b"PK\1\2")
-    for data in (whole.replace("ä".encode(), b"\xff\xfe"), whole[:directory + 28] + struct.pack("<H", 0) + whole[directory + 30:],
-                 whole[:directory + 42] + b"\xff\xff\xff\x7f" + whole[directory + 46:]):
+    for data in (
+        whole.replace("ä".encode(), b"\xff\xfe"),
+        whole[: directory + 28] + struct.pack("<H", 0) + whole[directory + 30 :],
+        whole[: directory + 42] + b"\xff\xff\xff\x7f" + whole[directory + 46 :],
+    ):
         (tmp_path / "a.zip").write_bytes(data)
-        stopped(program("download").main, ["sst2", "--from", tmp_path / "a.zip", "--to", tmp_path / "to"], "damaged or incomplete")
+        stopped(
+            program("download").main,
+            ["sst2", "--from", tmp_path / "a.zip", "--to", tmp_path / "to"],
+            "damaged or incomplete",
+        )
 
 
 def test_an_archive_of_any_name_is_unpacked(tmp_path, capsys):
     archive = tmp_path / f"{HOSTILE}.zip"
     with zipfile.ZipFile(archive, "w") as file:
         file.writestr("SST-2/train.tsv", "x")
-    assert program("download").main(["sst2", "--from", str(archive), "--to", str(tmp_path / "to")]) == 0
+    assert (
+        program("download").main(["sst2", "--from", str(archive), "--to", str(tmp_path / "to")])
+        == 0
+    )
     assert one_line(archive) in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("changes, match", [
-    ({"num_attention_heads": 7}, "hidden_size 12 does not divide by 7 heads"), ({"initializer_range": 0}, "initializer_range is 0"),
-    ({"vocab_size": 3}, "more than the embedding's 3 rows")])
-def test_a_released_shape_that_is_none_is_refused_with_its_folder(changes, match, stopped, tmp_path):
+@pytest.mark.parametrize(
+    "changes, match",
+    [
+        ({"num_attention_heads": 7}, "hidden_size 12 does not divide by 7 heads"),
+        ({"initializer_range": 0}, "initializer_range is 0"),
+        ({"vocab_size": 3}, "more than the embedding's 3 rows"),
+    ],
+)
+def test_a_released_shape_that_is_none_is_refused_with_its_folder(
+    changes, match, stopped, tmp_path
+):
     for name, data in inputs.exported().items():
         (tmp_path / name).write_bytes(data)
     config = json.loads(inputs.exported()["config.json"])
     (tmp_path / "config.json").write_text(json.dumps({**config, **changes}))
-    stopped(program("convert").main, ["import", tmp_path, "--out", tmp_path / "out.pt"], match, str(tmp_path))
+    stopped(
+        program("convert").main,
+        ["import", tmp_path, "--out", tmp_path / "out.pt"],
+        match,
+        str(tmp_path),
+    )
 
 
 def test_a_checkpoint_of_any_name_goes_out_and_in(tmp_path, capsys):
     folder = tmp_path / HOSTILE
     folder.mkdir()
     (folder / "ckpt.pt").write_bytes(inputs.checkpoints()[0])
-    for arguments in (["export", folder / "ckpt.pt", folder / "out"], ["import", folder / "out", "--out", folder / "in.pt"]):
+    for arguments in (
+        ["export", folder / "ckpt.pt", folder / "out"],
+        ["import", folder / "out", "--out", folder / "in.pt"],
+    ):
         assert exit_code(program("convert").main, arguments) == 0
         said = capsys.readouterr().out
         assert one_line(folder) in said and all(line.isprintable() for line in said.split("\n"))
 
 
 # ---------------------------------------------------------------- texts, results
+
 
 def test_the_view_of_a_text_does_not_act_on_the_terminal():
     said = program("predict").marked([("a\x00\x1b[2J\x9b2J", 0.1), ("é漢", 0.9)], colour=False)
@@ -381,17 +549,36 @@ def test_the_view_of_a_text_does_not_act_on_the_terminal():
 def test_results_of_any_name_are_compared(tmp_path, capsys):
     folder = tmp_path / HOSTILE
     folder.mkdir()
-    result = {"task": "\x1b[31mred", "metric": "accuracy", "seeds": [{"seed": 1, "dev": 0.5}, {"seed": 2, "dev": 0.6}]}
+    result = {
+        "task": "\x1b[31mred",
+        "metric": "accuracy",
+        "seeds": [{"seed": 1, "dev": 0.5}, {"seed": 2, "dev": 0.6}],
+    }
     (folder / "result.json").write_text(json.dumps(result))
     for flags in ([], ["--json"]):
-        assert exit_code(program("compare").main, [folder / "result.json", folder / "result.json", "--samples", 100, *flags]) == 0
+        assert (
+            exit_code(
+                program("compare").main,
+                [folder / "result.json", folder / "result.json", "--samples", 100, *flags],
+            )
+            == 0
+        )
         assert all(line.isprintable() for line in capsys.readouterr().out.split("\n"))
 
 
 def test_a_report_takes_no_number_for_how_often_to_say_something(stopped, tmp_path):
-    result = {"task": "x", "metric": "accuracy", "also": [], "labels": [], "regression": False, "best_seed": 1, "seconds": 1.0,
-              "train_examples": 1, "settings": {"init": "none"},
-              "seeds": [{"seed": 1, "dev": 0.5, "collapsed": 10 ** 13, "retried": 10 ** 13}]}
+    result = {
+        "task": "x",
+        "metric": "accuracy",
+        "also": [],
+        "labels": [],
+        "regression": False,
+        "best_seed": 1,
+        "seconds": 1.0,
+        "train_examples": 1,
+        "settings": {"init": "none"},
+        "seeds": [{"seed": 1, "dev": 0.5, "collapsed": 10**13, "retried": 10**13}],
+    }
     (tmp_path / "result.json").write_text(json.dumps(result))
     assert exit_code(program("report").main, [tmp_path / "result.json"]) == 0
     assert (tmp_path / "report.html").read_text().count("tried twice") == 1
@@ -400,6 +587,8 @@ def test_a_report_takes_no_number_for_how_often_to_say_something(stopped, tmp_pa
 def test_a_report_draws_runs_that_go_far_back(tmp_path):
     results = inputs.ablation(random.Random(0))
     run = results["pretraining"][0]
-    results["pretraining"] = [{**run, "name": f"run {i}", "init": f"run {i - 1}"} for i in range(1_200)]
+    results["pretraining"] = [
+        {**run, "name": f"run {i}", "init": f"run {i - 1}"} for i in range(1_200)
+    ]
     (tmp_path / "results.json").write_text(json.dumps(results))
     assert exit_code(program("report").main, [tmp_path / "results.json"]) == 0

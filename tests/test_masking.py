@@ -6,8 +6,17 @@ import pytest
 import torch
 
 from electra.config import CLS, MASK, PAD, SEP, SPECIAL_IDS, SPECIAL_TOKENS, SpecialIds
-from electra.masking import Masked, candidates, choose_positions, corrupt, corrupt_unigram, mask, sample
-from electra.models import BertMLM, Electra
+from electra.model.bert import BertMLM
+from electra.model.electra import Electra
+from electra.model.masking import (
+    Masked,
+    candidates,
+    choose_positions,
+    corrupt,
+    corrupt_unigram,
+    mask,
+    sample,
+)
 
 VOCAB = 100
 
@@ -25,7 +34,7 @@ def framed(rows, width, seed=0):
     """[CLS] words [SEP] words [SEP] [PAD] …, a real [MASK] among them."""
     ids = words(rows, width, seed)
     ids[:, 0], ids[:, width // 2], ids[:, 3] = CLS, SEP, MASK
-    ids[:, width - 5], ids[:, width - 4:] = SEP, PAD
+    ids[:, width - 5], ids[:, width - 4 :] = SEP, PAD
     return ids
 
 
@@ -39,13 +48,26 @@ def chi_square(counts, expected):
 
 
 # Candidates, share -> round(share * candidates), at least 1, at most all; by hand.
-@pytest.mark.parametrize("candidates, share, expected", [
-    (0, 0.15, 0), (1, 0.15, 1), (3, 0.15, 1), (9, 0.15, 1), (11, 0.15, 2), (12, 0.15, 2), (126, 0.15, 19),
-    (125, 0.15, 19), (126, 0.25, 32), (4, 1.0, 4), (20, 0.5, 10)])
+@pytest.mark.parametrize(
+    "candidates, share, expected",
+    [
+        (0, 0.15, 0),
+        (1, 0.15, 1),
+        (3, 0.15, 1),
+        (9, 0.15, 1),
+        (11, 0.15, 2),
+        (12, 0.15, 2),
+        (126, 0.15, 19),
+        (125, 0.15, 19),
+        (126, 0.25, 32),
+        (4, 1.0, 4),
+        (20, 0.5, 10),
+    ],
+)
 def test_each_row_has_exactly_its_share_of_positions(candidates, share, expected):
     ids = torch.full((3, 128), PAD)
     ids[:, 0] = CLS
-    ids[:, 1:1 + candidates] = 50
+    ids[:, 1 : 1 + candidates] = 50
     ids[:, 1 + candidates] = SEP
     positions, weights = choose_positions(ids, share, generator())
     assert weights.sum(1).tolist() == [expected] * 3
@@ -73,7 +95,7 @@ def test_an_unknown_token_may_be_chosen():
 def test_positions_are_uniform():
     ids = torch.full((20_000, 12), 50)
     ids[:, 0], ids[:, 11] = CLS, SEP
-    positions, weights = choose_positions(ids, 0.15, generator())   # round(1.5) = 2 of 10
+    positions, weights = choose_positions(ids, 0.15, generator())  # round(1.5) = 2 of 10
     counts = torch.bincount(positions[weights.bool()], minlength=12).tolist()
     assert sum(counts) == 40_000 and counts[0] == counts[11] == 0
     # Without replacement a count varies by (1 - 2 / 10), and the sum of squares with it; 27.9 is the 0.1% point of
@@ -116,7 +138,7 @@ def test_electra_masks_85_percent_and_leaves_the_rest():
 
 def test_bert_masks_80_percent_and_replaces_10():
     n, masks, stayed, others = shares("mlm")
-    same = 1 / (VOCAB - 5)   # of the random tokens happen to be the original
+    same = 1 / (VOCAB - 5)  # of the random tokens happen to be the original
     assert n == 30_000 and within(masks, n, 0.8)
     assert within(stayed, n, 0.1 + 0.1 * same) and within(len(others), n, 0.1 * (1 - same))
 
@@ -132,7 +154,9 @@ def test_bert_draws_any_ordinary_token_and_never_a_special_one():
 
 def draw(logits):
     """One token a row from softmax(logits)."""
-    return sample(torch.softmax(logits.float(), -1), torch.rand(len(logits), 1, generator=generator()))
+    return sample(
+        torch.softmax(logits.float(), -1), torch.rand(len(logits), 1, generator=generator())
+    )
 
 
 def test_samples_follow_the_softmax():
@@ -143,7 +167,9 @@ def test_samples_follow_the_softmax():
     expected = [n * w / sum(weights) for w in weights]
     assert counts[4] == 0
     keep = [0, 1, 2, 3, 5]
-    assert chi_square([counts[i] for i in keep], [expected[i] for i in keep]) < 18.5   # 0.1% point at 4 degrees
+    assert (
+        chi_square([counts[i] for i in keep], [expected[i] for i in keep]) < 18.5
+    )  # 0.1% point at 4 degrees
 
 
 def test_every_row_is_sampled_from_its_own_distribution():
@@ -163,18 +189,23 @@ def test_samples_are_tokens_for_large_logits_and_vocabularies_in_any_precision(d
 
 def test_a_sample_that_equals_the_original_counts_as_original():
     original = torch.tensor([[CLS, 10, 11, 12, 13, SEP], [CLS, 20, 21, SEP, PAD, PAD]])
-    masked = Masked(torch.tensor([[CLS, MASK, 11, MASK, MASK, SEP], [CLS, 20, MASK, SEP, PAD, PAD]]),
-                    positions=torch.tensor([[3, 1, 4], [2, 4, 0]]),
-                    targets=torch.tensor([[12, 10, 13], [21, PAD, CLS]]),
-                    weights=torch.tensor([[1.0, 1.0, 1.0], [1.0, 0.0, 0.0]]))
+    masked = Masked(
+        torch.tensor([[CLS, MASK, 11, MASK, MASK, SEP], [CLS, 20, MASK, SEP, PAD, PAD]]),
+        positions=torch.tensor([[3, 1, 4], [2, 4, 0]]),
+        targets=torch.tensor([[12, 10, 13], [21, PAD, CLS]]),
+        weights=torch.tensor([[1.0, 1.0, 1.0], [1.0, 0.0, 0.0]]),
+    )
     corrupted, replaced = corrupt(original, masked, torch.tensor([[12, 77, 13], [88, 99, 99]]))
     assert corrupted.tolist() == [[CLS, 77, 11, 12, 13, SEP], [CLS, 20, 88, SEP, PAD, PAD]]
-    assert replaced.tolist() == [[0, 1, 0, 0, 0, 0], [0, 0, 1, 0, 0, 0]] and replaced.dtype == torch.float32
+    assert (
+        replaced.tolist() == [[0, 1, 0, 0, 0, 0], [0, 0, 1, 0, 0, 0]]
+        and replaced.dtype == torch.float32
+    )
     assert original.tolist()[0] == [CLS, 10, 11, 12, 13, SEP]
 
 
 def test_the_fixed_corruption_draws_its_share_from_the_unigram_counts():
-    ids = framed(2_000, 48)   # 40 candidates a row: 4 chosen
+    ids = framed(2_000, 48)  # 40 candidates a row: 4 chosen
     counts = torch.zeros(VOCAB)
     counts[[10, 11, 12]] = torch.tensor([6.0, 3.0, 1.0])
     ids[ids >= 5] = ids[ids >= 5].clamp(min=20)
@@ -182,7 +213,7 @@ def test_the_fixed_corruption_draws_its_share_from_the_unigram_counts():
     assert torch.equal(replaced.bool(), corrupted != ids)
     assert replaced.sum(1).tolist() == [4.0] * 2_000
     drawn = torch.bincount(corrupted[replaced.bool()], minlength=VOCAB)[[10, 11, 12]].tolist()
-    assert chi_square(drawn, [4_800, 2_400, 800]) < 13.9   # 0.1% point at 2 degrees
+    assert chi_square(drawn, [4_800, 2_400, 800]) < 13.9  # 0.1% point at 2 degrees
 
 
 def test_the_fixed_corruption_is_the_same_for_every_model():
@@ -194,8 +225,11 @@ def test_the_fixed_corruption_is_the_same_for_every_model():
 # ---------------------------------------------------------------- special tokens with other ids
 
 # BERT's; scattered, with the last id of the vocabulary; the first five in another order.
-OTHERS = [SpecialIds(0, 100, 101, 102, 103), SpecialIds(pad=7, unk=3, cls=150, sep=9, mask=199),
-          SpecialIds(4, 3, 2, 1, 0)]
+OTHERS = [
+    SpecialIds(0, 100, 101, 102, 103),
+    SpecialIds(pad=7, unk=3, cls=150, sep=9, mask=199),
+    SpecialIds(4, 3, 2, 1, 0),
+]
 WIDE = 200
 
 
@@ -208,15 +242,23 @@ def renumbering(special, vocab_size=WIDE):
 @pytest.mark.parametrize("special", OTHERS)
 def test_special_tokens_with_other_ids_are_never_chosen(special):
     new = renumbering(special)
-    ids = torch.arange(WIDE).repeat(50, 1)          # every id once
-    is_special = (ids[:, :, None] == torch.tensor([special.pad, special.cls, special.sep, special.mask])).any(2)
+    ids = torch.arange(WIDE).repeat(50, 1)  # every id once
+    is_special = (
+        ids[:, :, None] == torch.tensor([special.pad, special.cls, special.sep, special.mask])
+    ).any(2)
     assert torch.equal(candidates(ids, special), ~is_special) and is_special.sum() == 4 * 50
     for share in (0.15, 1.0):
         positions, weights = choose_positions(ids, share, generator(), special)
         hits = torch.zeros(ids.shape).scatter_add(1, positions, weights)
         assert hits.max() == 1 and hits[is_special].sum() == 0
         assert (weights.sum(1) == round(share * (WIDE - 4))).all()
-    assert candidates(new[:5], special).tolist() == [False, True, False, False, False]   # [UNK] is a token of the text
+    assert candidates(new[:5], special).tolist() == [
+        False,
+        True,
+        False,
+        False,
+        False,
+    ]  # [UNK] is a token of the text
 
 
 @pytest.mark.parametrize("special", OTHERS)
@@ -225,7 +267,9 @@ def test_bert_draws_each_ordinary_id_equally_often_whatever_the_special_ids(spec
     drawn = masked.input_ids[(masked.input_ids != special.mask) & (masked.input_ids != special.unk)]
     counts = torch.bincount(drawn, minlength=WIDE).tolist()
     ordinary = [i for i in range(WIDE) if i not in special]
-    assert within(len(drawn), 45_000, 0.1) and {i for i in range(WIDE) if counts[i]} == set(ordinary)
+    assert within(len(drawn), 45_000, 0.1) and {i for i in range(WIDE) if counts[i]} == set(
+        ordinary
+    )
     # 261.8 is the 0.1% point of chi-square with 194 degrees of freedom.
     assert chi_square([counts[i] for i in ordinary], [len(drawn) / 195] * 195) < 261.8
 
@@ -239,7 +283,9 @@ def test_ids_0_to_4_give_the_draws_they_always_gave():
     new = torch.where(draw < 0.8, MASK, torch.where(draw < 0.9, other, new))
     expected = ids.scatter(1, positions, torch.where(weights.bool(), new, ids.gather(1, positions)))
     for special in ((), (SPECIAL_IDS,), (SpecialIds(0, 1, 2, 3, 4),)):
-        assert torch.equal(mask(ids, 0.15, "mlm", VOCAB, generator(3), *special).input_ids, expected)
+        assert torch.equal(
+            mask(ids, 0.15, "mlm", VOCAB, generator(3), *special).input_ids, expected
+        )
 
 
 @pytest.mark.parametrize("special", OTHERS)
@@ -252,7 +298,9 @@ def test_masking_a_renumbered_text_is_renumbering_the_masked_text(objective, spe
     renumbered = mask(new[ids], 0.25, objective, WIDE, generator(2), special)
     assert torch.equal(renumbered.input_ids, new[plain.input_ids])
     assert torch.equal(renumbered.targets, new[plain.targets])
-    assert torch.equal(renumbered.positions, plain.positions) and torch.equal(renumbered.weights, plain.weights)
+    assert torch.equal(renumbered.positions, plain.positions) and torch.equal(
+        renumbered.weights, plain.weights
+    )
     assert (plain.input_ids != ids).sum() > 400
 
 
@@ -263,8 +311,12 @@ def test_the_fixed_corruption_of_a_renumbered_text_touches_no_special_token(spec
     new = renumbering(special)
     corrupted, replaced = corrupt_unigram(new[ids], counts, 0.5, generator(), special)
     there = replaced.bool()
-    assert set(corrupted[there].tolist()) == {12, 60, 180} and torch.equal(corrupted[~there], new[ids][~there])
-    assert not there[(ids < 5) & (ids != 1)].any() and 1_500 < there.sum() <= 100 * 16   # half of 32 a row
+    assert set(corrupted[there].tolist()) == {12, 60, 180} and torch.equal(
+        corrupted[~there], new[ids][~there]
+    )
+    assert (
+        not there[(ids < 5) & (ids != 1)].any() and 1_500 < there.sum() <= 100 * 16
+    )  # half of 32 a row
 
 
 def renumbered(model, new, make, config):
@@ -279,13 +331,15 @@ def renumbered(model, new, make, config):
 
 @pytest.mark.parametrize("special", OTHERS)
 @pytest.mark.parametrize("make, objective", [(Electra, "electra"), (BertMLM, "mlm")])
-def test_renumbering_the_vocabulary_changes_no_loss(shape, make_batch, make, objective, special, monkeypatch):
+def test_renumbering_the_vocabulary_changes_no_loss(
+    shape, make_batch, make, objective, special, monkeypatch
+):
     # Drawn by the cumulative distribution, a sample depends on the order of the ids; the likeliest token does not.
-    monkeypatch.setattr("electra.masking.sample", lambda logits, generator: logits.argmax(-1))
+    monkeypatch.setattr("electra.model.masking.sample", lambda logits, generator: logits.argmax(-1))
     torch.manual_seed(0)
     model, new = make(shape(objective=objective)), renumbering(special)
     with torch.no_grad():
-        for parameter in model.parameters():   # so that no bias is 0
+        for parameter in model.parameters():  # so that no bias is 0
             parameter.add_(0.1 * torch.randn_like(parameter))
     batch = make_batch([40, 33, 21], 40)
     other = renumbered(model, new, make, shape(objective=objective, special=special))
@@ -299,3 +353,44 @@ def test_renumbering_the_vocabulary_changes_no_loss(shape, make_batch, make, obj
     if objective == "electra":
         assert torch.equal(again.detection.corrupted, new[plain.detection.corrupted])
         assert plain.sums["replaced"] > 5
+
+
+# --- without sums whose order varies ---
+
+
+@pytest.fixture
+def deterministic():
+    torch.use_deterministic_algorithms(True)
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+def test_deterministic_samples_follow_the_distribution_too(deterministic):
+    probabilities = torch.tensor([0.5, 0.25, 0.2, 0.05, 0.0])
+    uniform = (torch.arange(20_000) + 0.5)[:, None] / 20_000  # evenly, so that counts are exact
+    counts = torch.bincount(sample(probabilities.expand(20_000, -1), uniform), minlength=5)
+    assert counts.tolist() == [10_000, 5_000, 4_000, 1_000, 0]
+
+
+def test_deterministic_samples_stay_below_the_vocabulary(deterministic):
+    probabilities = torch.softmax(torch.randn(50, 30_522, generator=generator()), -1)
+    for edge in (0.0, 1 - 2**-24):
+        drawn = sample(probabilities, torch.full((50, 1), edge))
+        assert 0 <= drawn.min() and drawn.max() < 30_522
+        assert (probabilities.gather(1, drawn[:, None]) > 0).all()
+
+
+def test_the_fixed_corruption_has_the_same_distribution_when_deterministic():
+    ids, counts = torch.full((64, 128), 5), torch.zeros(10)
+    counts[5:] = torch.tensor([0.0, 1.0, 2.0, 3.0, 4.0])
+    drawn = []
+    for mode in (False, True):
+        torch.use_deterministic_algorithms(mode)
+        try:
+            corrupted, replaced = corrupt_unigram(ids, counts, 0.5, generator())
+        finally:
+            torch.use_deterministic_algorithms(False)
+        assert replaced.sum() == 64 * 64
+        drawn.append(torch.bincount(corrupted[replaced.bool()], minlength=10)[5:] / (64 * 64))
+    for shares in drawn:
+        assert shares.tolist() == pytest.approx([0.0, 0.1, 0.2, 0.3, 0.4], abs=0.03)

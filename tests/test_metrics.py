@@ -8,9 +8,16 @@ import warnings
 import numpy as np
 import pytest
 
-from electra import metrics
+from electra.evaluation import metrics
 
-CLASS_MEASURES = (metrics.accuracy, metrics.precision, metrics.recall, metrics.f1, metrics.macro_f1, metrics.matthews)
+CLASS_MEASURES = (
+    metrics.accuracy,
+    metrics.precision,
+    metrics.recall,
+    metrics.f1,
+    metrics.macro_f1,
+    metrics.matthews,
+)
 ALL_MEASURES = (*CLASS_MEASURES, metrics.pearson, metrics.spearman, metrics.roc_auc)
 EXACT = 1e-9
 
@@ -55,9 +62,13 @@ def test_binary_measures_match_counts_by_hand(seed):
 @pytest.mark.parametrize("classes", (2, 3, 7))
 def test_macro_f1_is_the_mean_of_f1_with_each_class_as_the_one_that_counts(classes):
     y, p = draws(classes, size=30, classes=classes)
-    by_hand = [metrics.f1((y == c).astype(int), (p == c).astype(int)) for c in {*y.tolist(), *p.tolist()}]
+    by_hand = [
+        metrics.f1((y == c).astype(int), (p == c).astype(int)) for c in {*y.tolist(), *p.tolist()}
+    ]
     assert metrics.macro_f1(y, p) == pytest.approx(sum(by_hand) / len(by_hand))
-    assert metrics.macro_f1([0, 0, 1, 7], [0, 1, 1, 0]) == pytest.approx((0.5 + 2 / 3 + 0.0) / 3)   # 0, 1 and 7
+    assert metrics.macro_f1([0, 0, 1, 7], [0, 1, 1, 0]) == pytest.approx(
+        (0.5 + 2 / 3 + 0.0) / 3
+    )  # 0, 1 and 7
 
 
 @pytest.mark.parametrize("classes", (2, 3, 7))
@@ -72,7 +83,9 @@ def test_matthews_of_two_classes_is_pearson_and_survives_large_counts():
     y, p = draws(0, size=200)
     p[:80] = y[:80]
     assert metrics.matthews(y, p) == pytest.approx(metrics.pearson(y, p))
-    assert metrics.matthews(np.tile(y, 5_000), np.tile(p, 5_000)) == pytest.approx(metrics.matthews(y, p))
+    assert metrics.matthews(np.tile(y, 5_000), np.tile(p, 5_000)) == pytest.approx(
+        metrics.matthews(y, p)
+    )
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -123,20 +136,46 @@ def test_what_is_logged_in_training_has_its_stated_value_in_silence():
     assert metrics.roc_auc(ONES, [1, 2, 3]) == metrics.roc_auc(ZEROS, [1, 2, 3]) == 0.5
 
 
-@pytest.mark.parametrize("measure, labels, predictions, message", (
-    (metrics.f1, ZEROS, ZEROS, "F1 is undefined, neither labels nor predictions hold class 1: 0.0 stands in for it"),
-    (metrics.f1, [2, 0], [0, 2], "F1 .* class 1"),
-    (metrics.f1, [0], [0], "F1 .* class 1"),
-    (metrics.matthews, ONES, MIXED, "Matthews correlation is undefined, all labels are of one class"),
-    (metrics.matthews, MIXED, ONES, "Matthews correlation is undefined, all predictions are of one class"),
-    (metrics.matthews, ONES, ONES, "Matthews .* all labels"),
-    (metrics.matthews, [1], [0], "Matthews .* all labels"),
-    *((measure, *pair, f"{name} correlation is undefined, {why}")
-      for measure, name in ((metrics.pearson, "Pearson"), (metrics.spearman, "Spearman"))
-      for constant in ([0.1, 0.1, 0.1], [0.0, 0.0, 0.0], [-7, -7, -7])
-      for pair, why in (((constant, MIXED), "all labels are equal"), ((MIXED, constant), "all predictions are equal"),
-                        (([0.3], [0.7]), "there is a single example")))))
-def test_an_undefined_score_has_its_stated_value_and_one_warning_at_the_call(measure, labels, predictions, message):
+@pytest.mark.parametrize(
+    "measure, labels, predictions, message",
+    (
+        (
+            metrics.f1,
+            ZEROS,
+            ZEROS,
+            "F1 is undefined, neither labels nor predictions hold class 1: 0.0 stands in for it",
+        ),
+        (metrics.f1, [2, 0], [0, 2], "F1 .* class 1"),
+        (metrics.f1, [0], [0], "F1 .* class 1"),
+        (
+            metrics.matthews,
+            ONES,
+            MIXED,
+            "Matthews correlation is undefined, all labels are of one class",
+        ),
+        (
+            metrics.matthews,
+            MIXED,
+            ONES,
+            "Matthews correlation is undefined, all predictions are of one class",
+        ),
+        (metrics.matthews, ONES, ONES, "Matthews .* all labels"),
+        (metrics.matthews, [1], [0], "Matthews .* all labels"),
+        *(
+            (measure, *pair, f"{name} correlation is undefined, {why}")
+            for measure, name in ((metrics.pearson, "Pearson"), (metrics.spearman, "Spearman"))
+            for constant in ([0.1, 0.1, 0.1], [0.0, 0.0, 0.0], [-7, -7, -7])
+            for pair, why in (
+                ((constant, MIXED), "all labels are equal"),
+                ((MIXED, constant), "all predictions are equal"),
+                (([0.3], [0.7]), "there is a single example"),
+            )
+        ),
+    ),
+)
+def test_an_undefined_score_has_its_stated_value_and_one_warning_at_the_call(
+    measure, labels, predictions, message
+):
     with pytest.warns(RuntimeWarning, match=message) as caught:
         score = measure(labels, predictions)
     assert type(score) is float and score == 0.0
@@ -146,7 +185,12 @@ def test_an_undefined_score_has_its_stated_value_and_one_warning_at_the_call(mea
 def test_scores_that_are_zero_or_one_by_definition_give_no_warning():
     assert metrics.f1(MIXED, ZEROS) == metrics.f1(ZEROS, MIXED) == 0.0
     assert metrics.macro_f1(ZEROS, ONES) == 0.0
-    assert metrics.macro_f1(ZEROS, ZEROS) == metrics.macro_f1([5], [5]) == metrics.accuracy([0], [0]) == 1.0
+    assert (
+        metrics.macro_f1(ZEROS, ZEROS)
+        == metrics.macro_f1([5], [5])
+        == metrics.accuracy([0], [0])
+        == 1.0
+    )
 
 
 @pytest.mark.parametrize("measure", ALL_MEASURES)
@@ -165,11 +209,19 @@ def test_nan_never_passes_for_a_number():
 
 
 def test_the_table_names_what_a_task_can_be_scored_by():
-    assert list(metrics.METRICS) == ["accuracy", "f1", "macro_f1", "matthews", "pearson", "spearman"]
+    assert list(metrics.METRICS) == [
+        "accuracy",
+        "f1",
+        "macro_f1",
+        "matthews",
+        "pearson",
+        "spearman",
+    ]
     assert all(metrics.METRICS[name] is getattr(metrics, name) for name in metrics.METRICS)
 
 
 # ---------------------------------------------------------------- probabilities
+
 
 def some_probs(seed, size=200, classes=3):
     rng = np.random.default_rng(seed)
@@ -183,7 +235,9 @@ def test_confusion_matrix_counts_gold_in_rows():
     assert np.issubdtype(matrix.dtype, np.integer)
 
 
-@pytest.mark.parametrize("labels, predictions", (([0, 3], [0, 1]), ([0, 1], [-1, 0]), ([0, 0.5], [0, 1])))
+@pytest.mark.parametrize(
+    "labels, predictions", (([0, 3], [0, 1]), ([0, 1], [-1, 0]), ([0, 0.5], [0, 1]))
+)
 def test_confusion_matrix_refuses_what_is_no_class(labels, predictions):
     with pytest.raises(ValueError, match="expected classes 0 to 2"):
         metrics.confusion_matrix(labels, predictions, 3)
@@ -199,14 +253,21 @@ def test_log_loss_is_the_mean_of_minus_log_gold():
 
 def test_log_loss_of_a_gold_label_of_no_probability_is_finite():
     assert metrics.log_loss([1], [[1.0, 0.0]]) == pytest.approx(36.04, abs=0.01)
-    assert metrics.log_loss([1, 0], [[1.0, 0.0]] * 2) == pytest.approx(-math.log(metrics.SMALLEST) / 2)
+    assert metrics.log_loss([1, 0], [[1.0, 0.0]] * 2) == pytest.approx(
+        -math.log(metrics.SMALLEST) / 2
+    )
 
 
 def test_calibration_by_hand():
     """Four bins. Confidences 0.5 and 0.4 in (0.25, 0.5], 0.75 in (0.5, 0.75], 1.0 in (0.75, 1]."""
     probs = [[0.5, 0.3, 0.2], [0.3, 0.4, 0.3], [0.25, 0.0, 0.75], [0.0, 1.0, 0.0], [0.0, 1.0, 0.0]]
     error, bins = metrics.calibration([0, 0, 2, 1, 0], probs, bins=4)
-    assert [(b.low, b.high, b.count) for b in bins] == [(0, 0.25, 0), (0.25, 0.5, 2), (0.5, 0.75, 1), (0.75, 1.0, 2)]
+    assert [(b.low, b.high, b.count) for b in bins] == [
+        (0, 0.25, 0),
+        (0.25, 0.5, 2),
+        (0.5, 0.75, 1),
+        (0.75, 1.0, 2),
+    ]
     assert [b.confidence for b in bins] == [None, pytest.approx(0.45), 0.75, 1.0]
     assert [b.accuracy for b in bins] == [None, 0.5, 1.0, 0.5]
     assert error == pytest.approx((2 * 0.05 + 1 * 0.25 + 2 * 0.5) / 5)
@@ -218,11 +279,16 @@ def test_calibration_is_the_gap_of_each_bin_weighed_by_its_examples(bins):
     error, found = metrics.calibration(labels, probs, bins)
     slow = 0.0
     for i in range(bins):
-        rows = [(max(row), int(np.argmax(row)) == label) for row, label in zip(probs, labels)
-                if i / bins < max(row) <= (i + 1) / bins]
+        rows = [
+            (max(row), int(np.argmax(row)) == label)
+            for row, label in zip(probs, labels)
+            if i / bins < max(row) <= (i + 1) / bins
+        ]
         assert found[i].count == len(rows)
         if rows:
-            slow += abs(sum(right for _, right in rows) - sum(confidence for confidence, _ in rows)) / len(labels)
+            slow += abs(
+                sum(right for _, right in rows) - sum(confidence for confidence, _ in rows)
+            ) / len(labels)
     assert error == pytest.approx(slow, rel=EXACT)
 
 
@@ -235,16 +301,27 @@ def test_calibration_finds_the_calibrated_and_the_overconfident():
 
 
 def test_a_confidence_at_an_edge_belongs_to_the_bin_below():
-    for k in range(8, 16):   # two classes: the likelier has at least one half
-        [place] = [i for i, b in enumerate(metrics.calibration([0], [[k / 15, 1 - k / 15]])[1]) if b.count]
+    for k in range(8, 16):  # two classes: the likelier has at least one half
+        [place] = [
+            i for i, b in enumerate(metrics.calibration([0], [[k / 15, 1 - k / 15]])[1]) if b.count
+        ]
         assert place == k - 1
 
 
 @pytest.mark.parametrize("measure", (metrics.log_loss, metrics.calibration))
-@pytest.mark.parametrize("labels, probs, message", (
-    ([], np.zeros((0, 2)), "expected labels"), ([0, 1], [[0.5, 0.5]], "expected labels"),
-    ([0], [0.5], "expected labels"), ([2], [[0.5, 0.5]], "classes 0 to 1"), ([-1], [[0.5, 0.5]], "classes 0 to 1"),
-    ([0], [[2.0, -1.0]], "not below 0"), ([0], [[0.5, 0.6]], "the sum 1"), ([0], [[math.nan, 1.0]], "the sum 1")))
+@pytest.mark.parametrize(
+    "labels, probs, message",
+    (
+        ([], np.zeros((0, 2)), "expected labels"),
+        ([0, 1], [[0.5, 0.5]], "expected labels"),
+        ([0], [0.5], "expected labels"),
+        ([2], [[0.5, 0.5]], "classes 0 to 1"),
+        ([-1], [[0.5, 0.5]], "classes 0 to 1"),
+        ([0], [[2.0, -1.0]], "not below 0"),
+        ([0], [[0.5, 0.6]], "the sum 1"),
+        ([0], [[math.nan, 1.0]], "the sum 1"),
+    ),
+)
 def test_what_is_no_probability_of_a_class_is_refused(measure, labels, probs, message):
     with pytest.raises(ValueError, match=message):
         measure(labels, probs)
@@ -257,22 +334,30 @@ def test_calibration_needs_a_bin():
 
 # ---------------------------------------------------------------- several scores
 
+
 def test_median_is_the_middle():
     for values in ([3.0], [3, 1], [5, 1, 2], [4.0, 1.0, 3.0, 1.0]):
-        assert metrics.median(values) == statistics.median(values) and type(metrics.median(values)) is float
+        assert (
+            metrics.median(values) == statistics.median(values)
+            and type(metrics.median(values)) is float
+        )
     for nothing in ([], [1.0, math.nan]):
         with pytest.raises(ValueError):
             metrics.median(nothing)
 
 
-@pytest.mark.parametrize("p", (0.01, 0.4, 0.5, 0.5 + 1e-9, 0.6, 0.74, 0.75, 0.76, 0.9, 0.975, 0.9995, 1 - 1e-9))
+@pytest.mark.parametrize(
+    "p", (0.01, 0.4, 0.5, 0.5 + 1e-9, 0.6, 0.74, 0.75, 0.76, 0.9, 0.975, 0.9995, 1 - 1e-9)
+)
 def test_student_quantiles_match_the_closed_forms_for_one_two_and_four_degrees(p):
     t = metrics.student_t_quantile
     tail = 4 * p * (1 - p)
-    tangent = math.tan(math.pi * (p - 0.5)) if p < 0.75 else 1 / math.tan(math.pi * (1 - p))   # where it has digits
+    tangent = (
+        math.tan(math.pi * (p - 0.5)) if p < 0.75 else 1 / math.tan(math.pi * (1 - p))
+    )  # where it has digits
     assert t(p, 1) == pytest.approx(tangent, rel=1e-9, abs=0)
     assert t(p, 2) == pytest.approx((2 * p - 1) * math.sqrt(2 / tail), rel=1e-9, abs=0)
-    if p > 0.5001:   # closer to a half, this form has lost its digits
+    if p > 0.5001:  # closer to a half, this form has lost its digits
         q = math.cos(math.acos(math.sqrt(tail)) / 3) / math.sqrt(tail)
         assert t(p, 4) == pytest.approx(2 * math.sqrt(q - 1), rel=1e-9)
 
@@ -283,17 +368,23 @@ def test_student_quantiles_undo_the_integral_of_the_density():
             x, weights = np.polynomial.legendre.leggauss(200)
             reach = metrics.student_t_quantile(p, df)
             density = (1 + (reach * (x + 1) / 2) ** 2 / df) ** (-(df + 1) / 2)
-            front = math.exp(math.lgamma((df + 1) / 2) - math.lgamma(df / 2)) / math.sqrt(df * math.pi)
+            front = math.exp(math.lgamma((df + 1) / 2) - math.lgamma(df / 2)) / math.sqrt(
+                df * math.pi
+            )
             assert 0.5 + front * reach / 2 * (weights @ density) == pytest.approx(p, rel=1e-12)
 
 
 def test_student_quantiles_are_symmetric_and_become_normal():
     assert metrics.student_t_quantile(0.025, 7.3) == -metrics.student_t_quantile(0.975, 7.3)
     assert metrics.student_t_quantile(0.5, 3) == 0.0
-    assert metrics.student_t_quantile(0.975, 1e6) == pytest.approx(statistics.NormalDist().inv_cdf(0.975), rel=1e-5)
+    assert metrics.student_t_quantile(0.975, 1e6) == pytest.approx(
+        statistics.NormalDist().inv_cdf(0.975), rel=1e-5
+    )
 
 
-@pytest.mark.parametrize("p, df", ((0, 3), (1, 3), (math.nan, 3), (0.9, 0), (0.9, math.inf), (0.9, math.nan)))
+@pytest.mark.parametrize(
+    "p, df", ((0, 3), (1, 3), (math.nan, 3), (0.9, 0), (0.9, math.inf), (0.9, math.nan))
+)
 def test_student_quantiles_refuse_what_has_none(p, df):
     with pytest.raises(ValueError, match="expected"):
         metrics.student_t_quantile(p, df)
@@ -343,11 +434,15 @@ def class_pairs():
 def test_class_measures_equal_scikit_learn(sklearn_metrics):
     sk = sklearn_metrics
     for y, p in class_pairs():
-        one = dict(labels=[1], average="macro", zero_division=0)   # class 1 of any number of classes
-        expected = (sk.accuracy_score(y, p), quietly(sk.precision_score, y, p, **one),
-                    quietly(sk.recall_score, y, p, **one), quietly(sk.f1_score, y, p, **one),
-                    quietly(sk.f1_score, y, p, average="macro", zero_division=0),
-                    quietly(sk.matthews_corrcoef, y, p))
+        one = dict(labels=[1], average="macro", zero_division=0)  # class 1 of any number of classes
+        expected = (
+            sk.accuracy_score(y, p),
+            quietly(sk.precision_score, y, p, **one),
+            quietly(sk.recall_score, y, p, **one),
+            quietly(sk.f1_score, y, p, **one),
+            quietly(sk.f1_score, y, p, average="macro", zero_division=0),
+            quietly(sk.matthews_corrcoef, y, p),
+        )
         found = [quietly(measure, y, p) for measure in CLASS_MEASURES]
         assert found == pytest.approx(expected, rel=EXACT, abs=EXACT), (y, p)
         matrix = metrics.confusion_matrix(y, p, 7)
@@ -357,7 +452,9 @@ def test_class_measures_equal_scikit_learn(sklearn_metrics):
 def test_auc_equals_scikit_learn(sklearn_metrics):
     for seed in range(10):
         labels, _ = draws(seed)
-        scores = np.random.default_rng(seed).integers(0, 3 + 1000 * (seed % 2), len(labels)) + labels
+        scores = (
+            np.random.default_rng(seed).integers(0, 3 + 1000 * (seed % 2), len(labels)) + labels
+        )
         expected = sklearn_metrics.roc_auc_score(labels, scores)
         assert metrics.roc_auc(labels, scores) == pytest.approx(expected, rel=EXACT)
 
@@ -365,7 +462,9 @@ def test_auc_equals_scikit_learn(sklearn_metrics):
 @pytest.mark.parametrize("classes", (2, 3, 7))
 def test_log_loss_equals_scikit_learn(sklearn_metrics, classes):
     labels, probs = some_probs(classes, classes=classes)
-    probs[:5] = np.eye(classes)[(labels[:5] + [0, 1, 0, 1, 0]) % classes]   # certain, and right or wrong
+    probs[:5] = np.eye(classes)[
+        (labels[:5] + [0, 1, 0, 1, 0]) % classes
+    ]  # certain, and right or wrong
     expected = sklearn_metrics.log_loss(labels, probs, labels=range(classes))
     assert metrics.log_loss(labels, probs) == pytest.approx(expected, rel=EXACT)
 
@@ -377,8 +476,12 @@ def test_correlations_equal_scipy(stats, levels):
         x = rng.integers(0, levels, 3 + 30 * seed) / 7
         y = x + rng.integers(0, levels, len(x))
         if min(np.ptp(x), np.ptp(y)) > 0:
-            assert metrics.pearson(x, y) == pytest.approx(stats.pearsonr(x, y).statistic, rel=EXACT, abs=EXACT)
-            assert metrics.spearman(x, y) == pytest.approx(stats.spearmanr(x, y).statistic, rel=EXACT, abs=EXACT)
+            assert metrics.pearson(x, y) == pytest.approx(
+                stats.pearsonr(x, y).statistic, rel=EXACT, abs=EXACT
+            )
+            assert metrics.spearman(x, y) == pytest.approx(
+                stats.spearmanr(x, y).statistic, rel=EXACT, abs=EXACT
+            )
 
 
 def test_correlations_stand_at_zero_where_scipy_has_nan(stats):

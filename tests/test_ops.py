@@ -7,11 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from electra import ops
-from electra.ops import MANY, SHORT, Dropout, Linear, attend, dropout, keep_factors, masked_lm
-
+from electra.model import ops
+from electra.model.ops import MANY, SHORT, Dropout, Linear, attend, dropout, keep_factors, masked_lm
 
 # --- products with weights ---
+
 
 class Operators(TorchDispatchMode):
     """The names of the operators that run."""
@@ -31,8 +31,10 @@ class Operators(TorchDispatchMode):
 def test_a_linear_layer_of_many_tokens_is_that_of_few(rows, bias, autocast):
     torch.manual_seed(0)
     layer = Linear(24, 40, bias=bias)
-    error = 2.0 ** -6 if autocast else 1e-4   # bf16 rounds at 2^-9
-    x = torch.randn(*rows, MANY, 24).transpose(-1, -2).contiguous().transpose(-1, -2)   # in another order in memory
+    error = 2.0**-6 if autocast else 1e-4  # bf16 rounds at 2^-9
+    x = (
+        torch.randn(*rows, MANY, 24).transpose(-1, -2).contiguous().transpose(-1, -2)
+    )  # in another order in memory
     d_y = torch.randn(*rows, MANY, 40)
     found = []
     for function in (layer, lambda x: F.linear(x, layer.weight, layer.bias)):
@@ -40,7 +42,9 @@ def test_a_linear_layer_of_many_tokens_is_that_of_few(rows, bias, autocast):
         with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
             y = function(x)
         assert y.is_contiguous()
-        found.append((y.detach(), *torch.autograd.grad(y, [x, *layer.parameters()], d_y.to(y.dtype))))
+        found.append(
+            (y.detach(), *torch.autograd.grad(y, [x, *layer.parameters()], d_y.to(y.dtype)))
+        )
     for mine, plain in zip(*found, strict=True):
         torch.testing.assert_close(mine, plain, rtol=error, atol=error * plain.abs().max().item())
 
@@ -58,6 +62,7 @@ def test_only_many_tokens_take_the_other_way(autocast):
 
 # --- dropout ---
 
+
 @pytest.mark.parametrize("rate", [0.01, 0.1, 0.25, 0.3, 0.5, 0.9])
 def test_dropout_drops_its_share_and_keeps_the_mean(rate):
     torch.manual_seed(0)
@@ -66,7 +71,7 @@ def test_dropout_drops_its_share_and_keeps_the_mean(rate):
     zero, factor = factors.unique().tolist()
     assert zero == 0 and factor == torch.tensor(1 / (1 - rate)).bfloat16().item()
     kept, n = (factors != 0).double().mean().item(), len(factors)
-    assert abs(kept - 1 / factor) < 4 * math.sqrt(kept * (1 - kept) / n)   # the mean is 1
+    assert abs(kept - 1 / factor) < 4 * math.sqrt(kept * (1 - kept) / n)  # the mean is 1
     assert abs(kept - (1 - rate)) < 0.004
 
 
@@ -77,8 +82,10 @@ def test_what_is_dropped_does_not_depend_on_its_neighbours():
     for distance in (1, 2, 3, 4, 8, 64):
         both = torch.bincount(2 * kept[:-distance] + kept[distance:], minlength=4).double()
         n = len(kept) - distance
-        expected = n * torch.tensor([(1 - share) ** 2, share * (1 - share), share * (1 - share), share ** 2])
-        assert ((both - expected) ** 2 / expected).sum() < 16.3   # 0.1% point at 3 degrees
+        expected = n * torch.tensor(
+            [(1 - share) ** 2, share * (1 - share), share * (1 - share), share**2]
+        )
+        assert ((both - expected) ** 2 / expected).sum() < 16.3  # 0.1% point at 3 degrees
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
@@ -103,6 +110,7 @@ def test_dropout_is_a_function_of_torch_s_seed_and_acts_in_training_only():
 
 # --- attention ---
 
+
 def heads(T=17, B=3, H=2, D=8, seed=0, dtype=torch.float32):
     """Queries, keys and values in one tensor (B, T, 3, H, D), with gradient."""
     generator = torch.Generator().manual_seed(seed)
@@ -124,7 +132,9 @@ def by_formula(qkv, mask=None, factors=1.0):
 
 def let_fit(monkeypatch, qkv, rows):
     B, T, _, H, _ = qkv.shape
-    monkeypatch.setattr(ops, "PIECE", rows * H * T * T * qkv.element_size() // torch.get_num_threads())
+    monkeypatch.setattr(
+        ops, "PIECE", rows * H * T * T * qkv.element_size() // torch.get_num_threads()
+    )
 
 
 @pytest.mark.parametrize("mask", [None, padding([17, 5, 1], 17)])
@@ -139,14 +149,16 @@ def test_training_on_a_cpu_computes_what_torch_computes(mask):
     torch.testing.assert_close(mine.grad, theirs.grad, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("fit, rows", [(1, 1), (2, 2), (3, 3), (5, 4), (6, 4), (9, 7)])   # of 7
+@pytest.mark.parametrize("fit, rows", [(1, 1), (2, 2), (3, 3), (5, 4), (6, 4), (9, 7)])  # of 7
 @pytest.mark.parametrize("rate", [0.0, 0.3])
 def test_attention_in_pieces_is_attention(monkeypatch, fit, rows, rate):
     mine, theirs = heads(B=7, dtype=torch.float64), heads(B=7, dtype=torch.float64)
     mask = padding([17, 3, 1, 17, 9, 2, 12], 17)
     let_fit(monkeypatch, mine, fit)
     calls = []
-    monkeypatch.setattr(ops, "_pieces", lambda *sizes, real=ops._pieces: calls.append(sizes) or real(*sizes))
+    monkeypatch.setattr(
+        ops, "_pieces", lambda *sizes, real=ops._pieces: calls.append(sizes) or real(*sizes)
+    )
     torch.manual_seed(3)
     a = attend(mine, mask, rate)
     torch.manual_seed(3)
@@ -156,7 +168,7 @@ def test_attention_in_pieces_is_attention(monkeypatch, fit, rows, rate):
     weight = torch.randn(a.shape, dtype=a.dtype, generator=torch.Generator().manual_seed(1))
     (a * weight).sum().backward(), (b * weight).sum().backward()
     torch.testing.assert_close(mine.grad, theirs.grad, rtol=1e-12, atol=1e-12)
-    assert calls == [(7, rows)] * 2   # forward and backward
+    assert calls == [(7, rows)] * 2  # forward and backward
     with torch.no_grad():
         torch.manual_seed(3)
         assert torch.equal(attend(mine, mask, rate), a)
@@ -165,24 +177,33 @@ def test_attention_in_pieces_is_attention(monkeypatch, fit, rows, rate):
 @pytest.mark.parametrize("count, rows", [(7, 3), (8, 4), (5, 5), (1, 1), (6, 4)])
 def test_pieces_are_equally_large_and_cover_everything(count, rows):
     pieces = ops._pieces(count, rows)
-    assert {piece.stop - piece.start for piece in pieces} == {rows} and len(pieces) == math.ceil(count / rows)
+    assert {piece.stop - piece.start for piece in pieces} == {rows} and len(pieces) == math.ceil(
+        count / rows
+    )
     assert {row for piece in pieces for row in range(count)[piece]} == set(range(count))
 
 
 def test_gradient_of_attention():
     keep = keep_factors(torch.Size((3, 2, 5, 5)), 0.3).double()
-    bias = torch.zeros(3, 1, 1, 5, dtype=torch.float64).masked_fill(~padding([5, 2, 1], 5), -math.inf)
+    bias = torch.zeros(3, 1, 1, 5, dtype=torch.float64).masked_fill(
+        ~padding([5, 2, 1], 5), -math.inf
+    )
     for arguments in ((bias, keep, 2), (None, None, 3)):
-        assert torch.autograd.gradcheck(lambda qkv: ops._Attention.apply(qkv, *arguments),
-                                        heads(T=5, D=4, dtype=torch.float64))
+        assert torch.autograd.gradcheck(
+            lambda qkv: ops._Attention.apply(qkv, *arguments), heads(T=5, D=4, dtype=torch.float64)
+        )
 
 
 def test_attention_by_hand():
-    q, k, v = torch.zeros(3, 4), torch.tensor([[1.0, 0, 0, 0], [0, 1, 0, 0], [9, 9, 9, 9]]), torch.zeros(3, 4)
+    q, k, v = (
+        torch.zeros(3, 4),
+        torch.tensor([[1.0, 0, 0, 0], [0, 1, 0, 0], [9, 9, 9, 9]]),
+        torch.zeros(3, 4),
+    )
     q[0, 0], v[0, 0], v[2, 0] = 2.0, 1.0, 50.0
-    qkv = torch.stack([q, k, v], 1)[None, :, :, None].requires_grad_()                             # (1, T, 3, 1, D)
+    qkv = torch.stack([q, k, v], 1)[None, :, :, None].requires_grad_()  # (1, T, 3, 1, D)
     mask = torch.tensor([[[[True, True, False]]]])
-    expected = math.e / (math.e + 1)   # scores 2 / sqrt(4) and 0
+    expected = math.e / (math.e + 1)  # scores 2 / sqrt(4) and 0
     for grad in (True, False):
         with torch.set_grad_enabled(grad):
             assert attend(qkv, mask, 0.0)[0, 0, 0, 0].item() == pytest.approx(expected)
@@ -200,7 +221,7 @@ def test_attention_dropout_keeps_the_mean_and_drops_its_share():
     qkv = torch.zeros(1, 200, 3, 1, 4)
     qkv[:, :, 2] = 1.0
     torch.manual_seed(0)
-    out = attend(qkv, None, 0.2)[..., 0]   # each row: kept / 200 / 0.8
+    out = attend(qkv, None, 0.2)[..., 0]  # each row: kept / 200 / 0.8
     kept = out * 0.8 * 200
     torch.testing.assert_close(kept, kept.round(), atol=1e-2, rtol=0)
     n = 200 * 200
@@ -224,11 +245,14 @@ def test_attention_in_bf16_is_near_that_in_float32(mask, autocast):
 
 # --- the vocabulary head ---
 
+
 def head_input(N=23, E=6, V=37, dtype=torch.float64, seed=0):
     """hidden, table, bias with gradients; targets, weights, uniform numbers."""
     generator = torch.Generator().manual_seed(seed)
-    hidden, table, bias = (torch.randn(*size, generator=generator, dtype=dtype, requires_grad=True)
-                           for size in ((N, E), (V, E), (V,)))
+    hidden, table, bias = (
+        torch.randn(*size, generator=generator, dtype=dtype, requires_grad=True)
+        for size in ((N, E), (V, E), (V,))
+    )
     targets = torch.randint(V, (N,), generator=generator)
     weights = (torch.rand(N, generator=generator) < 0.8).to(dtype)
     return (hidden, table, bias), targets, weights, torch.rand(N, 1, generator=generator)
@@ -244,7 +268,9 @@ def pieces(monkeypatch, rows, V=37):
     monkeypatch.setattr(ops, "CPU_PIECE", rows * V)
 
 
-@pytest.mark.parametrize("rows", [1, 5, 23, 1_000])   # one by one, with a rest, exactly, more than there are
+@pytest.mark.parametrize(
+    "rows", [1, 5, 23, 1_000]
+)  # one by one, with a rest, exactly, more than there are
 def test_the_masked_lm_loss_is_the_plain_one_in_any_pieces(monkeypatch, rows):
     pieces(monkeypatch, rows)
     inputs, targets, weights, uniform = head_input()
@@ -291,10 +317,18 @@ def test_under_autocast_products_are_narrow_and_sums_wide():
 def test_tokens_are_drawn_from_the_softmax():
     n = 40_000
     bias = torch.tensor([2.0, 0.0, -1.0, 1.0, 0.5])
-    _, _, tokens = masked_lm(torch.zeros(n, 1), torch.zeros(5, 1), bias, torch.zeros(n, dtype=torch.int64),
-                             torch.ones(n), torch.rand(n, 1, generator=torch.Generator().manual_seed(5)))
+    _, _, tokens = masked_lm(
+        torch.zeros(n, 1),
+        torch.zeros(5, 1),
+        bias,
+        torch.zeros(n, dtype=torch.int64),
+        torch.ones(n),
+        torch.rand(n, 1, generator=torch.Generator().manual_seed(5)),
+    )
     expected = n * torch.softmax(bias, -1)
-    assert ((torch.bincount(tokens, minlength=5) - expected) ** 2 / expected).sum() < 18.5   # 0.1%, 4 degrees
+    assert (
+        (torch.bincount(tokens, minlength=5) - expected) ** 2 / expected
+    ).sum() < 18.5  # 0.1%, 4 degrees
 
 
 class Largest(TorchDispatchMode):

@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from electra.models import Classifier, Electra
-from electra.optim import CLIP, Adam, Group, lr_at, parameter_groups, warmth
+from electra.model.classifier import Classifier
+from electra.model.electra import Electra
+from electra.training.optimizer import CLIP, Adam, Group, parameter_groups
+from electra.training.schedule import lr_at, warmup_factor
 
 ONE = torch.tensor(1.0)
 
@@ -25,21 +27,33 @@ def set_grads(mine, step, size=1.0):
 
 def values(optimizer):
     """Everything that a step may change, copied."""
-    return [t.detach().clone() for t in (*optimizer.parameters, *optimizer.exp_avg, *optimizer.exp_avg_sq,
-                                         optimizer.updates)]
+    return [
+        t.detach().clone()
+        for t in (
+            *optimizer.parameters,
+            *optimizer.exp_avg,
+            *optimizer.exp_avg_sq,
+            optimizer.updates,
+        )
+    ]
 
 
 def bitwise(a, b):
     return all(torch.equal(x, y) for x, y in zip(a, b))
 
 
-@pytest.mark.parametrize("size", [0.01, 30.0])   # without and with clipping
+@pytest.mark.parametrize("size", [0.01, 30.0])  # without and with clipping
 def test_twenty_steps_equal_torch_s(size):
     mine, theirs = parameters(), parameters()
     ours = Adam([Group(mine[:1], 0.1, 1.0), Group(mine[1:], 0.0, 0.5)])
-    reference = torch.optim.AdamW([{"params": theirs[:1], "weight_decay": 0.1, "lr": 0.0},
-                                   {"params": theirs[1:], "weight_decay": 0.0, "lr": 0.0}],
-                                  betas=(0.9, 0.999), eps=1e-6)
+    reference = torch.optim.AdamW(
+        [
+            {"params": theirs[:1], "weight_decay": 0.1, "lr": 0.0},
+            {"params": theirs[1:], "weight_decay": 0.0, "lr": 0.0},
+        ],
+        betas=(0.9, 0.999),
+        eps=1e-6,
+    )
     for step in range(20):
         lr = 0.01 * (1 + step % 3)
         set_grads(mine, step, size), set_grads(theirs, step, size)
@@ -96,7 +110,7 @@ def test_a_skipped_step_leaves_no_trace_in_later_ones():
 @pytest.mark.parametrize("size", [0.01, 30.0])
 def test_the_loss_scale_does_not_show(size):
     runs = []
-    for scale in (1.0, 65_536.0):   # a power of two: exact
+    for scale in (1.0, 65_536.0):  # a power of two: exact
         mine = parameters()
         optimizer = Adam([Group(mine, 0.01, 1.0)])
         for step in range(5):
@@ -131,7 +145,9 @@ def test_a_frozen_encoder_stays_bitwise(shape, make_batch):
     optimizer = Adam(parameter_groups(model, 0.1))
     model(make_batch([9, 9], 9, labels=[0, 1]), torch.Generator()).losses.sum().backward()
     optimizer.step(0.1, ONE)
-    changed = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+    changed = {
+        name for name, value in model.state_dict().items() if not torch.equal(value, before[name])
+    }
     assert changed == {"head.out.weight", "head.out.bias"}
 
 
@@ -169,6 +185,7 @@ def test_a_state_of_another_model_raises():
 
 # --- groups ---
 
+
 def group_of(groups):
     return {id(parameter): group for group in groups for parameter in group.parameters}
 
@@ -178,7 +195,9 @@ def group_of(groups):
 def test_every_parameter_is_in_one_group_and_vectors_do_not_decay(shape, make, layer_decay):
     model = make(shape())
     groups = parameter_groups(model, 0.01, layer_decay, 2)
-    assert sorted(id(p) for group in groups for p in group.parameters) == sorted(map(id, model.parameters()))
+    assert sorted(id(p) for group in groups for p in group.parameters) == sorted(
+        map(id, model.parameters())
+    )
     for group in groups:
         assert all((group.weight_decay == 0.01) == (p.ndim > 1) for p in group.parameters)
 
@@ -186,8 +205,14 @@ def test_every_parameter_is_in_one_group_and_vectors_do_not_decay(shape, make, l
 def test_learning_rates_fall_by_one_factor_a_layer(shape):
     model = Classifier(shape(num_layers=3), 2)
     found = group_of(parameter_groups(model, 0.0, 0.5, 3))
-    expected = {"head.": 1.0, "encoder.layers.2.": 0.5, "encoder.layers.1.": 0.25, "encoder.layers.0.": 0.125,
-                "encoder.projection.": 0.0625, "embeddings.": 0.0625}
+    expected = {
+        "head.": 1.0,
+        "encoder.layers.2.": 0.5,
+        "encoder.layers.1.": 0.25,
+        "encoder.layers.0.": 0.125,
+        "encoder.projection.": 0.0625,
+        "embeddings.": 0.0625,
+    }
     for name, parameter in model.named_parameters():
         [factor] = [value for prefix, value in expected.items() if name.startswith(prefix)]
         assert found[id(parameter)].lr_factor == factor, name
@@ -199,14 +224,35 @@ def test_without_layer_decay_all_rates_are_one(shape):
     assert sorted(group.weight_decay for group in groups) == [0.0, 0.01]
 
 
-@pytest.mark.parametrize("step, warmup, progress, expected", [
-    (0, 10, 0.0, 0.1), (4, 10, 0.05, 0.5 * 0.95), (9, 10, 0.09, 0.91), (10, 10, 0.1, 0.9), (99, 10, 0.99, 0.01),
-    (0, 0, 0.0, 1.0), (50, 0, 0.5, 0.5), (0, 1, 0.0, 1.0), (200, 10, 1.2, 0.0)])
+@pytest.mark.parametrize(
+    "step, warmup, progress, expected",
+    [
+        (0, 10, 0.0, 0.1),
+        (4, 10, 0.05, 0.5 * 0.95),
+        (9, 10, 0.09, 0.91),
+        (10, 10, 0.1, 0.9),
+        (99, 10, 0.99, 0.01),
+        (0, 0, 0.0, 1.0),
+        (50, 0, 0.5, 0.5),
+        (0, 1, 0.0, 1.0),
+        (200, 10, 1.2, 0.0),
+    ],
+)
 def test_learning_rates_by_hand(step, warmup, progress, expected):
-    assert lr_at(warmth(step, warmup), progress) == pytest.approx(expected)
+    assert lr_at(warmup_factor(step, warmup), progress) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("step, progress, expected", [
-    (9, 0.0, 0.1), (9, 0.05, 0.5), (9, 0.1, 1.0), (9, 0.6, 1.0), (79, 0.05, 0.8), (99, 0.0, 1.0), (500, 0.01, 1.0)])
+@pytest.mark.parametrize(
+    "step, progress, expected",
+    [
+        (9, 0.0, 0.1),
+        (9, 0.05, 0.5),
+        (9, 0.1, 1.0),
+        (9, 0.6, 1.0),
+        (79, 0.05, 0.8),
+        (99, 0.0, 1.0),
+        (500, 0.01, 1.0),
+    ],
+)
 def test_warm_up_of_100_steps_is_over_at_the_latest_at_a_tenth_of_the_run(step, progress, expected):
-    assert warmth(step, 100, progress, latest=0.1) == pytest.approx(expected)
+    assert warmup_factor(step, 100, progress, latest=0.1) == pytest.approx(expected)

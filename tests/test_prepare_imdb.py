@@ -6,14 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from electra.tasks import load_task
+from electra.tasks.load import load_task
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def prepare(*args):
-    return subprocess.run([sys.executable, "scripts/prepare_imdb.py", *map(str, args)], cwd=ROOT, text=True,
-                          capture_output=True)
+    return subprocess.run(
+        [sys.executable, "scripts/prepare_imdb.py", *map(str, args)],
+        cwd=ROOT,
+        text=True,
+        capture_output=True,
+    )
 
 
 @pytest.fixture
@@ -33,8 +37,15 @@ def test_tables_and_folders_are_the_same_task(acl_imdb, tmp_path):
     done = prepare(acl_imdb, "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     assert load_task("imdb", tmp_path / "out") == load_task("imdb", acl_imdb)
-    assert "train.csv: 22 reviews (11 positive)" in done.stdout and "unsup.txt: 11 documents" in done.stdout
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["test.csv", "train.csv", "unsup.txt"]
+    assert (
+        "train.csv: 22 reviews (11 positive)" in done.stdout
+        and "unsup.txt: 11 documents" in done.stdout
+    )
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        "test.csv",
+        "train.csv",
+        "unsup.txt",
+    ]
 
 
 def test_each_unlabelled_review_is_one_document_and_no_test_review_is_in(acl_imdb, tmp_path):
@@ -50,8 +61,14 @@ def test_files_are_replaced_only_with_force(acl_imdb, tmp_path):
     out.mkdir()
     (out / "test.csv").write_text("mine")
     done = prepare(acl_imdb, "--out", out)
-    assert done.returncode == 2 and done.stderr.startswith("prepare_imdb.py: error:") and "test.csv" in done.stderr
-    assert [p.name for p in out.iterdir()] == ["test.csv"] and (out / "test.csv").read_text() == "mine"
+    assert (
+        done.returncode == 2
+        and done.stderr.startswith("prepare_imdb.py: error:")
+        and "test.csv" in done.stderr
+    )
+    assert [p.name for p in out.iterdir()] == ["test.csv"] and (
+        out / "test.csv"
+    ).read_text() == "mine"
     assert prepare(acl_imdb, "--out", out, "--force").returncode == 0
     assert (out / "test.csv").read_text() != "mine"
 

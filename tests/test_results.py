@@ -2,11 +2,13 @@
 
 import pytest
 
-from electra.results import majority_score
-from electra.tasks import TASKS, Example, TaskData
+from electra.evaluation.results import majority_score
+from electra.tasks.task import TASKS, Example, TaskData
 
 
-@pytest.mark.parametrize("task, expected", [("sst2", 0.75), ("cola", 0.0), ("mrpc", 0.75), ("qnli", 0.75)])
+@pytest.mark.parametrize(
+    "task, expected", [("sst2", 0.75), ("cola", 0.0), ("mrpc", 0.75), ("qnli", 0.75)]
+)
 def test_the_majority_is_scored_by_the_metric_of_the_task(task, expected):
     """A share of the sentences beside a Matthews correlation would look like a better score."""
     dev = [Example("a", None, label) for label in (1, 0, 1, 1)]

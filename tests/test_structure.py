@@ -10,70 +10,95 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "electra"
-# module: modules of the package that it may import. An import goes up this table, never down.
+# A wing of the package, and the wings that its files may import besides their own. An import goes
+# up this table, never down. ../README.md has the same wings with what is in them.
 MAY_IMPORT = {
     "__init__": set(),
+    "files": set(),
     "config": set(),
-    "distributed": set(),
-    "metrics": set(),
-    "tokenizer": {"config"},
-    "masking": {"config"},
-    "ops": {"masking"},
-    "encoder": {"ops", "config"},
-    "heads": {"ops", "config"},
-    "tables": set(),
-    "tasks": {"tables"},
-    "optim": {"config"},
-    "batching": {"config"},
-    "pickles": set(),
-    "hf": {"pickles", "tokenizer", "config"},                                   # tokenizer for its files in a folder
-    "corpus": {"tokenizer", "config"},
-    "models": {"encoder", "heads", "ops", "masking", "batching", "config"},   # batching for the tuple Batch
-    "checkpoint": {"pickles", "corpus", "tokenizer", "config"},                # corpus for write_atomically
-    "results": {"tasks", "metrics"},
-    "glue": {"results", "tasks", "metrics", "corpus"},                 # corpus for write_atomically
-    "engine": {"models", "optim", "distributed", "masking", "metrics", "batching"},
+    "cli": {"config"},
+    "data": {"config", "files"},
+    "tasks": set(),
+    "model": {"config", "data"},
+    "checkpoint": {"config", "files", "data"},
+    "huggingface": {"config", "data", "checkpoint"},
+    "evaluation": {"files", "tasks"},
+    "training": {"data", "model", "evaluation"},
+    "report": set(),
 }
 ENTRY_POINTS = sorted([*ROOT.glob("*.py"), *(ROOT / "scripts").glob("*.py")])
-OUTSIDE_TESTS = sorted([*PACKAGE.glob("*.py"), *ENTRY_POINTS])
+PACKAGE_FILES = sorted(PACKAGE.rglob("*.py"))
+OUTSIDE_TESTS = sorted([*PACKAGE_FILES, *ENTRY_POINTS])
 # What a program may import besides, where it is installed: it is measured against it.
 PEERS = {ROOT / "scripts" / "bench.py": {"transformers", "tokenizers"}}
 
 
+def is_module(name):
+    path = ROOT / name.replace(".", "/")
+    return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
+
+
 def imported(path):
-    """Names of all modules that a file imports anywhere in it, `from electra import x` as electra.x."""
+    """Names of all modules that a file imports anywhere in it, `from a import b` as a.b where that is a module."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
-            names |= {f"electra.{alias.name}" for alias in node.names} if node.module == "electra" else {node.module}
+            # `from electra.wing import file` and `from electra.wing.file import name`
+            below = {f"{node.module}.{alias.name}" for alias in node.names}
+            modules = {name for name in below if is_module(name)}
+            names |= modules or {node.module}
     return names
 
 
-def within(path):
-    return {name.split(".")[1] for name in imported(path) if name.startswith("electra.")}
+def wing_of(path):
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-def test_every_module_is_in_the_table():
-    assert {path.stem for path in PACKAGE.glob("*.py")} == set(MAY_IMPORT)
+def imported_wings():
+    """{wing: the other wings that its files import}"""
+    found = {wing: set() for wing in MAY_IMPORT}
+    for path in PACKAGE_FILES:
+        names = {name for name in imported(path) if name.startswith("electra.")}
+        found[wing_of(path)] |= {name.split(".")[1] for name in names} - {wing_of(path)}
+    return found
 
 
-@pytest.mark.parametrize("module", MAY_IMPORT)
-def test_a_module_imports_what_it_may(module):
-    assert within(PACKAGE / f"{module}.py") - MAY_IMPORT[module] == set()
+def test_every_wing_is_in_the_table():
+    assert {wing_of(path) for path in PACKAGE_FILES} == set(MAY_IMPORT)
+
+
+@pytest.mark.parametrize("wing", MAY_IMPORT)
+def test_a_wing_imports_what_it_may_and_no_allowance_is_unused(wing):
+    assert imported_wings()[wing] == MAY_IMPORT[wing]
 
 
 def test_the_table_has_no_circle():
     order = list(MAY_IMPORT)
-    for module, allowed in MAY_IMPORT.items():
-        assert all(order.index(name) < order.index(module) for name in allowed), module
+    for wing, allowed in MAY_IMPORT.items():
+        assert all(order.index(name) < order.index(wing) for name in allowed), wing
+
+
+@pytest.mark.parametrize("wing", sorted({path.parent for path in PACKAGE_FILES} - {PACKAGE}))
+def test_the_files_of_a_wing_import_each_other_without_a_circle(wing):
+    package = f"electra.{wing.relative_to(PACKAGE)}".replace("/", ".")
+    needs = {
+        f"{package}.{path.stem}": {
+            name for name in imported(path) if name.startswith(f"{package}.")
+        }
+        for path in wing.glob("*.py")
+    }
+    while needs:
+        free = {name for name, needed in needs.items() if not needed & set(needs)}
+        assert free, f"these import each other: {sorted(needs)}"
+        needs = {name: needed for name, needed in needs.items() if name not in free}
 
 
 def test_no_module_imports_an_entry_point():
     programs = {path.stem for path in ENTRY_POINTS} | {"scripts"}
-    for path in PACKAGE.glob("*.py"):
+    for path in PACKAGE_FILES:
         assert {name.split(".")[0] for name in imported(path)} & programs == set(), path
 
 
@@ -84,12 +109,16 @@ def test_no_other_model_library_is_used(path):
 
 
 def test_importing_prints_nothing_and_starts_nothing(tmp_path):
-    modules = [f"electra.{path.stem}" for path in PACKAGE.glob("*.py") if path.stem != "__init__"]
+    modules = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for path in PACKAGE_FILES
+        if path.stem != "__init__"
+    ]
     modules += [path.stem for path in ENTRY_POINTS]
     code = f"""
 import importlib, multiprocessing, random, signal, sys, threading
 import numpy, sentencepiece, torch, torch.nn.functional, tqdm   # what they do is theirs
-sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / 'scripts')!r}]
+sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "scripts")!r}]
 facts = lambda: (threading.enumerate(), multiprocessing.active_children(), signal.getsignal(signal.SIGINT),
                  signal.getsignal(signal.SIGTERM), torch.initial_seed(), torch.get_num_threads(),
                  torch.get_default_dtype(), torch.distributed.is_initialized(), random.getstate(),
@@ -99,20 +128,27 @@ for name in {modules!r}:
     importlib.import_module(name)
 assert facts() == before
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, text=True, capture_output=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, text=True, capture_output=True
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_readme_lists_the_files_there_are():
+def test_the_readme_lists_the_wings_and_programs_there_are():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^ *((?:electra/|scripts/)?\w+\.py) {2,}(\S.*)$", text, re.MULTILINE)
+    rows = re.findall(r"^ *((?:electra/|scripts/)?\w+(?:\.py|/)) {2,}(\S.*)$", text, re.MULTILINE)
     listed = [name for name, _ in rows]
     assert len(listed) == len(set(listed))
-    assert set(listed) == {str(path.relative_to(ROOT)) for path in OUTSIDE_TESTS}
+    files = {path for path in PACKAGE.glob("*.py") if path.stem != "__init__"}
+    wings = {path.parent for path in PACKAGE_FILES} - {PACKAGE}
+    there = {f"{path.relative_to(ROOT)}" for path in {*files, *ENTRY_POINTS}}
+    assert set(listed) == there | {f"{path.relative_to(ROOT)}/" for path in wings}
 
 
 def test_there_is_one_train_step():
     pattern = re.compile(r"^\s*(?:async )?def train_step\b", re.MULTILINE)
-    found = [path for path in OUTSIDE_TESTS for _ in pattern.findall(path.read_text(encoding="utf-8"))]
-    assert found == [PACKAGE / "engine.py"]
+    found = [
+        path for path in OUTSIDE_TESTS for _ in pattern.findall(path.read_text(encoding="utf-8"))
+    ]
+    assert found == [PACKAGE / "training" / "step.py"]

@@ -21,17 +21,19 @@ from pathlib import Path
 
 import pytest
 import torch
-
-import train as program
 from conftest import exit_code
-from electra import checkpoint, corpus
-from electra.checkpoint import PRETRAINED, RunFolder
-from electra.config import SIZES, FinetuneConfig, PretrainConfig, model_config
-from electra.models import Classifier
 from faults.harness import difference, metrics_of
 
+import train as program
+from electra.checkpoint import run_folder, storage
+from electra.checkpoint.run_folder import RunFolder
+from electra.checkpoint.storage import PRETRAINED
+from electra.config import SIZES, FinetuneConfig, PretrainConfig, model_config
+from electra.data import raw_text
+from electra.model.classifier import Classifier
+
 ROOT = Path(__file__).resolve().parent.parent
-LONG = 24   # steps of the runs that are stopped
+LONG = 24  # steps of the runs that are stopped
 
 
 @pytest.fixture
@@ -43,10 +45,25 @@ def flags(text, cache, tmp_path, monkeypatch):
 
 def small_run(text, cache, /, **changes):
     """The command line of a short run on the text; None leaves a setting out."""
-    settings = {"corpus": text, "size": "tiny", "steps": 12, "batch_tokens": 256, "vocab_size": 800, "seq_len": 32,
-                "save_every": 4, "eval_every": 6, "log_every": 2, "cache": cache, **changes}
-    return [part for name, value in settings.items() if value is not None
-            for part in ("--" + name.replace("_", "-"), *([] if value is True else [str(value)]))]
+    settings = {
+        "corpus": text,
+        "size": "tiny",
+        "steps": 12,
+        "batch_tokens": 256,
+        "vocab_size": 800,
+        "seq_len": 32,
+        "save_every": 4,
+        "eval_every": 6,
+        "log_every": 2,
+        "cache": cache,
+        **changes,
+    }
+    return [
+        part
+        for name, value in settings.items()
+        if value is not None
+        for part in ("--" + name.replace("_", "-"), *([] if value is True else [str(value)]))
+    ]
 
 
 def train(*arguments):
@@ -54,8 +71,17 @@ def train(*arguments):
 
 
 def long_run(text, cache, out):
-    return small_run(text, cache, objective="mlm", out=out, steps=LONG, phases="32:0.5,64:0.5", seq_len=None,
-                     eval_every=8, log_every=1)
+    return small_run(
+        text,
+        cache,
+        objective="mlm",
+        out=out,
+        steps=LONG,
+        phases="32:0.5,64:0.5",
+        seq_len=None,
+        eval_every=8,
+        log_every=1,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +95,15 @@ def whole(text, cache, tmp_path_factory):
 def start(arguments, folder, **settings):
     """train.py in a process of its own, in `folder`."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen([sys.executable, ROOT / "train.py", *arguments], cwd=folder, env=environment, text=True,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, **settings)
+    return subprocess.Popen(
+        [sys.executable, ROOT / "train.py", *arguments],
+        cwd=folder,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        **settings,
+    )
 
 
 def wait_for_step(process, folder, step):
@@ -92,7 +125,7 @@ def wait_for_file(path):
 
 
 def load(folder):
-    return checkpoint.load(folder / "ckpt.pt", PRETRAINED)
+    return storage.load(folder / "ckpt.pt", PRETRAINED)
 
 
 def assert_same_run(first, second):
@@ -111,15 +144,19 @@ def refused(capsys, match, *arguments):
 
 # ---------------------------------------------------------------- a run
 
+
 @pytest.mark.parametrize("objective", ("electra", "mlm"))
 def test_a_run_leaves_all_its_files(objective, flags, tmp_path, capsys):
     assert train(*flags(objective=objective)) == 0
     run = tmp_path / "run"
-    assert {path.name for path in run.iterdir() if not path.name.startswith(".")} - {"tensorboard"} == {
-        "config.json", "metrics.jsonl", "tokenizer.model", "ckpt.pt", "ckpt-8.pt", "ckpt-12.pt"}
+    assert {path.name for path in run.iterdir() if not path.name.startswith(".")} - {
+        "tensorboard"
+    } == {"config.json", "metrics.jsonl", "tokenizer.model", "ckpt.pt", "ckpt-8.pt", "ckpt-12.pt"}
     config = json.loads((run / "config.json").read_text())
     assert config["objective"] == config["model"]["objective"] == objective
-    assert all(config[name] is not None for name in ("lr", "warmup_steps", "batch_tokens", "dropout"))
+    assert all(
+        config[name] is not None for name in ("lr", "warmup_steps", "batch_tokens", "dropout")
+    )
     assert [record["step"] for record in metrics_of(run, "train")] == [2, 4, 6, 8, 10, 12]
     assert [record["step"] for record in metrics_of(run, "valid")] == [6, 12]
     assert ("rtd_auc_unigram" in metrics_of(run, "valid")[0]) == (objective == "electra")
@@ -132,7 +169,9 @@ def test_a_run_leaves_all_its_files(objective, flags, tmp_path, capsys):
 
 def test_training_learns(flags, tmp_path):
     assert train(*flags(objective="mlm", steps=40, lr=3e-3, eval_every=40)) == 0
-    assert metrics_of(tmp_path / "run", "valid")[0]["mlm_loss"] < math.log(800) - 0.8   # untrained: log(800)
+    assert (
+        metrics_of(tmp_path / "run", "valid")[0]["mlm_loss"] < math.log(800) - 0.8
+    )  # untrained: log(800)
 
 
 def test_same_command_same_run_and_another_seed_another(flags, tmp_path):
@@ -143,12 +182,26 @@ def test_same_command_same_run_and_another_seed_another(flags, tmp_path):
 
 
 def test_minutes_end_the_run_and_the_learning_rate(flags, tmp_path):
-    assert train(*flags(steps=None, minutes=0.05, batch_tokens=128, log_every=1, eval_every=1000, save_every=1000)) == 0
+    assert (
+        train(
+            *flags(
+                steps=None,
+                minutes=0.05,
+                batch_tokens=128,
+                log_every=1,
+                eval_every=1000,
+                save_every=1000,
+            )
+        )
+        == 0
+    )
     training = load(tmp_path / "run")["training"]
     assert 3 <= training["seconds"] < 6 and training["step"] > 5
     rates = [record["lr"] for record in metrics_of(tmp_path / "run", "train")]
     assert rates[-1] < 0.2 * max(rates)
-    assert [record["step"] for record in metrics_of(tmp_path / "run", "valid")] == [training["step"]]
+    assert [record["step"] for record in metrics_of(tmp_path / "run", "valid")] == [
+        training["step"]
+    ]
 
 
 def test_half_an_epoch_is_half_of_the_corpus(flags, tmp_path, capsys):
@@ -156,7 +209,9 @@ def test_half_an_epoch_is_half_of_the_corpus(flags, tmp_path, capsys):
     line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("text: "))
     tokens = int(line.split()[1].replace(",", ""))
     steps = load(tmp_path / "run")["training"]["step"]
-    assert 0.5 * tokens / 1024 <= steps <= 0.7 * tokens / 1024   # special tokens and padding come on top
+    assert (
+        0.5 * tokens / 1024 <= steps <= 0.7 * tokens / 1024
+    )  # special tokens and padding come on top
 
 
 def test_accumulate_takes_that_many_micro_batches_a_step(flags, tmp_path):
@@ -169,19 +224,28 @@ def test_accumulate_takes_that_many_micro_batches_a_step(flags, tmp_path):
 def test_without_tensorboard_nothing_is_missed(flags, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     assert train(*flags(steps=4)) == 0
-    assert not (tmp_path / "run" / "tensorboard").exists() and len(metrics_of(tmp_path / "run")) == 3
+    assert (
+        not (tmp_path / "run" / "tensorboard").exists() and len(metrics_of(tmp_path / "run")) == 3
+    )
 
 
 def test_with_tensorboard_it_gets_every_figure(flags, tmp_path, monkeypatch):
     written = []
-    writer = types.SimpleNamespace(add_scalar=lambda *scalar: written.append(scalar), flush=lambda: None)
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard",
-                        types.SimpleNamespace(SummaryWriter=lambda *args, **settings: writer))
+    writer = types.SimpleNamespace(
+        add_scalar=lambda *scalar: written.append(scalar), flush=lambda: None
+    )
+    monkeypatch.setitem(
+        sys.modules,
+        "torch.utils.tensorboard",
+        types.SimpleNamespace(SummaryWriter=lambda *args, **settings: writer),
+    )
     assert train(*flags(steps=4)) == 0
     assert {(name, step) for name, _, step in written} == {
         (f"{record['split']}/{name}", record["step"])
         for record in map(json.loads, (tmp_path / "run" / "metrics.jsonl").read_text().splitlines())
-        for name in record if name not in ("step", "split")}
+        for name in record
+        if name not in ("step", "split")
+    }
 
 
 def test_the_sample_is_the_default_and_a_flag_still_counts(text, cache, tmp_path, monkeypatch):
@@ -197,10 +261,15 @@ def test_help_names_every_setting(tmp_path):
     process = start(["--help"], tmp_path)
     said, error = process.communicate()
     assert process.returncode == 0 and error == ""
-    assert [item.name for item in fields(PretrainConfig) if f"--{item.name.replace('_', '-')} " not in said] == []
+    assert [
+        item.name
+        for item in fields(PretrainConfig)
+        if f"--{item.name.replace('_', '-')} " not in said
+    ] == []
 
 
 # ---------------------------------------------------------------- stop and go on
+
 
 def test_killed_and_resumed_is_bitwise_the_run_that_was_never_stopped(text, cache, whole, tmp_path):
     step = random.randrange(5, 17)
@@ -242,6 +311,7 @@ def stop_in_step(monkeypatch, step, act):
         if len(calls) == step:
             act()
         return real(*arguments)
+
     monkeypatch.setattr(program, "train_step", train_step)
 
 
@@ -256,13 +326,24 @@ def test_a_stop_between_two_lines_of_the_log_changes_no_line(flags, tmp_path, mo
 
 
 def test_interleaved_lengths_have_their_shares_and_resume_exactly(flags, tmp_path, monkeypatch):
-    mixed = dict(phases="16:0.5,32:0.25,64:0.25", seq_len=None, interleave=True, steps=24, log_every=8, save_every=100,
-                 eval_every=12)
+    mixed = dict(
+        phases="16:0.5,32:0.25,64:0.25",
+        seq_len=None,
+        interleave=True,
+        steps=24,
+        log_every=8,
+        save_every=100,
+        eval_every=12,
+    )
     seen = []
     collate = program.SpanBatches.next
-    monkeypatch.setattr(program.SpanBatches, "next", lambda self, length: seen.append(length) or collate(self, length))
+    monkeypatch.setattr(
+        program.SpanBatches,
+        "next",
+        lambda self, length: seen.append(length) or collate(self, length),
+    )
     assert train(*flags(out=tmp_path / "whole", **mixed)) == 0
-    lengths = seen[-24:]   # those before are of the held-out text
+    lengths = seen[-24:]  # those before are of the held-out text
     assert lengths != sorted(lengths) and 7 <= lengths.count(16) <= 17 and {32, 64} < set(lengths)
     with monkeypatch.context() as patch:
         stop_in_step(patch, 11, lambda: os.kill(os.getpid(), signal.SIGTERM))
@@ -274,9 +355,11 @@ def test_interleaved_lengths_have_their_shares_and_resume_exactly(flags, tmp_pat
         assert [record["step"] for record in metrics_of(tmp_path / "run", split)] == [12, 24]
 
 
-def test_a_run_with_cuda_graphs_goes_on_where_there_can_be_none(flags, tmp_path, monkeypatch, capsys):
+def test_a_run_with_cuda_graphs_goes_on_where_there_can_be_none(
+    flags, tmp_path, monkeypatch, capsys
+):
     with monkeypatch.context() as patch:
-        patch.setattr(program, "choose_graphs", lambda *arguments: None)   # in place of a GPU
+        patch.setattr(program, "choose_graphs", lambda *arguments: None)  # in place of a GPU
         stop_in_step(patch, 5, lambda: os.kill(os.getpid(), signal.SIGTERM))
         assert train(*flags(cuda_graphs=True)) == 0
     refused(capsys, "take --no-cuda-graphs", "--out", tmp_path / "run", "--resume")
@@ -295,6 +378,7 @@ def test_a_stop_in_the_last_step_still_ends_with_an_evaluation(flags, tmp_path, 
 def test_killed_before_the_last_evaluation_it_is_made_up_for(flags, tmp_path, monkeypatch):
     def interrupt(*arguments):
         raise KeyboardInterrupt
+
     with monkeypatch.context() as patch:
         patch.setattr(program, "evaluate", interrupt)
         assert train(*flags(steps=4, eval_every=1000)) == 130
@@ -308,6 +392,7 @@ def test_a_signal_after_the_last_step_lets_the_run_end(flags, tmp_path, monkeypa
     def evaluate(*arguments):
         os.kill(os.getpid(), signal.SIGTERM)
         return real(*arguments)
+
     monkeypatch.setattr(program, "evaluate", evaluate)
     assert train(*flags(steps=4, eval_every=1000)) == 0
     assert load(tmp_path / "run")["training"]["step"] == 4
@@ -318,6 +403,7 @@ def test_a_second_signal_stops_at_once(flags, tmp_path, monkeypatch, capsys):
     def twice():
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGINT)
+
     stop_in_step(monkeypatch, 6, twice)
     assert train(*flags()) == 130
     assert load(tmp_path / "run")["training"]["step"] == 4
@@ -336,7 +422,9 @@ def test_resuming_a_finished_run_changes_nothing(eval_every, flags, tmp_path, ca
     weights, log = load(tmp_path / "run")["model"], (tmp_path / "run" / "metrics.jsonl").read_text()
     for _ in range(2):
         assert train("--out", tmp_path / "run", "--resume") == 0
-    assert all(torch.equal(value, weights[name]) for name, value in load(tmp_path / "run")["model"].items())
+    assert all(
+        torch.equal(value, weights[name]) for name, value in load(tmp_path / "run")["model"].items()
+    )
     assert (tmp_path / "run" / "metrics.jsonl").read_text() == log
 
 
@@ -347,16 +435,41 @@ def test_a_line_that_a_kill_cut_off_goes_away(flags, tmp_path, monkeypatch):
     with open(tmp_path / "run" / "metrics.jsonl", "a") as file:
         file.write('{"step": 8, "spl')
     assert train("--out", tmp_path / "run", "--resume") == 0
-    assert [record["step"] for record in metrics_of(tmp_path / "run", "train")] == [2, 4, 6, 8, 10, 12]
+    assert [record["step"] for record in metrics_of(tmp_path / "run", "train")] == [
+        2,
+        4,
+        6,
+        8,
+        10,
+        12,
+    ]
 
 
 def test_resume_takes_no_flag_that_contradicts_the_run(flags, tmp_path, capsys):
     assert train(*flags(steps=4)) == 0
-    for contradiction in (("--lr", "0.5"), ("--objective", "mlm"), ("--steps", "5"), ("--batch-tokens", "1024"),
-                          ("--seed", "3"), ("--minutes", "0.5"), ("--seq-len", "64")):
-        refused(capsys, f"{contradiction[0]} {contradiction[1]} differs", "--out", tmp_path / "run", "--resume",
-                *contradiction)
-    assert train("--out", tmp_path / "run", "--resume", "--log-every", "1", "--steps", "4", "--keep", "1") == 0
+    for contradiction in (
+        ("--lr", "0.5"),
+        ("--objective", "mlm"),
+        ("--steps", "5"),
+        ("--batch-tokens", "1024"),
+        ("--seed", "3"),
+        ("--minutes", "0.5"),
+        ("--seq-len", "64"),
+    ):
+        refused(
+            capsys,
+            f"{contradiction[0]} {contradiction[1]} differs",
+            "--out",
+            tmp_path / "run",
+            "--resume",
+            *contradiction,
+        )
+    assert (
+        train(
+            "--out", tmp_path / "run", "--resume", "--log-every", "1", "--steps", "4", "--keep", "1"
+        )
+        == 0
+    )
 
 
 def test_resume_needs_something_to_resume(flags, tmp_path, capsys):
@@ -389,7 +502,11 @@ def test_a_folder_in_use_is_refused(flags, tmp_path, capsys):
 
 
 def test_a_loss_that_stays_not_finite_stops_the_run(flags, tmp_path, capsys):
-    refused(capsys, "not finite 20 steps in a row", *flags(steps=100, lr=1e30, batch_tokens=64, save_every=1000))
+    refused(
+        capsys,
+        "not finite 20 steps in a row",
+        *flags(steps=100, lr=1e30, batch_tokens=64, save_every=1000),
+    )
     logged = metrics_of(tmp_path / "run", "train")
     assert 20 <= logged[-1]["step"] <= 25 and logged[-1]["skipped_steps"] >= 18
 
@@ -412,13 +529,20 @@ def names_in(folder):
 
 
 def files_after(*steps):
-    return {".lock", "config.json", "tokenizer.model", "metrics.jsonl", "ckpt.pt", *(f"ckpt-{n}.pt" for n in steps)}
+    return {
+        ".lock",
+        "config.json",
+        "tokenizer.model",
+        "metrics.jsonl",
+        "ckpt.pt",
+        *(f"ckpt-{n}.pt" for n in steps),
+    }
 
 
 def damage(path, how):
     if how == "gone":
         return path.unlink()
-    with open(path, "r+b") as file:   # in place: under its other name too
+    with open(path, "r+b") as file:  # in place: under its other name too
         if how == "cut":
             file.truncate(path.stat().st_size // 2)
         else:
@@ -434,25 +558,32 @@ def test_how_often_a_run_saves_changes_nothing_in_it(save_every, short, flags, t
     assert_same_run(tmp_path / "run", short)
 
 
-@pytest.mark.parametrize("module, function, number", ((os, "fsync", errno.ENOSPC), (os, "replace", errno.EROFS),
-                                                      (checkpoint, "open", errno.EROFS)))
-def test_a_disk_that_fails_for_a_while_stops_nothing(module, function, number, short, flags, tmp_path, monkeypatch,
-                                                     capsys):
-    save, saves = checkpoint.save, []
+@pytest.mark.parametrize(
+    "module, function, number",
+    ((os, "fsync", errno.ENOSPC), (os, "replace", errno.EROFS), (storage, "open", errno.EROFS)),
+)
+def test_a_disk_that_fails_for_a_while_stops_nothing(
+    module, function, number, short, flags, tmp_path, monkeypatch, capsys
+):
+    save, saves = storage.save, []
 
     def second_fails(path, content):
         def fail(*arguments, **settings):
             raise OSError(number, os.strerror(number))
+
         saves.append(1)
         with monkeypatch.context() as patch:
-            if len(saves) == 2:   # of step 4
+            if len(saves) == 2:  # of step 4
                 patch.setattr(module, function, fail, raising=False)
             save(path, content)
-    monkeypatch.setattr(checkpoint, "save", second_fails)
+
+    monkeypatch.setattr(storage, "save", second_fails)
     assert train(*flags(**SHORT)) == 0
     said = [line for line in capsys.readouterr().out.splitlines() if "cannot write" in line]
-    assert said == [f"not saved: cannot write the checkpoint {tmp_path / 'run' / 'ckpt.pt'}: {os.strerror(number)}; "
-                    f"the one before it is untouched"]
+    assert said == [
+        f"not saved: cannot write the checkpoint {tmp_path / 'run' / 'ckpt.pt'}: {os.strerror(number)}; "
+        f"the one before it is untouched"
+    ]
     assert_same_run(tmp_path / "run", short)
     assert names_in(tmp_path / "run") == files_after(2, 6)
 
@@ -471,7 +602,7 @@ def test_a_disk_that_stays_full_ends_with_one_line_and_the_last_checkpoint_whole
     assert process.returncode == 2
     problem = f"cannot write the checkpoint {run / 'ckpt.pt'}: File too large; the one before it is untouched"
     assert error == f"train.py: error: step 6 is not saved: {problem}\n"
-    assert said.splitlines().count(f"not saved: {problem}") == 2   # steps 5 and 6
+    assert said.splitlines().count(f"not saved: {problem}") == 2  # steps 5 and 6
     assert (run / "ckpt.pt").read_bytes() == before and names_in(run) == files_after(2, 4)
     assert train("--out", run, "--resume") == 0
     assert_same_run(run, short)
@@ -481,13 +612,14 @@ def test_a_removed_folder_is_made_again(short, flags, tmp_path, monkeypatch, cap
     def remove():
         wait_for_file(tmp_path / "run" / "ckpt-4.pt")
         shutil.rmtree(tmp_path / "run")
+
     with monkeypatch.context() as patch:
         stop_in_step(patch, 5, remove)
         assert train(*flags(**SHORT)) == 0
     assert_same_run(tmp_path / "run", short)
     assert names_in(tmp_path / "run") == files_after(6)
     said = capsys.readouterr().out
-    assert said.count("cannot write") == 1   # the log, until there is a folder again
+    assert said.count("cannot write") == 1  # the log, until there is a folder again
     assert said.count(f"the run folder {tmp_path / 'run'} was removed; it is made again") == 1
     assert train("--out", tmp_path / "run", "--resume") == 0
 
@@ -496,29 +628,43 @@ def test_a_removed_folder_is_made_again(short, flags, tmp_path, monkeypatch, cap
 def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(how, short, tmp_path, capsys):
     run = tmp_path / "run"
     shutil.copytree(short, run)
-    checkpoint.link(run / "ckpt-6.pt", run / "ckpt.pt")   # as the run had left them
+    run_folder.link(run / "ckpt-6.pt", run / "ckpt.pt")  # as the run had left them
     damage(run / "ckpt.pt", how)
     if how == "gone":
         damage(run / "ckpt-6.pt", how)
     assert train("--out", run, "--resume") == 0
     [said] = [line for line in capsys.readouterr().out.splitlines() if "ckpt-4.pt" in line]
-    assert str(run / "ckpt.pt") in said and said.endswith(f"going on from {run / 'ckpt-4.pt'} instead")
+    assert str(run / "ckpt.pt") in said and said.endswith(
+        f"going on from {run / 'ckpt-4.pt'} instead"
+    )
     assert_same_run(run, short)
     assert names_in(run) == files_after(2, 4, 6)
 
 
-def test_of_several_damaged_checkpoints_the_newest_whole_one_is_taken(short, flags, tmp_path, capsys):
+def test_of_several_damaged_checkpoints_the_newest_whole_one_is_taken(
+    short, flags, tmp_path, capsys
+):
     run = tmp_path / "run"
     shutil.copytree(short, run)
     for name in ("ckpt.pt", "ckpt-6.pt", "ckpt-4.pt"):
         damage(run / name, "flipped")
-    refused(capsys, "is damaged", *flags(init=run / "ckpt.pt", size=None, vocab_size=None, out=tmp_path / "other"))
+    refused(
+        capsys,
+        "is damaged",
+        *flags(init=run / "ckpt.pt", size=None, vocab_size=None, out=tmp_path / "other"),
+    )
     assert train("--out", run, "--resume") == 0
     assert "going on from" in capsys.readouterr().out
     assert_same_run(run, short)
     for name in ("ckpt.pt", "ckpt-6.pt", "ckpt-4.pt", "ckpt-2.pt"):
         damage(run / name, "cut")
-    refused(capsys, f"{run / 'ckpt.pt'} is not a checkpoint of this program, or it was cut off", "--out", run, "--resume")
+    refused(
+        capsys,
+        f"{run / 'ckpt.pt'} is not a checkpoint of this program, or it was cut off",
+        "--out",
+        run,
+        "--resume",
+    )
 
 
 def test_it_saves_by_the_clock_too(flags, tmp_path, monkeypatch):
@@ -530,9 +676,14 @@ def test_it_saves_by_the_clock_too(flags, tmp_path, monkeypatch):
     def train_step(*arguments):
         clock.now += 120
         return step(*arguments)
+
     monkeypatch.setattr(program, "train_step", train_step)
     assert train(*flags(steps=8, save_every=5, save_minutes=5, keep=9, eval_every=1000)) == 0
-    assert list(checkpoint.numbered(tmp_path / "run")) == [8, 5, 3]   # after 6 minutes, at step 5, 6 minutes later
+    assert list(run_folder.numbered(tmp_path / "run")) == [
+        8,
+        5,
+        3,
+    ]  # after 6 minutes, at step 5, 6 minutes later
     assert train("--out", tmp_path / "run", "--resume", "--save-minutes", "7") == 0
 
 
@@ -545,6 +696,7 @@ def test_half_a_file_of_a_killed_writer_goes_away(flags, tmp_path):
 
 # ---------------------------------------------------------------- from a checkpoint
 
+
 @pytest.fixture(scope="module")
 def trained(text, cache, tmp_path_factory):
     """A finished run: ELECTRA, 12 steps."""
@@ -554,12 +706,16 @@ def trained(text, cache, tmp_path_factory):
 
 
 def test_init_goes_on_from_weights_and_tokenizer(trained, flags, tmp_path):
-    arguments = flags(init=trained / "ckpt.pt", size=None, vocab_size=None, steps=1, eval_every=1, lr=1e-12)
+    arguments = flags(
+        init=trained / "ckpt.pt", size=None, vocab_size=None, steps=1, eval_every=1, lr=1e-12
+    )
     assert train(*arguments) == 0
     before, now = metrics_of(trained, "valid")[-1], metrics_of(tmp_path / "run", "valid")[-1]
     for name in ("mlm_loss", "rtd_loss", "rtd_auc", "rtd_auc_unigram"):
         assert now[name] == pytest.approx(before[name], rel=1e-3)
-    assert (tmp_path / "run" / "tokenizer.model").read_bytes() == (trained / "tokenizer.model").read_bytes()
+    assert (tmp_path / "run" / "tokenizer.model").read_bytes() == (
+        trained / "tokenizer.model"
+    ).read_bytes()
 
 
 def test_init_starts_at_the_loss_of_the_checkpoint(trained, flags, tmp_path):
@@ -567,16 +723,20 @@ def test_init_starts_at_the_loss_of_the_checkpoint(trained, flags, tmp_path):
     first, *_ = metrics_of(tmp_path / "run", "valid")
     *_, last = metrics_of(trained, "valid")
     assert first["step"] == 0
-    assert {k: v for k, v in first.items() if k not in ("step", "seconds")} == \
-        {k: v for k, v in last.items() if k not in ("step", "seconds")}
+    assert {k: v for k, v in first.items() if k not in ("step", "seconds")} == {
+        k: v for k, v in last.items() if k not in ("step", "seconds")
+    }
 
 
 def test_the_log_counts_the_tokens(trained):
     settings = json.loads((trained / "config.json").read_text())
     for line in metrics_of(trained, "train"):
         places = line["tokens"] / (1 - line["padding_frac"])
-        assert 0.7 * settings["batch_tokens"] * settings["log_every"] < places <= \
-            1.001 * settings["batch_tokens"] * settings["log_every"]
+        assert (
+            0.7 * settings["batch_tokens"] * settings["log_every"]
+            < places
+            <= 1.001 * settings["batch_tokens"] * settings["log_every"]
+        )
 
 
 def test_init_takes_a_gentler_learning_rate_by_itself(trained, flags, tmp_path):
@@ -590,13 +750,19 @@ def test_init_refuses_what_comes_with_the_checkpoint(trained, flags, tmp_path, c
     refused(capsys, "objective electra", *flags(**plain, objective="mlm"))
     refused(capsys, "--size cannot be chosen", *flags(**plain | {"size": "small"}))
     refused(capsys, "--vocab-size cannot be chosen", *flags(**plain | {"vocab_size": 900}))
-    refused(capsys, "--tokenizer cannot be chosen", *flags(**plain, tokenizer=trained / "tokenizer.model"))
+    refused(
+        capsys,
+        "--tokenizer cannot be chosen",
+        *flags(**plain, tokenizer=trained / "tokenizer.model"),
+    )
     assert not (tmp_path / "run").exists()
 
 
 def test_tokenizer_of_another_run_is_taken(trained, flags, tmp_path):
     assert train(*flags(tokenizer=trained / "tokenizer.model", vocab_size=None, steps=1)) == 0
-    assert (tmp_path / "run" / "tokenizer.model").read_bytes() == (trained / "tokenizer.model").read_bytes()
+    assert (tmp_path / "run" / "tokenizer.model").read_bytes() == (
+        trained / "tokenizer.model"
+    ).read_bytes()
 
 
 class Evil:
@@ -614,20 +780,24 @@ def test_bad_checkpoints_are_refused_in_one_line(trained, flags, tmp_path, capsy
     bad = tmp_path / "bad.pt"
     continued = lambda: flags(init=bad, size=None, vocab_size=None)
     refused(capsys, "No such file", *continued())
-    for content, match in ((b"", "not a checkpoint"), (good[:-100], "cut off"), (good[:1000], "cut off"),
-                           (b"PK" + bytes(5000), "not a checkpoint")):
+    for content, match in (
+        (b"", "not a checkpoint"),
+        (good[:-100], "cut off"),
+        (good[:1000], "cut off"),
+        (b"PK" + bytes(5000), "not a checkpoint"),
+    ):
         bad.write_bytes(content)
         refused(capsys, match, *continued())
     for place in (10, len(good) // 2, len(good) - 3):
-        bad.write_bytes(good[:place] + bytes([good[place] ^ 1]) + good[place + 1:])
+        bad.write_bytes(good[:place] + bytes([good[place] ^ 1]) + good[place + 1 :])
         refused(capsys, "bad.pt is damaged", *continued())
-    refused(capsys, str(tmp_path), *flags(init=tmp_path, size=None, vocab_size=None))   # a folder
+    refused(capsys, str(tmp_path), *flags(init=tmp_path, size=None, vocab_size=None))  # a folder
     assert not (tmp_path / "run").exists()
 
 
 def test_a_checkpoint_runs_no_code(flags, tmp_path, capsys):
     bad, marker = tmp_path / "bad.pt", tmp_path / "was here"
-    checkpoint.save(bad, {"format": checkpoint.FORMAT, "kind": "electra", "model": Evil(marker)})
+    storage.save(bad, {"format": storage.FORMAT, "kind": "electra", "model": Evil(marker)})
     refused(capsys, "was not loaded", *flags(init=bad, size=None, vocab_size=None))
     bad.write_bytes(pickle.dumps(Evil(marker)))
     refused(capsys, "not a checkpoint", *flags(init=bad, size=None, vocab_size=None))
@@ -635,15 +805,22 @@ def test_a_checkpoint_runs_no_code(flags, tmp_path, capsys):
 
 
 def test_a_classifier_is_no_pre_trained_checkpoint(trained, flags, tmp_path, capsys):
-    tokenizer = checkpoint.tokenizer_of(load(trained))
+    tokenizer = storage.tokenizer_of(load(trained))
     model = Classifier(model_config("tiny", "electra", tokenizer.vocab_size), 2)
-    checkpoint.save(tmp_path / "classifier.pt",
-                    checkpoint.pack(model, tokenizer, FinetuneConfig(), labels=("no", "yes")))
-    refused(capsys, "kind 'classifier'", *flags(init=tmp_path / "classifier.pt", size=None, vocab_size=None))
+    storage.save(
+        tmp_path / "classifier.pt",
+        storage.pack(model, tokenizer, FinetuneConfig(), labels=("no", "yes")),
+    )
+    refused(
+        capsys,
+        "kind 'classifier'",
+        *flags(init=tmp_path / "classifier.pt", size=None, vocab_size=None),
+    )
     assert not (tmp_path / "run").exists()
 
 
 # ---------------------------------------------------------------- mistakes
+
 
 def test_bad_corpora_are_refused_in_one_line(flags, tmp_path, capsys, monkeypatch):
     lines = "".join(f"A line of plain text, number {i}.\n" for i in range(2000)).encode()
@@ -651,7 +828,8 @@ def test_bad_corpora_are_refused_in_one_line(flags, tmp_path, capsys, monkeypatc
     (tmp_path / "empty folder").mkdir()
     (tmp_path / "cache as a file").write_text("")
     cases = {
-        "empty.txt": (b"", "has no text"), "blank.txt": (b"\n \n\t\n", "has no text"),
+        "empty.txt": (b"", "has no text"),
+        "blank.txt": (b"\n \n\t\n", "has no text"),
         "latin.txt": (b"caf\xe9\n" + lines, "the byte at offset 3 is not UTF-8"),
         "late.txt": (lines + b"caf\xe9\n", f"the byte at offset {len(lines) + 3} is not UTF-8"),
         "short.txt": (b"Only a few words.\nAnd a few more.\n", "less than one batch of 256"),
@@ -659,7 +837,8 @@ def test_bad_corpora_are_refused_in_one_line(flags, tmp_path, capsys, monkeypatc
         "late.jsonl": (json_lines + b"{\n", "line 501 is not JSON"),
         "none.jsonl": (b'{"words": "x"}\n', 'line 1 has no "text"'),
         "number.jsonl": (json_lines + b'{"text": 5}\n', 'line 501 has no "text"'),
-        "bad.txt.gz": (b"no archive", "cannot read")}
+        "bad.txt.gz": (b"no archive", "cannot read"),
+    }
     for name, (content, match) in cases.items():
         (tmp_path / name).write_bytes(content)
         refused(capsys, match, *flags(corpus=tmp_path / name))
@@ -668,30 +847,49 @@ def test_bad_corpora_are_refused_in_one_line(flags, tmp_path, capsys, monkeypatc
     refused(capsys, "has no .txt file", *flags(corpus=tmp_path / "empty folder"))
     refused(capsys, "no such corpus", *flags(valid=tmp_path / "nowhere.txt"))
     refused(capsys, "has no text", *flags(valid=tmp_path / "empty.txt"))
-    monkeypatch.setattr(corpus, "LONGEST_LINE", 1000)
+    monkeypatch.setattr(raw_text, "LONGEST_LINE", 1000)
     for name, content in (("long.txt", b"x" * 2000 + b"\n"), ("later.txt", lines + b"x" * 2000)):
         (tmp_path / name).write_bytes(content)
         refused(capsys, "is longer than 1,000 bytes", *flags(corpus=tmp_path / name))
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("changes, match", (
-    (dict(interleave=True), "--interleave needs"),
-    (dict(vocab_size=600_000), "--vocab-size 600000 is outside"), (dict(vocab_size=10), "--vocab-size 10 is outside"),
-    (dict(seq_len=1024), "sequence length of 1024 is outside 8 to 512"), (dict(seq_len=4), "outside 8 to 512"),
-    (dict(phases="32:0.5"), "add up to 1"), (dict(phases="32"), "does not read like"),
-    (dict(phases="32:0.5,1024:0.5"), "1024"),
-    (dict(steps=0), "--steps must be above 0"), (dict(steps=None, minutes=-1), "--minutes must be above 0"),
-    (dict(minutes=1), "give one"), (dict(lr=0), "--lr must be above 0"), (dict(accumulate=0), "--accumulate"),
-    (dict(save_every=0), "--save-every"),
-    (dict(save_minutes=0), "--save-minutes must be above 0"), (dict(log_every=0), "--log-every"), (dict(dropout=1), "--dropout"),
-    (dict(cuda_graphs=True, device="cpu"), "take --no-cuda-graphs"),
-    (dict(amp="fp16", device="cpu"), "--amp fp16 needs a GPU"), (dict(device="cuda:99"), "not on this machine"),
-    (dict(device="toaster"), "not on this machine"), (dict(size="huge"), "huge"), (dict(objective="gpt"), "gpt"),
-    (dict(tokenizer="nowhere.model", vocab_size=None), "cannot read the tokenizer"),
-    (dict(batch_tokens=60, seq_len=64), "64 tokens"), (dict(batch_tokens=64, seq_len=64, accumulate=2), "64 tokens"),
-    (dict(batch_tokens=64, phases="32:0.9,128:0.1"), "128 tokens"), (dict(seed=-1), "--seed"),
-    (dict(no_such_flag=1), "--no-such-flag"), (dict(cache=ROOT / "LICENSE"), "LICENSE")), ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(
+    "changes, match",
+    (
+        (dict(interleave=True), "--interleave needs"),
+        (dict(vocab_size=600_000), "--vocab-size 600000 is outside"),
+        (dict(vocab_size=10), "--vocab-size 10 is outside"),
+        (dict(seq_len=1024), "sequence length of 1024 is outside 8 to 512"),
+        (dict(seq_len=4), "outside 8 to 512"),
+        (dict(phases="32:0.5"), "add up to 1"),
+        (dict(phases="32"), "does not read like"),
+        (dict(phases="32:0.5,1024:0.5"), "1024"),
+        (dict(steps=0), "--steps must be above 0"),
+        (dict(steps=None, minutes=-1), "--minutes must be above 0"),
+        (dict(minutes=1), "give one"),
+        (dict(lr=0), "--lr must be above 0"),
+        (dict(accumulate=0), "--accumulate"),
+        (dict(save_every=0), "--save-every"),
+        (dict(save_minutes=0), "--save-minutes must be above 0"),
+        (dict(log_every=0), "--log-every"),
+        (dict(dropout=1), "--dropout"),
+        (dict(cuda_graphs=True, device="cpu"), "take --no-cuda-graphs"),
+        (dict(amp="fp16", device="cpu"), "--amp fp16 needs a GPU"),
+        (dict(device="cuda:99"), "not on this machine"),
+        (dict(device="toaster"), "not on this machine"),
+        (dict(size="huge"), "huge"),
+        (dict(objective="gpt"), "gpt"),
+        (dict(tokenizer="nowhere.model", vocab_size=None), "cannot read the tokenizer"),
+        (dict(batch_tokens=60, seq_len=64), "64 tokens"),
+        (dict(batch_tokens=64, seq_len=64, accumulate=2), "64 tokens"),
+        (dict(batch_tokens=64, phases="32:0.9,128:0.1"), "128 tokens"),
+        (dict(seed=-1), "--seed"),
+        (dict(no_such_flag=1), "--no-such-flag"),
+        (dict(cache=ROOT / "LICENSE"), "LICENSE"),
+    ),
+    ids=lambda value: str(value)[:40],
+)
 def test_bad_settings_are_refused_in_one_line(changes, match, flags, tmp_path, capsys):
     refused(capsys, match, *flags(**changes))
     assert not (tmp_path / "run").exists()
@@ -699,7 +897,11 @@ def test_bad_settings_are_refused_in_one_line(changes, match, flags, tmp_path, c
 
 def test_a_tokenizer_that_is_none_is_refused(flags, tmp_path, capsys):
     (tmp_path / "bad.model").write_bytes(b"\x00\x01 not a model")
-    refused(capsys, "is not a SentencePiece model", *flags(tokenizer=tmp_path / "bad.model", vocab_size=None))
+    refused(
+        capsys,
+        "is not a SentencePiece model",
+        *flags(tokenizer=tmp_path / "bad.model", vocab_size=None),
+    )
 
 
 def test_a_run_folder_that_cannot_be_made_is_refused(flags, tmp_path, capsys):

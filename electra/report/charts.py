@@ -86,7 +86,7 @@ def drawing(kind: str, width: int, height: int, title: str, *parts: Child) -> Ma
 def x_ticks(x: Axis, kind: str, top: float, bottom: float) -> list[Markup]:
     """Vertical lines at the ticks of an axis, their values, and the label of the axis."""
     parts = [words("tick", (x.start + x.end) / 2, bottom + 34, x.label, "middle")]
-    for value, label in zip(x.ticks, tick_labels(x.ticks)):
+    for value, label in zip(x.ticks, tick_labels(x.ticks), strict=True):
         parts.append(line(kind, x.at(value), top, x.at(value), bottom))
         parts.append(words("tick", x.at(value), bottom + 14, label, "middle"))
     return parts
@@ -95,7 +95,7 @@ def x_ticks(x: Axis, kind: str, top: float, bottom: float) -> list[Markup]:
 def y_ticks(y: Axis) -> list[Markup]:
     turned = f"translate(13 {(TOP + BOTTOM) / 2}) rotate(-90)"
     parts = [tag("text", y.label, class_="tick", transform=turned, text_anchor="middle")]
-    for value, label in zip(y.ticks, tick_labels(y.ticks)):
+    for value, label in zip(y.ticks, tick_labels(y.ticks), strict=True):
         parts.append(line("grid", LEFT, y.at(value), RIGHT, y.at(value)))
         parts.append(words("tick", LEFT - 7, y.at(value) + 4, label, "end"))
     return parts

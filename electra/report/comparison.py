@@ -84,7 +84,7 @@ def markdown_table(results: Json) -> str:
     rows, tasks = read_scores(results)
     heads = [f"{markdown_cell(task.name)} {name}" for task in tasks for name in task.columns]
     lines = [["model", "pre-training, min", *heads], ["---", "---:", *["---:"] * len(heads)]]
-    for row, cells in zip(rows, score_cells(rows, tasks, "**{}**".format)):
+    for row, cells in zip(rows, score_cells(rows, tasks, "**{}**".format), strict=True):
         name = markdown_cell(row["name"])
         lines.append([name if is_model(row) else f"*{name}*", *cells])
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
@@ -119,7 +119,7 @@ def means(
     rows: Sequence[Json], scores: Sequence[list[float]], models: bool
 ) -> list[tuple[float, str]]:
     """Mean and name of every model, or of every reference line, that has scores."""
-    pairs = zip(rows, scores)
+    pairs = zip(rows, scores, strict=True)
     return [(fmean(own), row["name"]) for row, own in pairs if own and is_model(row) == models]
 
 
@@ -154,13 +154,13 @@ def score_cells(
             rivals = [f"{mean:.2f}" for mean, _ in means(rows, scores, models=True)]
             best = max(rivals, key=float) if len(rivals) > 1 else None
             cells = []
-            for row, own in zip(rows, scores):
+            for row, own in zip(rows, scores, strict=True):
                 wins = own and is_model(row) and f"{fmean(own):.2f}" == best
                 cells.append(bold(mean_sd(own)) if wins else mean_sd(own))
             columns.append(cells)
-        seeds = [max(map(len, found)) for found in zip(*task.scores.values())]
+        seeds = [max(map(len, found)) for found in zip(*task.scores.values(), strict=True)]
         columns.append([str(n or MISSING) for n in seeds])
-    return list(zip(*columns))
+    return list(zip(*columns, strict=True))
 
 
 def score_table(rows: Sequence[Json], tasks: Sequence[Task]) -> Markup:
@@ -168,7 +168,7 @@ def score_table(rows: Sequence[Json], tasks: Sequence[Task]) -> Markup:
     for task in tasks:
         groups.append((join(isolate(task.name), ", ", isolate(task.metric)), task.columns))
     cells = score_cells(rows, tasks, lambda text: tag("b", text))
-    lines = [table_row(isolate(row["name"]), found) for row, found in zip(rows, cells)]
+    lines = [table_row(isolate(row["name"]), found) for row, found in zip(rows, cells, strict=True)]
     models = sum(map(is_model, rows))
     return table("Scores", groups, lines[:models], SCORES_CAPTION, references=lines[models:])
 
@@ -176,11 +176,11 @@ def score_table(rows: Sequence[Json], tasks: Sequence[Task]) -> Markup:
 def strips(rows: Sequence[Json], task: Task, runs: Sequence[Json]) -> Markup:
     """Every seed of a task: a strip for each column, with the same rows at the same height."""
     families = pretraining.lineage(runs, "minutes")
-    colours = {run["name"]: colour for run, (colour, _) in zip(runs, families)}
+    colours = {run["name"]: colour for run, (colour, _) in zip(runs, families, strict=True)}
     drawings = []
     for part, scores in task.scores.items():
         lines = []
-        for row, own in zip(rows, scores):
+        for row, own in zip(rows, scores, strict=True):
             if task.key not in row["scores"]:
                 continue
             kind, colour = "open", charts.GREY
@@ -191,7 +191,9 @@ def strips(rows: Sequence[Json], task: Task, runs: Sequence[Json]) -> Markup:
             names = [f"seed {seed}: " for seed in seeds]
             if len(seeds) != len(own):
                 names = [""] * len(own)
-            dots = [(score, f"{name}{score:.2f}", kind) for name, score in zip(names, own)]
+            dots = [
+                (score, f"{name}{score:.2f}", kind) for name, score in zip(names, own, strict=True)
+            ]
             lines.append(charts.Dots(row["name"], colour, dots))
         # dev and test share an axis, to be compared by eye; head-only scores would stretch it.
         shared = [other for other in task.scores if (other == "head_dev") == (part == "head_dev")]

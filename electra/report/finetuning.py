@@ -99,7 +99,7 @@ def held_out_rows(path: Path) -> list[Json]:
     """
     lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
     head, *rows = [line.split("\t") for line in lines]
-    named = [dict(zip(head, cells)) for cells in rows]
+    named = [dict(zip(head, cells, strict=False)) for cells in rows]
     return [held_out_row(row) for row in named if row["split"] == "dev"]
 
 
@@ -219,10 +219,10 @@ def confusion_matrix(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> 
     """Counts and their share of the row, with a row for each gold label."""
     few = len(labels) <= FEW_LABELS
     rows = []
-    for i, (gold, row) in enumerate(zip(labels, counts)):
+    for i, (gold, row) in enumerate(zip(labels, counts, strict=True)):
         n = sum(row)
         cells = []
-        for j, (prediction, count) in enumerate(zip(labels, row)):
+        for j, (prediction, count) in enumerate(zip(labels, row, strict=True)):
             share = count / n if n else 0.0
             percent = tag("small", f"{100 * share:.{1 if few else 0}f}%")
             text = join(f"{count:,}", percent) if count else "·"
@@ -297,7 +297,7 @@ def mistakes(rows: Sequence[Json], regression: bool) -> list[Markup]:
     lines = []
     for row in wrong[:MOST_MISTAKES]:
         cells = [isolate(row["gold"]), isolate(row["prediction"]), *mistake_cells(row, regression)]
-        found = [tag("td", cell, data_head=head) for head, cell in zip(heads, cells)]
+        found = [tag("td", cell, data_head=head) for head, cell in zip(heads, cells, strict=True)]
         lines.append(tag("tr", found, tag("td", fold(row["text"]), dir="auto")))
     if len(wrong) > MOST_MISTAKES:
         caption += f" {len(wrong) - MOST_MISTAKES:,} more are in predictions.tsv."

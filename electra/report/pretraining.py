@@ -68,7 +68,7 @@ def curves_of(
 ) -> list[Curve]:
     """One value of the runs as curves; runs without it are left out."""
     found = []
-    for run, (colour, start) in zip(runs, lineage(runs, unit)):
+    for run, (colour, start) in zip(runs, lineage(runs, unit), strict=True):
         name = label.format(run["name"])
         points = [point for point in run["curve"] if point.get(key) is not None]
         # Untrained weights have the loss ln(vocabulary), which would flatten the rest of the curve.

@@ -27,13 +27,12 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch  # noqa: E402
-
 from faults import inputs  # noqa: E402
 
-from electra.config import one_line  # noqa: E402
+from electra.cli import one_line  # noqa: E402
 
-SECONDS = 20           # of the clock, for one input
-ROOM = 1 << 30         # bytes of address space beyond what the imports took
+SECONDS = 20  # of the clock, for one input
+ROOM = 1 << 30  # bytes of address space beyond what the imports took
 LONGEST_MESSAGE = 2_500
 
 
@@ -42,7 +41,7 @@ class Finding(NamedTuple):
     seed: int
     number: int
     what: str
-    kept: Path   # the folder of the input
+    kept: Path  # the folder of the input
 
 
 class Row(NamedTuple):
@@ -58,21 +57,35 @@ class Row(NamedTuple):
 def main(argv: list[str] | None = None) -> int:
     """Run with a command line; returns the exit code: 0, or 1 where there were findings."""
     parser = argparse.ArgumentParser(prog="fuzz.py", description=__doc__.split("\n")[0])
-    parser.add_argument("--inputs", type=int, default=10_000, help="for each reader (default: 10000)")
+    parser.add_argument(
+        "--inputs", type=int, default=10_000, help="for each reader (default: 10000)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of all inputs (default: 0)")
-    parser.add_argument("--first", type=int, default=0, help="number of the first input, to repeat one (default: 0)")
+    parser.add_argument(
+        "--first", type=int, default=0, help="number of the first input, to repeat one (default: 0)"
+    )
     parser.add_argument("--only", choices=tuple(inputs.READERS), help="one reader (default: all)")
-    parser.add_argument("--keep", type=Path, default=Path(tempfile.gettempdir()) / "fuzz-findings",
-                        help="folder for the inputs of findings (default: fuzz-findings beside other temporary files)")
+    parser.add_argument(
+        "--keep",
+        type=Path,
+        default=Path(tempfile.gettempdir()) / "fuzz-findings",
+        help="folder for the inputs of findings (default: fuzz-findings beside other temporary files)",
+    )
     args = parser.parse_args(argv)
-    torch.set_num_threads(1)   # a second one would not survive the fork
-    print(f"seed {args.seed}, {args.inputs:,} inputs a reader\n"
-          f"{'reader':<16}{'inputs':>8}{'read':>8}{'refused':>9}{'seconds':>9}{'findings':>10}", flush=True)
+    torch.set_num_threads(1)  # a second one would not survive the fork
+    print(
+        f"seed {args.seed}, {args.inputs:,} inputs a reader\n"
+        f"{'reader':<16}{'inputs':>8}{'read':>8}{'refused':>9}{'seconds':>9}{'findings':>10}",
+        flush=True,
+    )
     findings = []
     for reader in [args.only] if args.only else inputs.READERS:
         row = fuzz(reader, args.inputs, args.seed, args.keep, args.first)
-        print(f"{row.reader:<16}{args.inputs:>8,}{row.read:>8,}{row.refused:>9,}{row.seconds:>9.1f}"
-              f"{len(row.findings):>10,}", flush=True)
+        print(
+            f"{row.reader:<16}{args.inputs:>8,}{row.read:>8,}{row.refused:>9,}{row.seconds:>9.1f}"
+            f"{len(row.findings):>10,}",
+            flush=True,
+        )
         findings += row.findings
     for one in findings:
         print(f"{one.reader}, seed {one.seed}, input {one.number}: {one.what}\n    {one.kept}")
@@ -82,7 +95,7 @@ def main(argv: list[str] | None = None) -> int:
 def fuzz(reader: str, count: int, seed: int, keep: Path, first: int = 0) -> Row:
     """`count` inputs of one reader. A process that ends before its time is a finding, and the next one goes on after it."""
     began = time.monotonic()
-    inputs.checkpoints(), inputs.exported()   # made once, for all processes
+    inputs.checkpoints(), inputs.exported()  # made once, for all processes
     outcomes = {"read": 0, "refused": 0}
     findings, number = [], first
     with tempfile.TemporaryDirectory(prefix="fuzz-") as temporary:
@@ -97,13 +110,23 @@ def fuzz(reader: str, count: int, seed: int, keep: Path, first: int = 0) -> Row:
                 for line in told:
                     number, outcome, what = json.loads(line)
                     if outcome == "finding":
-                        findings.append(Finding(reader, seed, number, what, _kept(folder, keep, reader, seed, number)))
+                        findings.append(
+                            Finding(
+                                reader,
+                                seed,
+                                number,
+                                what,
+                                _kept(folder, keep, reader, seed, number),
+                            )
+                        )
                     elif outcome in outcomes:
                         outcomes[outcome] += 1
             status = os.waitpid(child, 0)[1]
             if os.WIFSIGNALED(status):
                 what = f"the process was ended by {signal.Signals(os.WTERMSIG(status)).name}"
-                findings.append(Finding(reader, seed, number, what, _kept(folder, keep, reader, seed, number)))
+                findings.append(
+                    Finding(reader, seed, number, what, _kept(folder, keep, reader, seed, number))
+                )
             number += 1
     return Row(reader, outcomes["read"], outcomes["refused"], time.monotonic() - began, findings)
 
@@ -120,15 +143,17 @@ def _kept(folder: Path, keep: Path, reader: str, seed: int, number: int) -> Path
 def _work(reader: str, numbers: range, seed: int, folder: Path, writing: int) -> None:
     """In a process of its own: say of each input that it begins, and what became of it. A finding ends the process, so
     that its input can be put away. Never returns."""
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)   # ends the process, whatever it is in
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # ends the process, whatever it is in
     statistics = Path("/proc/self/statm")
-    if statistics.exists():   # Linux
+    if statistics.exists():  # Linux
         taken = int(statistics.read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (taken + ROOM, taken + ROOM))
     told = open(writing, "w", encoding="utf-8")
     try:
         for number in numbers:
-            say = lambda outcome, what="": print(json.dumps([number, outcome, what]), file=told, flush=True)
+            say = lambda outcome, what="": print(
+                json.dumps([number, outcome, what]), file=told, flush=True
+            )
             say("begun")
             signal.alarm(SECONDS)
             outcome, what = attempt(reader, seed, number, folder)
@@ -136,7 +161,7 @@ def _work(reader: str, numbers: range, seed: int, folder: Path, writing: int) ->
             say(outcome, what)
             if outcome == "finding":
                 break
-    except BaseException:   # of the making of an input
+    except BaseException:  # of the making of an input
         traceback.print_exc()
         os.kill(os.getpid(), signal.SIGABRT)
     finally:
@@ -154,9 +179,11 @@ def attempt(reader: str, seed: int, number: int, folder: Path) -> tuple[str, str
         outcome, said = "read", ""
     except (ValueError, OSError) as problem:
         outcome, said = "refused", str(problem)
-    except BaseException as problem:   # whatever it is, it is a finding
+    except BaseException as problem:  # whatever it is, it is a finding
         frame = traceback.extract_tb(problem.__traceback__)[-1]
-        return "finding", one_line(f"{type(problem).__name__}: {problem}")[:500] + f" ({frame.filename}:{frame.lineno})"
+        return "finding", one_line(f"{type(problem).__name__}: {problem}")[
+            :500
+        ] + f" ({frame.filename}:{frame.lineno})"
     new = sorted(_names(folder) - before)
     outside = [name for name in new if not name.startswith("to/")]
     if outside:
@@ -170,8 +197,11 @@ def attempt(reader: str, seed: int, number: int, folder: Path) -> tuple[str, str
 
 
 def _names(folder: Path) -> set[str]:
-    return {os.path.relpath(os.path.join(root, name), folder) for root, folders, files in os.walk(folder)
-            for name in (*folders, *files)}
+    return {
+        os.path.relpath(os.path.join(root, name), folder)
+        for root, folders, files in os.walk(folder)
+        for name in (*folders, *files)
+    }
 
 
 if __name__ == "__main__":

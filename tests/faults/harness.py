@@ -32,16 +32,28 @@ if __name__ == "__main__":
 
 import torch  # noqa: E402
 
-from electra import checkpoint  # noqa: E402
+from electra.checkpoint import run_folder, storage
 
-SETTINGS = ("--corpus", ROOT / "data/sample/wiki.raw", "--size", "tiny", "--vocab-size", 500, "--seq-len", 32,
-            "--batch-tokens", 256, "--warmup-steps", 4)
+SETTINGS = (
+    "--corpus",
+    ROOT / "data/sample/wiki.raw",
+    "--size",
+    "tiny",
+    "--vocab-size",
+    500,
+    "--seq-len",
+    32,
+    "--batch-tokens",
+    256,
+    "--warmup-steps",
+    4,
+)
 STEPS, SAVE_EVERY, EVALUATE_EVERY = 24, 3, 12
-RANKS_STEPS = 200           # long enough for ten kills
+RANKS_STEPS = 200  # long enough for ten kills
 RANKS_SAVE_EVERY = 10
-DEADLINE = 20               # seconds from SIGTERM to SIGKILL
-RANK_TIMEOUT = 0.25         # minutes
-PATIENCE = 900              # seconds, for anything
+DEADLINE = 20  # seconds from SIGTERM to SIGKILL
+RANK_TIMEOUT = 0.25  # minutes
+PATIENCE = 900  # seconds, for anything
 CLOCK = {"seconds", "tokens_per_s"}
 JUMPING_CLOCK = """
 import random, time
@@ -62,6 +74,7 @@ def promise(kept: object, what: str) -> None:
 
 # --- programs ---
 
+
 class Ended(NamedTuple):
     code: int
     said: str
@@ -72,12 +85,25 @@ class Program:
     """A program in a process of its own, its output in files of the folder in which it runs."""
 
     def __init__(self, folder: Path, *command: object, **settings: Any) -> None:
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **settings.pop("environment", {})}
-        with (tempfile.NamedTemporaryFile(dir=folder, suffix=".out", delete=False) as said,
-              tempfile.NamedTemporaryFile(dir=folder, suffix=".err", delete=False) as error):
+        environment = {
+            **os.environ,
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": str(ROOT),
+            **settings.pop("environment", {}),
+        }
+        with (
+            tempfile.NamedTemporaryFile(dir=folder, suffix=".out", delete=False) as said,
+            tempfile.NamedTemporaryFile(dir=folder, suffix=".err", delete=False) as error,
+        ):
             self.said, self.error = Path(said.name), Path(error.name)
-            self.process = subprocess.Popen([sys.executable, *map(str, command)], cwd=folder, env=environment, stdout=said,
-                                            stderr=error, **settings)
+            self.process = subprocess.Popen(
+                [sys.executable, *map(str, command)],
+                cwd=folder,
+                env=environment,
+                stdout=said,
+                stderr=error,
+                **settings,
+            )
 
     def kill(self) -> None:
         """At once, and the ranks that it runs."""
@@ -95,7 +121,9 @@ class Program:
             code = self.process.wait(seconds)
         except subprocess.TimeoutExpired:
             self.kill()
-            raise Broken(f"it had not ended after {seconds:g} s: {self.error.read_text()[-500:]}") from None
+            raise Broken(
+                f"it had not ended after {seconds:g} s: {self.error.read_text()[-500:]}"
+            ) from None
         return Ended(code, self.said.read_text(), self.error.read_text())
 
     def until(self, there: Callable[[], object]) -> bool:
@@ -118,7 +146,9 @@ def workers_of(launcher: Program) -> list[int]:
     """The process ids of the ranks that torchrun runs just now."""
     pid = launcher.process.pid
     try:
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        return [
+            int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        ]
     except OSError:
         return []
 
@@ -129,7 +159,9 @@ def processor_seconds(pid: int) -> float:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return math.inf
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")   # in user code and in the system
+    return (int(fields[11]) + int(fields[12])) / os.sysconf(
+        "SC_CLK_TCK"
+    )  # in user code and in the system
 
 
 def size_of(path: Path) -> int:
@@ -151,20 +183,40 @@ def last_step(out: Path) -> int:
 
 # --- runs ---
 
+
 class Bench:
     """A folder with the run that nobody disturbed, all its checkpoints, and its cache; and how programs are run."""
 
-    def __init__(self, folder: Path, steps: int = STEPS, run: Callable[..., Ended] | None = None) -> None:
+    def __init__(
+        self, folder: Path, steps: int = STEPS, run: Callable[..., Ended] | None = None
+    ) -> None:
         self.folder, self.steps = folder, steps
-        self.settings = (*SETTINGS, "--steps", steps, "--save-every", SAVE_EVERY, "--log-every", 4, "--eval-every",
-                         EVALUATE_EVERY)
-        self.run = run or self.run_apart   # a program to its end
+        self.settings = (
+            *SETTINGS,
+            "--steps",
+            steps,
+            "--save-every",
+            SAVE_EVERY,
+            "--log-every",
+            4,
+            "--eval-every",
+            EVALUATE_EVERY,
+        )
+        self.run = run or self.run_apart  # a program to its end
         self.programs: list[Program] = []
-        self.whole, self.cache, self.case = folder / "whole", folder / "whole-cache", folder / "case"
+        self.whole, self.cache, self.case = (
+            folder / "whole",
+            folder / "whole-cache",
+            folder / "case",
+        )
         self.clear()
         began = os.times()
-        self.expect_end(self.run_apart("train.py", *self.command(self.whole, self.cache), "--keep", 1_000))
-        self.seconds = sum(os.times()[:4]) - sum(began[:4])   # of the processor, its own and its children's
+        self.expect_end(
+            self.run_apart("train.py", *self.command(self.whole, self.cache), "--keep", 1_000)
+        )
+        self.seconds = sum(os.times()[:4]) - sum(
+            began[:4]
+        )  # of the processor, its own and its children's
 
     def command(self, out: Path, cache: Path) -> tuple[object, ...]:
         return (*self.settings, "--out", out, "--cache", cache)
@@ -174,8 +226,18 @@ class Bench:
         return self.programs[-1]
 
     def torchrun(self, *arguments: object, launcher: tuple[object, ...] = ()) -> Program:
-        self.programs.append(Program(self.case, "-m", "torch.distributed.run", "--nproc-per-node", 2, *launcher,
-                                     ROOT / "train.py", *arguments))
+        self.programs.append(
+            Program(
+                self.case,
+                "-m",
+                "torch.distributed.run",
+                "--nproc-per-node",
+                2,
+                *launcher,
+                ROOT / "train.py",
+                *arguments,
+            )
+        )
         return self.programs[-1]
 
     def kill_all(self) -> None:
@@ -203,26 +265,29 @@ class Bench:
     def new_stopped(self, rng: random.Random) -> tuple[Path, Path]:
         """The same, as a run had left them that was killed after its second save or a later one."""
         out, cache = self.new()
-        saved = sorted(checkpoint.numbered(self.whole))
+        saved = sorted(run_folder.numbered(self.whole))
         number = rng.randrange(1, len(saved) - 1)
         out.mkdir()
         shutil.copytree(self.cache, cache)
         for name in ("config.json", "tokenizer.model", "metrics.jsonl"):
             shutil.copy(self.whole / name, out / name)
-        for step in saved[number - 1:number + 1]:
+        for step in saved[number - 1 : number + 1]:
             shutil.copy(self.whole / f"ckpt-{step}.pt", out / f"ckpt-{step}.pt")
-        checkpoint.link(out / f"ckpt-{saved[number]}.pt", out / "ckpt.pt")
+        run_folder.link(out / f"ckpt-{saved[number]}.pt", out / "ckpt.pt")
         return out, cache
 
     def go_on(self, out: Path, cache: Path, program: tuple[str, ...] = ("train.py",)) -> str:
         """Do what a user does after a run was killed, until it has ended; says what that was."""
-        if checkpoint.of_run(out):
+        if run_folder.of_run(out):
             self.expect_end(self.run(*program, "--out", out, "--cache", cache, "--resume"))
             return "resumed"
         ended, how = self.run(*program, *self.command(out, cache)), "begun again"
         if ended.code == 2 and "it has no checkpoint: remove it" in ended.error:
             shutil.rmtree(out)
-            ended, how = self.run(*program, *self.command(out, cache)), "begun again, folder removed as it says"
+            ended, how = (
+                self.run(*program, *self.command(out, cache)),
+                "begun again, folder removed as it says",
+            )
         self.expect_end(ended)
         return how
 
@@ -230,29 +295,37 @@ class Bench:
         """The run is the undisturbed one, and no temporary file is left."""
         if flaw := difference(out, whole or self.whole):
             raise Broken(flaw)
-        left = [path for path in (*out.iterdir(), *(cache.iterdir() if cache.exists() else ()))
-                if path.name.startswith(".") and path.name != ".lock"]
+        left = [
+            path
+            for path in (*out.iterdir(), *(cache.iterdir() if cache.exists() else ()))
+            if path.name.startswith(".") and path.name != ".lock"
+        ]
         promise(not left, f"left behind: {left}")
 
 
 def metrics_of(folder: Path, split: str | None = None) -> list[dict[str, Any]]:
     """The log without what depends on the clock."""
     records = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
-    return [{name: value for name, value in record.items() if name not in CLOCK} for record in records
-            if split in (None, record["split"])]
+    return [
+        {name: value for name, value in record.items() if name not in CLOCK}
+        for record in records
+        if split in (None, record["split"])
+    ]
 
 
 def difference(first: Path, second: Path) -> str | None:
     """The first thing that two runs differ in: weights, optimizer, place in the data, log. None where they are one run,
     bit for bit."""
-    a, b = (checkpoint.load(folder / "ckpt.pt", checkpoint.PRETRAINED) for folder in (first, second))
+    a, b = (storage.load(folder / "ckpt.pt", storage.PRETRAINED) for folder in (first, second))
     if a["model"].keys() != b["model"].keys():
         return "they have other tensors"
     for name, value in a["model"].items():
         if not torch.equal(value, b["model"][name]):
             return f"{name} differs"
     for name in ("exp_avg", "exp_avg_sq"):
-        if not all(map(torch.equal, a["training"]["optimizer"][name], b["training"]["optimizer"][name])):
+        if not all(
+            map(torch.equal, a["training"]["optimizer"][name], b["training"]["optimizer"][name])
+        ):
             return f"the optimizer's {name} differs"
     for name in ("step", "stream", "corpus_tokens"):
         if a["training"][name] != b["training"][name]:
@@ -264,10 +337,14 @@ def difference(first: Path, second: Path) -> str | None:
 
 def said_in_one_line(error: str, match: str, lines: int = 1) -> None:
     said = [line for line in error.splitlines() if "error: " in line]
-    promise(error.count("\n") == lines == len(said) and match in error, f"not one line with {match!r}: {error[-800:]}")
+    promise(
+        error.count("\n") == lines == len(said) and match in error,
+        f"not one line with {match!r}: {error[-800:]}",
+    )
 
 
 # --- faults: each is one disturbed run, and says in a few words what became of it ---
+
 
 def kill(bench: Bench, rng: random.Random) -> str:
     """SIGKILL at any moment of the run's life."""
@@ -319,9 +396,15 @@ def terminate(bench: Bench, rng: random.Random) -> str:
     promise(running.until(lambda: last_step(out) >= step), "it ended before its time")
     running.process.send_signal(signal.SIGTERM)
     ended = bench.expect_end(running.end(DEADLINE))
-    promise(ended.error == "" and ended.said.splitlines()[-1] == f"  python train.py --out {out} --resume",
-            f"it does not say how to go on: {ended.said[-200:]}{ended.error[-200:]}")
-    promise(checkpoint.load(out / "ckpt.pt", checkpoint.PRETRAINED)["training"]["step"] >= step, "steps are lost")
+    promise(
+        ended.error == ""
+        and ended.said.splitlines()[-1] == f"  python train.py --out {out} --resume",
+        f"it does not say how to go on: {ended.said[-200:]}{ended.error[-200:]}",
+    )
+    promise(
+        storage.load(out / "ckpt.pt", storage.PRETRAINED)["training"]["step"] >= step,
+        "steps are lost",
+    )
     bench.go_on(out, cache)
     bench.check(out, cache)
     return f"ended by itself within {DEADLINE} s with exit code 0, resumed"
@@ -332,8 +415,15 @@ def full_disk(bench: Bench, rng: random.Random) -> str:
     out, cache = bench.new_stopped(rng)
     before = (out / "ckpt.pt").read_bytes()
     limit = rng.randrange(1_000_000, len(before) - 1)
-    running = bench.start("train.py", "--out", out, "--cache", cache, "--resume",
-                          preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+    running = bench.start(
+        "train.py",
+        "--out",
+        out,
+        "--cache",
+        cache,
+        "--resume",
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+    )
     ended = running.end()
     promise(ended.code == 2, f"exit code {ended.code}")
     said_in_one_line(ended.error, f"step {bench.steps} is not saved: cannot write the checkpoint")
@@ -349,7 +439,11 @@ def full_disk_freed(bench: Bench, rng: random.Random) -> str:
     disk = bench.case / "disk"
     disk.mkdir()
     size = (bench.whole / "ckpt.pt").stat().st_size
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={4 * size}", "none", disk], capture_output=True, text=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={4 * size}", "none", disk],
+        capture_output=True,
+        text=True,
+    )
     if mounted.returncode:
         return f"left out: {mounted.stderr.strip()}"
     try:
@@ -357,8 +451,11 @@ def full_disk_freed(bench: Bench, rng: random.Random) -> str:
         with open(disk / "filler", "wb") as filler:
             os.posix_fallocate(filler.fileno(), 0, int(size * rng.uniform(2.2, 2.9)))
         running = bench.start("train.py", *bench.command(out, cache))
-        promise(running.until(lambda: "not saved: " in running.said.read_text()), "it does not say that the disk is full")
-        promise(checkpoint.load(out / "ckpt.pt", checkpoint.PRETRAINED), "no checkpoint")
+        promise(
+            running.until(lambda: "not saved: " in running.said.read_text()),
+            "it does not say that the disk is full",
+        )
+        promise(storage.load(out / "ckpt.pt", storage.PRETRAINED), "no checkpoint")
         if freed:
             (disk / "filler").unlink()
             bench.expect_end(running.end())
@@ -389,11 +486,18 @@ def flip(path: Path, rng: random.Random) -> None:
 def flip_checkpoint(bench: Bench, rng: random.Random) -> str:
     """One byte of ckpt.pt: named, and the one before it is taken."""
     out, cache = bench.new_stopped(rng)
-    earlier = min(checkpoint.numbered(out))
+    earlier = min(run_folder.numbered(out))
     flip(out / "ckpt.pt", rng)
     ended = bench.expect_end(bench.run("train.py", "--out", out, "--cache", cache, "--resume"))
-    promise([line for line in ended.said.splitlines() if str(out / "ckpt.pt") in line
-             and line.endswith(f"going on from {out / f'ckpt-{earlier}.pt'} instead")], f"not named: {ended.said[:500]}")
+    promise(
+        [
+            line
+            for line in ended.said.splitlines()
+            if str(out / "ckpt.pt") in line
+            and line.endswith(f"going on from {out / f'ckpt-{earlier}.pt'} instead")
+        ],
+        f"not named: {ended.said[:500]}",
+    )
     bench.check(out, cache)
     return "named, resumed from the one before"
 
@@ -404,8 +508,14 @@ def _flip_in_cache(bench: Bench, rng: random.Random, pattern: str, named: str) -
     [path] = cache.glob(pattern)
     flip(path, rng)
     ended = bench.expect_end(bench.run("train.py", *bench.command(out, cache)))
-    promise([line for line in ended.said.splitlines() if line.startswith(named) and line.endswith("making it again")],
-            f"not named: {ended.said[:500]}")
+    promise(
+        [
+            line
+            for line in ended.said.splitlines()
+            if line.startswith(named) and line.endswith("making it again")
+        ],
+        f"not named: {ended.said[:500]}",
+    )
     bench.check(out, cache)
     return "named, made again"
 
@@ -426,8 +536,13 @@ def jumping_clock(bench: Bench, rng: random.Random) -> str:
     patch = bench.case / "patch"
     patch.mkdir()
     (patch / "sitecustomize.py").write_text(JUMPING_CLOCK.format(seed=rng.randrange(1 << 30)))
-    bench.expect_end(bench.start("train.py", *bench.command(out, cache), environment={
-        "PYTHONPATH": os.pathsep.join([str(patch), str(ROOT)])}).end())
+    bench.expect_end(
+        bench.start(
+            "train.py",
+            *bench.command(out, cache),
+            environment={"PYTHONPATH": os.pathsep.join([str(patch), str(ROOT)])},
+        ).end()
+    )
     bench.check(out, cache)
     return "nothing differs"
 
@@ -436,13 +551,19 @@ def nan(bench: Bench, rng: random.Random) -> str:
     """NaN in the gradients of three steps: skipped and counted; and the same again with a kill in between."""
     whole, cache = bench.new()
     out = whole.with_name("killed")
-    program = ("tests/faults/with_nan.py", ",".join(map(str, sorted(rng.sample(range(bench.steps - 5), 3)))))
+    program = (
+        "tests/faults/with_nan.py",
+        ",".join(map(str, sorted(rng.sample(range(bench.steps - 5), 3)))),
+    )
     bench.expect_end(bench.run(*program, *bench.command(whole, cache)))
     skipped = [record["skipped_steps"] for record in metrics_of(whole, "train")]
     promise(skipped[-1] == 3, f"{skipped[-1]} steps were skipped")
     running = bench.start(*program, *bench.command(out, cache))
     step = rng.randrange(4, bench.steps // 2)
-    promise(running.until(lambda: last_step(out) >= step and (out / "ckpt.pt").exists()), "it ended before its time")
+    promise(
+        running.until(lambda: last_step(out) >= step and (out / "ckpt.pt").exists()),
+        "it ended before its time",
+    )
     running.kill()
     bench.go_on(out, cache, program)
     bench.check(out, cache, whole)
@@ -468,20 +589,40 @@ def removed_folder(bench: Bench, rng: random.Random) -> str:
     out, cache = bench.new()
     running = bench.start("train.py", *bench.command(out, cache))
     step = rng.randrange(4, bench.steps // 2)
-    promise(running.until(lambda: last_step(out) >= step and (out / "ckpt.pt").exists()), "it ended before its time")
-    subprocess.run(["rm", "-rf", out], check=False, stderr=subprocess.DEVNULL)   # a save may come between
+    promise(
+        running.until(lambda: last_step(out) >= step and (out / "ckpt.pt").exists()),
+        "it ended before its time",
+    )
+    subprocess.run(
+        ["rm", "-rf", out], check=False, stderr=subprocess.DEVNULL
+    )  # a save may come between
     ended = bench.expect_end(running.end())
-    promise(f"the run folder {out} was removed; it is made again" in ended.said, f"not said: {ended.said[-800:]}")
+    promise(
+        f"the run folder {out} was removed; it is made again" in ended.said,
+        f"not said: {ended.said[-800:]}",
+    )
     bench.check(out, cache)
     return "named, made again"
 
 
 # --- faults of several ranks ---
 
+
 def _ranks_settings(bench: Bench) -> tuple[object, ...]:
     """Of the runs of two ranks, which are longer."""
-    return (*SETTINGS, "--steps", RANKS_STEPS, "--save-every", RANKS_SAVE_EVERY, "--log-every", 4, "--eval-every",
-            RANKS_STEPS, "--cache", bench.cache)
+    return (
+        *SETTINGS,
+        "--steps",
+        RANKS_STEPS,
+        "--save-every",
+        RANKS_SAVE_EVERY,
+        "--log-every",
+        4,
+        "--eval-every",
+        RANKS_STEPS,
+        "--cache",
+        bench.cache,
+    )
 
 
 def _undisturbed_ranks(bench: Bench) -> Path:
@@ -518,11 +659,17 @@ def lost_rank(bench: Bench, rng: random.Random) -> str:
     out, cache = bench.new()
     running = bench.torchrun(*_ranks_settings(bench), "--out", out)
     step = rng.randrange(4, RANKS_STEPS // 2)
-    promise(running.until(lambda: last_step(out) >= step and (out / "ckpt.pt").exists()), "it ended before its time")
+    promise(
+        running.until(lambda: last_step(out) >= step and (out / "ckpt.pt").exists()),
+        "it ended before its time",
+    )
     os.kill(rng.choice(workers_of(running)), signal.SIGKILL)
     ended = running.end()
     promise(ended.code != 0, "the job has ended as if nothing had been")
-    promise("[rank" not in ended.error.replace("[rank 1] train.py: error: a rank has ended", ""), ended.error[-1500:])
+    promise(
+        "[rank" not in ended.error.replace("[rank 1] train.py: error: a rank has ended", ""),
+        ended.error[-1500:],
+    )
     bench.expect_end(bench.torchrun("--out", out, "--cache", bench.cache, "--resume").end())
     bench.check(out, cache, whole)
     return "the job ended with an error, resumed"
@@ -534,13 +681,21 @@ def silent_rank(bench: Bench, rng: random.Random) -> str:
     out, cache = bench.new()
     running = bench.torchrun(*_ranks_settings(bench), "--out", out, "--rank-timeout", RANK_TIMEOUT)
     step = rng.randrange(4, RANKS_STEPS // 2)
-    promise(running.until(lambda: last_step(out) >= step and (out / "ckpt.pt").exists()), "it ended before its time")
+    promise(
+        running.until(lambda: last_step(out) >= step and (out / "ckpt.pt").exists()),
+        "it ended before its time",
+    )
     os.kill(rng.choice(workers_of(running)), signal.SIGSTOP)
     ended = running.end()
     promise(ended.code != 0, "the job has ended as if nothing had been")
     said = [line for line in ended.error.splitlines() if "train.py: error: " in line]
-    promise(len(said) == 1 and f"a rank has not answered within {RANK_TIMEOUT:g} minutes" in said[0]
-            and "[rank0]:" not in ended.error and "[rank1]:" not in ended.error, f"said: {ended.error[-1500:]}")
+    promise(
+        len(said) == 1
+        and f"a rank has not answered within {RANK_TIMEOUT:g} minutes" in said[0]
+        and "[rank0]:" not in ended.error
+        and "[rank1]:" not in ended.error,
+        f"said: {ended.error[-1500:]}",
+    )
     bench.expect_end(bench.torchrun("--out", out, "--cache", bench.cache, "--resume").end())
     bench.check(out, cache, whole)
     return "given up in one line, the job ended with an error, resumed"
@@ -554,13 +709,22 @@ class Fault(NamedTuple):
 
 
 FAULTS = {
-    "kill": Fault(kill, 50), "kill while saving": Fault(kill_while_saving, 10),
-    "kill while tokenising": Fault(kill_while_tokenising, 10), "terminate": Fault(terminate, 5),
-    "full disk": Fault(full_disk, 4), "full disk, freed": Fault(full_disk_freed, 5),
-    "flip in ckpt.pt": Fault(flip_checkpoint, 6), "flip in tokens.bin": Fault(flip_tokens, 4),
-    "flip in the tokenizer": Fault(flip_tokenizer, 4), "jumping clock": Fault(jumping_clock, 2), "nan": Fault(nan, 3),
-    "two at once": Fault(two_at_once, 5), "removed folder": Fault(removed_folder, 5), "restarts": Fault(restarts, 1),
-    "lost rank": Fault(lost_rank, 2), "silent rank": Fault(silent_rank, 2),
+    "kill": Fault(kill, 50),
+    "kill while saving": Fault(kill_while_saving, 10),
+    "kill while tokenising": Fault(kill_while_tokenising, 10),
+    "terminate": Fault(terminate, 5),
+    "full disk": Fault(full_disk, 4),
+    "full disk, freed": Fault(full_disk_freed, 5),
+    "flip in ckpt.pt": Fault(flip_checkpoint, 6),
+    "flip in tokens.bin": Fault(flip_tokens, 4),
+    "flip in the tokenizer": Fault(flip_tokenizer, 4),
+    "jumping clock": Fault(jumping_clock, 2),
+    "nan": Fault(nan, 3),
+    "two at once": Fault(two_at_once, 5),
+    "removed folder": Fault(removed_folder, 5),
+    "restarts": Fault(restarts, 1),
+    "lost rank": Fault(lost_rank, 2),
+    "silent rank": Fault(silent_rank, 2),
 }
 
 
@@ -574,7 +738,9 @@ class Row(NamedTuple):
     seconds: float
 
 
-def repeat(name: str, bench: Bench, times: int, seed: int, keep: Path, first: int = 0) -> Iterator[Row]:
+def repeat(
+    name: str, bench: Bench, times: int, seed: int, keep: Path, first: int = 0
+) -> Iterator[Row]:
     """One fault that many times; the row so far after each. What each does is a function of (seed, fault, number), but
     for the machine's speed."""
     outcomes: Counter[str] = Counter()
@@ -582,11 +748,17 @@ def repeat(name: str, bench: Bench, times: int, seed: int, keep: Path, first: in
     for number in range(first, first + times):
         try:
             outcomes[FAULTS[name].run(bench, random.Random(f"{seed} {name} {number}"))] += 1
-        except (Broken, ValueError, OSError) as problem:   # of a checkpoint that cannot be read, of a file not there
+        except (
+            Broken,
+            ValueError,
+            OSError,
+        ) as problem:  # of a checkpoint that cannot be read, of a file not there
             place = keep / f"{name.replace(' ', '-')}-{seed}-{number}"
             shutil.rmtree(place, ignore_errors=True)
             shutil.copytree(bench.case, place)
-            findings.append(f"{name}, seed {seed}, number {number}: {type(problem).__name__}: {problem}\n    {place}")
+            findings.append(
+                f"{name}, seed {seed}, number {number}: {type(problem).__name__}: {problem}\n    {place}"
+            )
         finally:
             bench.kill_all()
         yield Row(name, number + 1 - first, dict(outcomes), findings, time.monotonic() - began)
@@ -595,32 +767,65 @@ def repeat(name: str, bench: Bench, times: int, seed: int, keep: Path, first: in
 def main(argv: list[str] | None = None) -> int:
     """Run with a command line; returns the exit code: 0, or 1 where there were findings."""
     parser = argparse.ArgumentParser(prog="harness.py", description=__doc__.split("\n")[0])
-    parser.add_argument("--kills", type=int, default=50, help="at random moments; the other faults in proportion "
-                        "(default: 50)")
-    parser.add_argument("--seed", type=int, default=0, help="of all moments and places (default: 0)")
-    parser.add_argument("--first", type=int, default=0, help="number of the first run of a fault, to repeat one (default: 0)")
-    parser.add_argument("--only", choices=tuple(FAULTS), nargs="+", metavar="FAULT", default=list(FAULTS),
-                        help=f"some of: {', '.join(FAULTS)} (default: all)")
+    parser.add_argument(
+        "--kills",
+        type=int,
+        default=50,
+        help="at random moments; the other faults in proportion (default: 50)",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of all moments and places (default: 0)"
+    )
+    parser.add_argument(
+        "--first",
+        type=int,
+        default=0,
+        help="number of the first run of a fault, to repeat one (default: 0)",
+    )
+    parser.add_argument(
+        "--only",
+        choices=tuple(FAULTS),
+        nargs="+",
+        metavar="FAULT",
+        default=list(FAULTS),
+        help=f"some of: {', '.join(FAULTS)} (default: all)",
+    )
     parser.add_argument("--json", type=Path, help="file for the rows of the table")
-    parser.add_argument("--keep", type=Path, default=Path(tempfile.gettempdir()) / "harness-findings",
-                        help="folder for the runs of findings (default: harness-findings beside other temporary files)")
+    parser.add_argument(
+        "--keep",
+        type=Path,
+        default=Path(tempfile.gettempdir()) / "harness-findings",
+        help="folder for the runs of findings (default: harness-findings beside other temporary files)",
+    )
     args = parser.parse_args(argv)
     torch.set_num_threads(1)
     rows: dict[str, Row] = {}
     with tempfile.TemporaryDirectory(prefix="harness-") as temporary:
         bench = Bench(Path(temporary))
-        print(f"seed {args.seed}; the undisturbed run took {bench.seconds:.1f} s of the processor\n"
-              f"{'fault':<24}{'times':>6}{'findings':>10}{'seconds':>9}  outcomes", flush=True)
+        print(
+            f"seed {args.seed}; the undisturbed run took {bench.seconds:.1f} s of the processor\n"
+            f"{'fault':<24}{'times':>6}{'findings':>10}{'seconds':>9}  outcomes",
+            flush=True,
+        )
         for name in args.only:
             times = max(1, round(FAULTS[name].times * args.kills / 50))
             for row in repeat(name, bench, times, args.seed, args.keep, args.first):
                 rows[name] = row
                 if args.json:
-                    args.json.write_text(json.dumps({"seed": args.seed, "rows": [row._asdict() for row in rows.values()]},
-                                                    indent=1, ensure_ascii=False) + "\n")
+                    args.json.write_text(
+                        json.dumps(
+                            {"seed": args.seed, "rows": [row._asdict() for row in rows.values()]},
+                            indent=1,
+                            ensure_ascii=False,
+                        )
+                        + "\n"
+                    )
             row = rows[name]
             said = "; ".join(f"{count} × {what}" for what, count in sorted(row.outcomes.items()))
-            print(f"{name:<24}{row.times:>6}{len(row.findings):>10}{row.seconds:>9.0f}  {said}", flush=True)
+            print(
+                f"{name:<24}{row.times:>6}{len(row.findings):>10}{row.seconds:>9.0f}  {said}",
+                flush=True,
+            )
             for finding in row.findings:
                 print(finding, flush=True)
     return 1 if any(row.findings for row in rows.values()) else 0

@@ -41,24 +41,120 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from electra import checkpoint, corpus as corpora, hf, tasks  # noqa: E402
-from electra.config import FinetuneConfig, ModelConfig, PretrainConfig  # noqa: E402
-from electra.models import Classifier, Electra  # noqa: E402
-from electra.tokenizer import SPECIAL_TOKENS, Tokenizer, load_tokenizer, train_tokenizer  # noqa: E402
+from electra.checkpoint import storage
+from electra.config import (  # noqa: E402
+    SPECIAL_TOKENS,  # noqa: E402
+    FinetuneConfig,
+    ModelConfig,
+    PretrainConfig,
+)
+from electra.data import raw_text, token_store
+from electra.data.sentencepiece import train_tokenizer  # noqa: E402
+from electra.data.tokenizer import Tokenizer, load_tokenizer  # noqa: E402
+from electra.huggingface.safetensors import read_safetensors, read_weights
+from electra.huggingface.tokenizer_files import write_tokenizer
+from electra.model.classifier import Classifier  # noqa: E402
+from electra.model.electra import Electra  # noqa: E402
+from electra.tasks.load import load_task
+from electra.tasks.own import load_task_file
+from electra.tasks.tables import ENDINGS  # noqa: E402
+from electra.tasks.task import TaskData
 
 Read = Callable[[], None]
 
 MARKUP = """<script>alert(1)</script>"><img src=x onerror=alert(1)>'"""
-TEXTS = ("a warm and funny film", "Ünïcode 漢字 😀", "= Title =", "", " ", "a,b\t\"c\"", "no .<br /><br>yes", MARKUP,
-         "\x1b[31mred\x07", "half \ud800 pair", "\u202eleft", "line\u2028end\x85", "\ufeff", "[MASK] [CLS]", "x" * 300)
-NAMES = ("two\nlines", "\x1b[31mred", "\u202egnp", "é" * 60, os.fsdecode(b"\xff\xfe"), "-rf", "a'b\"c", " ", "[x]*?",
-         "\x9b2J", "<script>", "\r", "\\")
-ODD = (None, True, False, 0, -1, 7, 2 ** 31, 2 ** 63, 10 ** 400, -10 ** 30, 0.5, 1e308, -1e308, 1e-320, math.nan,
-       math.inf, "", "0", "nan", "1e400", MARKUP, "\x1b[2J\n", "\ud800", "x" * 100_000, [], {}, [[]], [None], [0],
-       {"": None}, ["a", "b"])
-EXTREMES = (b"\0" * 8, b"\xff" * 8, b"\x7f" + b"\xff" * 7, struct.pack("<q", 1 << 62), struct.pack("<i", -1), b"\n",
-            b"\r", b"\t", b'"', b",", b"{", b"}", b"[" * 50_000, b"9" * 5_000, b"\xef\xbb\xbf", b"\xc3",
-            b"\xed\xa0\x80", b"\\ud800", b"\0", b"\x1b[31m", b" " * 100, b"NaN", b"1e999", b"null", b"-1")
+TEXTS = (
+    "a warm and funny film",
+    "Ünïcode 漢字 😀",
+    "= Title =",
+    "",
+    " ",
+    'a,b\t"c"',
+    "no .<br /><br>yes",
+    MARKUP,
+    "\x1b[31mred\x07",
+    "half \ud800 pair",
+    "\u202eleft",
+    "line\u2028end\x85",
+    "\ufeff",
+    "[MASK] [CLS]",
+    "x" * 300,
+)
+NAMES = (
+    "two\nlines",
+    "\x1b[31mred",
+    "\u202egnp",
+    "é" * 60,
+    os.fsdecode(b"\xff\xfe"),
+    "-rf",
+    "a'b\"c",
+    " ",
+    "[x]*?",
+    "\x9b2J",
+    "<script>",
+    "\r",
+    "\\",
+)
+ODD = (
+    None,
+    True,
+    False,
+    0,
+    -1,
+    7,
+    2**31,
+    2**63,
+    10**400,
+    -(10**30),
+    0.5,
+    1e308,
+    -1e308,
+    1e-320,
+    math.nan,
+    math.inf,
+    "",
+    "0",
+    "nan",
+    "1e400",
+    MARKUP,
+    "\x1b[2J\n",
+    "\ud800",
+    "x" * 100_000,
+    [],
+    {},
+    [[]],
+    [None],
+    [0],
+    {"": None},
+    ["a", "b"],
+)
+EXTREMES = (
+    b"\0" * 8,
+    b"\xff" * 8,
+    b"\x7f" + b"\xff" * 7,
+    struct.pack("<q", 1 << 62),
+    struct.pack("<i", -1),
+    b"\n",
+    b"\r",
+    b"\t",
+    b'"',
+    b",",
+    b"{",
+    b"}",
+    b"[" * 50_000,
+    b"9" * 5_000,
+    b"\xef\xbb\xbf",
+    b"\xc3",
+    b"\xed\xa0\x80",
+    b"\\ud800",
+    b"\0",
+    b"\x1b[31m",
+    b" " * 100,
+    b"NaN",
+    b"1e999",
+    b"null",
+    b"-1",
+)
 
 
 class Refused(ValueError):
@@ -66,6 +162,7 @@ class Refused(ValueError):
 
 
 # ---------------------------------------------------------------- spoiling
+
 
 def garbage(rng: random.Random) -> bytes:
     """Nothing, noise, zeros, deep nesting, or the beginning of something."""
@@ -76,8 +173,21 @@ def garbage(rng: random.Random) -> bytes:
         return b"\0" * rng.choice((1, 8, 512, 10_240))
     if kind == 2:
         return rng.choice((b"[", b'{"a":', b"a = [")) * rng.choice((1, 100, 100_000))
-    start = rng.choice((b"", b"{", b"[", b"PK\3\4", b"PK\5\6", b"\x1f\x8b\x08", b"\xfd7zXZ\0", b"BZh9", b"\x80\2",
-                        b"\x80\4\x95", b"= Title =\n"))
+    start = rng.choice(
+        (
+            b"",
+            b"{",
+            b"[",
+            b"PK\3\4",
+            b"PK\5\6",
+            b"\x1f\x8b\x08",
+            b"\xfd7zXZ\0",
+            b"BZh9",
+            b"\x80\2",
+            b"\x80\4\x95",
+            b"= Title =\n",
+        )
+    )
     return start + rng.randbytes(rng.choice((1, 10, 100, 5_000)))
 
 
@@ -88,22 +198,26 @@ def spoiled(rng: random.Random, data: bytes) -> bytes:
         at = rng.randrange(len(content) + 1)
         # Half of the time near an end, where lengths and tables are.
         if rng.random() < 0.5:
-            at = min(at, rng.randrange(64)) if rng.random() < 0.5 else max(at, len(content) - rng.randrange(128), 0)
+            at = (
+                min(at, rng.randrange(64))
+                if rng.random() < 0.5
+                else max(at, len(content) - rng.randrange(128), 0)
+            )
         length = rng.choice((1, 1, 4, 8, 50, 1_000))
         kind = rng.randrange(6)
         if kind == 0 and at < len(content):
             content[at] ^= 1 << rng.randrange(8)
         elif kind == 1:
-            content[at:at + length] = rng.randbytes(min(length, len(content) - at))
+            content[at : at + length] = rng.randbytes(min(length, len(content) - at))
         elif kind == 2:
-            del content[at:at + length]
+            del content[at : at + length]
         elif kind == 3:
-            content[at:at] = content[at:at + length]
+            content[at:at] = content[at : at + length]
         elif kind == 4:
             extreme = rng.choice(EXTREMES)
-            content[at:at + len(extreme) * rng.randrange(2)] = extreme
+            content[at : at + len(extreme) * rng.randrange(2)] = extreme
         else:
-            del content[at if rng.random() < 0.3 else len(content):]
+            del content[at if rng.random() < 0.3 else len(content) :]
     return bytes(content)
 
 
@@ -122,11 +236,15 @@ def odd(rng: random.Random, value: Any) -> Any:
             del holder[key]
         elif kind == 5:
             other, place = rng.choice(places)
-            holder[key] = copy.deepcopy(other[place]) if place in _keys(other) and key in _keys(holder) else 0
+            holder[key] = (
+                copy.deepcopy(other[place]) if place in _keys(other) and key in _keys(holder) else 0
+            )
         elif kind == 6 and isinstance(holder, dict):
             holder[rng.choice(("", "x", MARKUP, "\x1b\n"))] = copy.deepcopy(rng.choice(ODD))
         else:
-            holder[key] = rng.choice(([holder[key]], {"x": holder[key]}, str(holder[key]), [holder[key]] * 30))
+            holder[key] = rng.choice(
+                ([holder[key]], {"x": holder[key]}, str(holder[key]), [holder[key]] * 30)
+            )
     return value
 
 
@@ -165,6 +283,7 @@ def place(rng: random.Random, folder: Path, name: str) -> Path:
 
 # ---------------------------------------------------------------- what is sound
 
+
 @functools.cache
 def program(name: str) -> ModuleType:
     """A program of scripts/ as a module, the same at every call."""
@@ -172,7 +291,9 @@ def program(name: str) -> ModuleType:
 
 
 def fresh(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"{name}_program", ROOT / "scripts" / f"{name}.py")
+    spec = importlib.util.spec_from_file_location(
+        f"{name}_program", ROOT / "scripts" / f"{name}.py"
+    )
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -182,8 +303,10 @@ def fresh(name: str) -> ModuleType:
 def through(name: str, *arguments: object) -> str:
     """Run a program as a function; its standard output. Raises Refused at exit code 2, AssertionError where it broke a
     promise: another exit code, or more or less than one printable line on standard error."""
-    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors=errors)
-                for errors in ("strict", "backslashreplace"))
+    out, err = (
+        io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors=errors)
+        for errors in ("strict", "backslashreplace")
+    )
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         code = program(name).main([str(argument) for argument in arguments])
     out.flush(), err.flush()
@@ -192,40 +315,62 @@ def through(name: str, *arguments: object) -> str:
         return out.buffer.getvalue().decode()
     assert code == 2, f"exit code {code}"
     line = said.removesuffix("\n")
-    assert said.endswith("\n") and line.isprintable() and line.startswith(f"{name}.py: error: "), said
+    assert said.endswith("\n") and line.isprintable() and line.startswith(f"{name}.py: error: "), (
+        said
+    )
     raise Refused(line)
 
 
 @functools.cache
 def tokenizer() -> Tokenizer:
-    return train_tokenizer((ROOT / "data" / "sample" / "wiki.raw").read_text(encoding="utf-8").splitlines()[:200], 400)
+    return train_tokenizer(
+        (ROOT / "data" / "sample" / "wiki.raw").read_text(encoding="utf-8").splitlines()[:200], 400
+    )
 
 
 @functools.cache
 def wordpiece() -> bytes:
     """A vocab.txt."""
-    return "\n".join((*SPECIAL_TOKENS, *"abcdefghijklmnopqrstuvwxyz.,", *(f"##{c}" for c in "abcdefgh"), "film")).encode()
+    return "\n".join(
+        (*SPECIAL_TOKENS, *"abcdefghijklmnopqrstuvwxyz.,", *(f"##{c}" for c in "abcdefgh"), "film")
+    ).encode()
 
 
 @functools.cache
 def checkpoints() -> tuple[bytes, ...]:
     """An ELECTRA, and classifiers of single texts and of pairs."""
-    shape = ModelConfig(objective="electra", vocab_size=tokenizer().vocab_size, embedding_size=8, hidden_size=12,
-                        num_layers=1, num_heads=2, intermediate_size=16, generator_hidden_size=8,
-                        generator_num_layers=1, generator_num_heads=1, generator_intermediate_size=8, max_positions=32,
-                        dropout=0.0, attention_dropout=0.0)
+    shape = ModelConfig(
+        objective="electra",
+        vocab_size=tokenizer().vocab_size,
+        embedding_size=8,
+        hidden_size=12,
+        num_layers=1,
+        num_heads=2,
+        intermediate_size=16,
+        generator_hidden_size=8,
+        generator_num_layers=1,
+        generator_num_heads=1,
+        generator_intermediate_size=8,
+        max_positions=32,
+        dropout=0.0,
+        attention_dropout=0.0,
+    )
     torch.manual_seed(0)
     one, words = Electra(shape), ("negative", "positive")
     settings = FinetuneConfig(max_len=32)
-    packed = [checkpoint.pack(one, tokenizer(), PretrainConfig(seq_len=32), {"step": 3, "optimizer": {"step": 3}}),
-              checkpoint.pack(Classifier(shape, 2), tokenizer(), settings, labels=words),
-              checkpoint.pack(Classifier(shape, 1), tokenizer(), settings, pairs=True, scale=5.0)]
+    packed = [
+        storage.pack(
+            one, tokenizer(), PretrainConfig(seq_len=32), {"step": 3, "optimizer": {"step": 3}}
+        ),
+        storage.pack(Classifier(shape, 2), tokenizer(), settings, labels=words),
+        storage.pack(Classifier(shape, 1), tokenizer(), settings, pairs=True, scale=5.0),
+    ]
     with tempfile.TemporaryDirectory() as temporary:
         return tuple(_saved(Path(temporary) / "ckpt.pt", content) for content in packed)
 
 
 def _saved(path: Path, content: Any) -> bytes:
-    checkpoint.save(path, content)
+    storage.save(path, content)
     return path.read_bytes()
 
 
@@ -235,19 +380,32 @@ def exported() -> dict[str, bytes]:
     with tempfile.TemporaryDirectory() as temporary:
         (Path(temporary) / "ckpt.pt").write_bytes(checkpoints()[0])
         through("convert", "export", Path(temporary) / "ckpt.pt", Path(temporary) / "out")
-        return {path.name: path.read_bytes() for path in (Path(temporary) / "out").iterdir() if path.is_file()}
+        return {
+            path.name: path.read_bytes()
+            for path in (Path(temporary) / "out").iterdir()
+            if path.is_file()
+        }
 
 
 # ---------------------------------------------------------------- text
 
-PACKERS = {"": bytes, ".gz": gzip.compress, ".bz2": bz2.compress, ".xz": functools.partial(lzma.compress, preset=0)}
+PACKERS = {
+    "": bytes,
+    ".gz": gzip.compress,
+    ".bz2": bz2.compress,
+    ".xz": functools.partial(lzma.compress, preset=0),
+}
 
 
 def corpus(rng: random.Random, folder: Path) -> Read:
     """Text files in every layout, compressed or not; folders of them."""
     path = place(rng, folder, "corpus")
-    documents = [[rng.choice(TEXTS) for _ in range(rng.randrange(4))] for _ in range(rng.randrange(1, 6))]
-    plain = lambda lines: "\n".join(lines).encode(errors="surrogatepass" if rng.random() < 0.1 else "replace")
+    documents = [
+        [rng.choice(TEXTS) for _ in range(rng.randrange(4))] for _ in range(rng.randrange(1, 6))
+    ]
+    plain = lambda lines: "\n".join(lines).encode(
+        errors="surrogatepass" if rng.random() < 0.1 else "replace"
+    )
     if rng.random() < 0.2:
         path.mkdir()
         for number, lines in enumerate(documents):
@@ -256,11 +414,15 @@ def corpus(rng: random.Random, folder: Path) -> Read:
     else:
         kind, ending = rng.choice(("wiki", "blank", "jsonl")), rng.choice(tuple(PACKERS))
         if kind == "wiki":
-            data = plain([f" = Title {i} = \n\n" + "\n".join(lines) for i, lines in enumerate(documents)])
+            data = plain(
+                [f" = Title {i} = \n\n" + "\n".join(lines) for i, lines in enumerate(documents)]
+            )
         elif kind == "blank":
             data = plain(["\n".join(lines) + "\n" for lines in documents])
         else:
-            data = b"\n".join(text_of(rng, {"text": "\n".join(lines), "id": 1}) for lines in documents)
+            data = b"\n".join(
+                text_of(rng, {"text": "\n".join(lines), "id": 1}) for lines in documents
+            )
         if rng.random() < 0.7:
             data = bytes_of(rng, data)
         packed = PACKERS[ending](data)
@@ -271,22 +433,27 @@ def corpus(rng: random.Random, folder: Path) -> Read:
     errors, store = rng.choice(("strict", "replace")), rng.random() < 0.1
 
     def read() -> None:
-        for source in corpora.find_sources((str(path),)):
-            for _ in corpora.read_lines(source, errors):
+        for source in raw_text.find_sources((str(path),)):
+            for _ in raw_text.read_lines(source, errors):
                 pass
         if store:
-            corpora.hold_out(corpora.open_store((str(path),), tokenizer(), errors, str(folder / "to"), workers=1))
+            token_store.hold_out(
+                token_store.open_store(
+                    (str(path),), tokenizer(), errors, str(folder / "to"), workers=1
+                )
+            )
+
     return read
 
 
 def huge_dictionary(data: bytes) -> bytes:
     """An .xz whose header asks for 4 GiB of memory, with its checksum made right again."""
     size = 4 * (data[12] + 1) if len(data) > 13 else 0
-    header = bytearray(data[12:12 + size - 4])
+    header = bytearray(data[12 : 12 + size - 4])
     if len(header) < 5 or header[2] != 0x21:
         return data
     header[4] = 40
-    return data[:12] + header + struct.pack("<I", zlib.crc32(header)) + data[12 + size:]
+    return data[:12] + header + struct.pack("<I", zlib.crc32(header)) + data[12 + size :]
 
 
 def _add_odd_file(rng: random.Random, folder: Path, ending: str) -> None:
@@ -306,36 +473,56 @@ def _add_odd_file(rng: random.Random, folder: Path, ending: str) -> None:
 def tables(rng: random.Random, folder: Path) -> Read:
     """One's own tables, and a task of GLUE."""
     glue = rng.random() < 0.3
-    ending = ".tsv" if glue else rng.choice(tasks.ENDINGS)
+    ending = ".tsv" if glue else rng.choice(ENDINGS)
     root = place(rng, folder, "SST-2" if glue else "mine")
     root.mkdir()
     pair = rng.random() < 0.3 and not glue
     columns = ("sentence", "label") if glue else ("text", *(("other",) if pair else ()), "label")
     for part in ("train", "dev", "test"):
-        words = [rng.choice(TEXTS) if rng.random() < 0.1 else rng.choice("01") for _ in range(rng.randrange(3, 14))]
+        words = [
+            rng.choice(TEXTS) if rng.random() < 0.1 else rng.choice("01")
+            for _ in range(rng.randrange(3, 14))
+        ]
         rows = [[rng.choice(TEXTS) for _ in columns[1:]] + [word] for word in words]
         (root / f"{part}{ending}").write_bytes(_table(rng, columns, rows, ending))
     skip_bad = rng.random() < 0.3
     if glue:
-        return lambda: _check_task(tasks.load_task("sst2", root, skip_bad=skip_bad))
+        return lambda: _check_task(load_task("sst2", root, skip_bad=skip_bad))
     named = (rng.choice(TEXTS), "label") if rng.random() < 0.05 else (columns[0], columns[-1])
-    return lambda: _check_task(tasks.load_task("csv", root, text_columns=(named[0], *columns[1:-1]),
-                                               label_column=named[1], skip_bad=skip_bad))
+    return lambda: _check_task(
+        load_task(
+            "csv",
+            root,
+            text_columns=(named[0], *columns[1:-1]),
+            label_column=named[1],
+            skip_bad=skip_bad,
+        )
+    )
 
 
-def _table(rng: random.Random, columns: tuple[str, ...], rows: list[list[str]], ending: str) -> bytes:
+def _table(
+    rng: random.Random, columns: tuple[str, ...], rows: list[list[str]], ending: str
+) -> bytes:
     if ending == ".jsonl":
-        return b"\n".join(text_of(rng, dict(zip(columns, row))) if rng.random() < 0.05 else
-                          json.dumps(dict(zip(columns, row))).encode() for row in rows)
-    quoted = lambda cell: '"' + cell.replace('"', '""') + '"' if ending == ".csv" else cell.replace("\t", " ")
-    text = "\n".join(("," if ending == ".csv" else "\t").join(map(quoted, row)) for row in (columns, *rows))
+        return b"\n".join(
+            text_of(rng, dict(zip(columns, row)))
+            if rng.random() < 0.05
+            else json.dumps(dict(zip(columns, row))).encode()
+            for row in rows
+        )
+    quoted = lambda cell: (
+        '"' + cell.replace('"', '""') + '"' if ending == ".csv" else cell.replace("\t", " ")
+    )
+    text = "\n".join(
+        ("," if ending == ".csv" else "\t").join(map(quoted, row)) for row in (columns, *rows)
+    )
     data = text.encode(errors="replace")
     return bytes_of(rng, data) if rng.random() < 0.4 else data
 
 
-def _check_task(data: tasks.TaskData) -> None:
+def _check_task(data: TaskData) -> None:
     assert data.train and data.dev and (data.task.regression or len(data.labels) >= 2)
-    for example in (*data.train, *data.dev, *(data.test or ())):   # what result files will hold
+    for example in (*data.train, *data.dev, *(data.test or ())):  # what result files will hold
         f"{example.text_a}{example.text_b}".encode()
     "".join(data.labels).encode()
 
@@ -350,20 +537,34 @@ def imdb(rng: random.Random, folder: Path) -> Read:
             data = bytes_of(rng, data) if rng.random() < 0.02 else data
             (root / part / f"{number}_{rng.randrange(11)}.txt").write_bytes(data)
         if rng.random() < 0.3:
-            _add_odd_file(rng, root / part, rng.choice((".txt", "1_7.txt", "9" * 100 + "_1.txt", "٣_٤.txt")))
+            _add_odd_file(
+                rng, root / part, rng.choice((".txt", "1_7.txt", "9" * 100 + "_1.txt", "٣_٤.txt"))
+            )
     if rng.random() < 0.1:
         os.rename(root / "train" / "pos", root / "train" / "gone")
     odd_name = root / "train" / "neg" / "77_1.txt"
     if rng.random() < 0.1:
         rng.choice((os.mkfifo, os.mkdir))(odd_name)
-    return lambda: _check_task(tasks.load_task("imdb", folder if root.name == "aclImdb" else root))
+    return lambda: _check_task(load_task("imdb", folder if root.name == "aclImdb" else root))
 
 
 def task_file(rng: random.Random, folder: Path) -> Read:
     """A task described in TOML or JSON, beside its table."""
-    (folder / "train.csv").write_text("text,stars\n" + "".join(f"film {i},{i % 3}\n" for i in range(24)))
-    settings = {"name": "mine", "train": "train.csv", "text": ["text"], "label": "stars", "labels": ["0", "1", "2"],
-                "metric": "macro_f1", "max_len": 64, "epochs": 3, "header": True, "regression": False}
+    (folder / "train.csv").write_text(
+        "text,stars\n" + "".join(f"film {i},{i % 3}\n" for i in range(24))
+    )
+    settings = {
+        "name": "mine",
+        "train": "train.csv",
+        "text": ["text"],
+        "label": "stars",
+        "labels": ["0", "1", "2"],
+        "metric": "macro_f1",
+        "max_len": 64,
+        "epochs": 3,
+        "header": True,
+        "regression": False,
+    }
     if rng.random() < 0.3:
         settings = {**settings, "regression": True, "metric": "pearson"}
         del settings["labels"]
@@ -372,12 +573,15 @@ def task_file(rng: random.Random, folder: Path) -> Read:
         path.write_bytes(text_of(rng, settings))
     else:
         values = odd(rng, settings) if rng.random() < 0.6 else settings
-        lines = "".join(f"{key or 'x'} = {json.dumps(value)}\n" for key, value in values.items()).encode()
+        lines = "".join(
+            f"{key or 'x'} = {json.dumps(value)}\n" for key, value in values.items()
+        ).encode()
         path.write_bytes(bytes_of(rng, lines) if rng.random() < 0.5 else lines)
-    return lambda: _check_task(tasks.load_task_file(path, skip_bad=rng.random() < 0.5))
+    return lambda: _check_task(load_task_file(path, skip_bad=rng.random() < 0.5))
 
 
 # ---------------------------------------------------------------- tokenizers
+
 
 def vocabulary(rng: random.Random, folder: Path) -> Read:
     """vocab.txt, and a WordPiece tokenizer as a run keeps it."""
@@ -386,8 +590,18 @@ def vocabulary(rng: random.Random, folder: Path) -> Read:
         path.write_bytes(bytes_of(rng, wordpiece()))
     else:
         path = place(rng, folder, "tokenizer.model")
-        path.write_bytes(text_of(rng, {"type": "wordpiece", "lower_case": True, "strip_accents": None,
-                                       "split_chinese": True, "tokens": wordpiece().decode().split("\n")}))
+        path.write_bytes(
+            text_of(
+                rng,
+                {
+                    "type": "wordpiece",
+                    "lower_case": True,
+                    "strip_accents": None,
+                    "split_chinese": True,
+                    "tokens": wordpiece().decode().split("\n"),
+                },
+            )
+        )
     return lambda: _use(load_tokenizer(path), folder)
 
 
@@ -403,10 +617,11 @@ def _use(one: Tokenizer, folder: Path) -> None:
     for ids in one.encode_batch([text.encode(errors="replace").decode() for text in TEXTS]):
         assert all(0 <= id_ < one.vocab_size for id_ in ids)
         one.decode(ids), one.pieces(ids)
-    hf.write_tokenizer(folder / "to", one, 512)
+    write_tokenizer(folder / "to", one, 512)
 
 
 # ---------------------------------------------------------------- weights
+
 
 def safetensors(rng: random.Random, folder: Path) -> Read:
     """A file of tensors, its header spoiled as text or as what it says."""
@@ -414,12 +629,12 @@ def safetensors(rng: random.Random, folder: Path) -> Read:
     data = exported()["model.safetensors"]
     if rng.random() < 0.6:
         length = int.from_bytes(data[:8], "little")
-        header = text_of(rng, json.loads(data[8:8 + length]))
-        data = len(header).to_bytes(8, "little") + header + data[8 + length:]
+        header = text_of(rng, json.loads(data[8 : 8 + length]))
+        data = len(header).to_bytes(8, "little") + header + data[8 + length :]
     else:
         data = bytes_of(rng, data)
     path.write_bytes(data)
-    return lambda: _use_tensors(hf.read_safetensors(path), len(data))
+    return lambda: _use_tensors(read_safetensors(path), len(data))
 
 
 def _use_tensors(tensors: dict[str, torch.Tensor], size: int) -> None:
@@ -433,15 +648,22 @@ def released(rng: random.Random, folder: Path) -> Read:
     files = dict(exported())
     if rng.random() < 0.6:
         del files["tokenizer.model"]
-        if rng.random() < 0.7:   # what export writes for SentencePiece is no WordPiece tokenizer.json
+        if (
+            rng.random() < 0.7
+        ):  # what export writes for SentencePiece is no WordPiece tokenizer.json
             files["vocab.txt"] = wordpiece()
     if rng.random() < 0.5:
-        tensors = hf.read_safetensors(_written(folder / "whole", files.pop("model.safetensors")))
+        tensors = read_safetensors(_written(folder / "whole", files.pop("model.safetensors")))
         os.unlink(folder / "whole")
         files["pytorch_model.bin"] = _pickled(rng, folder, tensors)
     name = rng.choice(sorted(files))
-    files[name] = text_of(rng, json.loads(files[name])) if name.endswith(".json") else files[name] \
-        if name == "pytorch_model.bin" else bytes_of(rng, files[name])
+    files[name] = (
+        text_of(rng, json.loads(files[name]))
+        if name.endswith(".json")
+        else files[name]
+        if name == "pytorch_model.bin"
+        else bytes_of(rng, files[name])
+    )
     for name, data in files.items():
         (root / name).write_bytes(data)
     if rng.random() < 0.05:
@@ -473,7 +695,7 @@ def _pickled(rng: random.Random, folder: Path, content: dict[str, Any]) -> bytes
     """What torch.save writes of a dictionary, spoiled, with code in it, with tensors that are not what they say, with
     more in it than its size, or as it is."""
     kind, content = rng.randrange(10), dict(content)
-    whole = "model" in content   # a checkpoint, not weights alone
+    whole = "model" in content  # a checkpoint, not weights alone
     tensors = dict(content["model"]) if whole else content
     name = rng.choice(sorted(tensors))
     if kind == 0:
@@ -481,17 +703,44 @@ def _pickled(rng: random.Random, folder: Path, content: dict[str, Any]) -> bytes
         if rng.random() < 0.3:
             return rng.choice((pickle.dumps(content[name]), pickle.dumps(content[name], 0)))
     elif kind == 1:
-        tensors[name] = rng.choice((torch.zeros(1).expand(1 << 40), torch.zeros(2, 2).to_sparse(),
-                                    torch.empty(9, device="meta"), torch.zeros(2, dtype=torch.complex64),
-                                    torch.tensor(math.nan), torch.zeros(0, 7), tensors[name].double(),
-                                    tensors[name][None], torch.zeros(3).long(), "text", None, [1]))
+        tensors[name] = rng.choice(
+            (
+                torch.zeros(1).expand(1 << 40),
+                torch.zeros(2, 2).to_sparse(),
+                torch.empty(9, device="meta"),
+                torch.zeros(2, dtype=torch.complex64),
+                torch.tensor(math.nan),
+                torch.zeros(0, 7),
+                tensors[name].double(),
+                tensors[name][None],
+                torch.zeros(3).long(),
+                "text",
+                None,
+                [1],
+            )
+        )
     elif kind == 2:
-        content = odd(rng, {key: value for key, value in content.items() if key != "model"}) \
-            if whole else rng.choice(([tensors], None, {1: tensors[name]}, {name: {name: tensors[name]}}))
+        content = (
+            odd(rng, {key: value for key, value in content.items() if key != "model"})
+            if whole
+            else rng.choice(([tensors], None, {1: tensors[name]}, {name: {name: tensors[name]}}))
+        )
     elif kind == 3 and whole:
         part = rng.choice(("model_config", "settings", "labels", "tokenizer"))
-        content[part] = odd(rng, content[part]) if part != "tokenizer" else rng.choice((
-            torch.zeros(0), torch.zeros(3, dtype=torch.uint8), torch.tensor(list(b"{}")), torch.zeros(9, 9), None, b"x"))
+        content[part] = (
+            odd(rng, content[part])
+            if part != "tokenizer"
+            else rng.choice(
+                (
+                    torch.zeros(0),
+                    torch.zeros(3, dtype=torch.uint8),
+                    torch.tensor(list(b"{}")),
+                    torch.zeros(9, 9),
+                    None,
+                    b"x",
+                )
+            )
+        )
     if whole:
         content["model"] = tensors
     stored = io.BytesIO()
@@ -512,7 +761,10 @@ def _deflated(rng: random.Random, data: bytes) -> bytes:
         names = old.namelist()
         large = rng.choice(names)
         for name in names:
-            new.writestr(name, bytes(rng.choice((1 << 16, 1 << 20, 1 << 24))) if name == large else old.read(name))
+            new.writestr(
+                name,
+                bytes(rng.choice((1 << 16, 1 << 20, 1 << 24))) if name == large else old.read(name),
+            )
     return target.getvalue()
 
 
@@ -521,7 +773,7 @@ def pickled(rng: random.Random, folder: Path) -> Read:
     tensors = {"one.weight": torch.ones(3, 4), "two.bias": torch.zeros(5)}
     data = _pickled(rng, folder, tensors)
     (folder / "pytorch_model.bin").write_bytes(data)
-    return lambda: _use_tensors(hf.read_weights(folder), 10 * len(data))
+    return lambda: _use_tensors(read_weights(folder), 10 * len(data))
 
 
 def stored(rng: random.Random, folder: Path) -> Read:
@@ -537,7 +789,9 @@ def stored(rng: random.Random, folder: Path) -> Read:
     pair = {"text_b": "?"} if data == checkpoints()[2] else {}
     (folder / "one.jsonl").write_text(json.dumps({"text": "a film"} | pair))
     longest = ("--max-len", 16) if rng.random() < 0.5 else ()
-    return lambda: _printed(through("predict", "--ckpt", path, "--file", folder / "one.jsonl", *longest))
+    return lambda: _printed(
+        through("predict", "--ckpt", path, "--file", folder / "one.jsonl", *longest)
+    )
 
 
 def sealed(data: bytes) -> bytes:
@@ -548,17 +802,42 @@ def sealed(data: bytes) -> bytes:
 
 # ---------------------------------------------------------------- archives
 
+
 def _member_name(rng: random.Random, folder: Path) -> str:
     kind = rng.randrange(12)
     if kind == 0:
-        return rng.choice(("../x", "SST-2/../../x", str(folder / "outside"), "..\\x", "C:\\x", "a/../../x", "/", "..", ".",
-                           "", "//x", "./../x", "a\0b"))
+        return rng.choice(
+            (
+                "../x",
+                "SST-2/../../x",
+                str(folder / "outside"),
+                "..\\x",
+                "C:\\x",
+                "a/../../x",
+                "/",
+                "..",
+                ".",
+                "",
+                "//x",
+                "./../x",
+                "a\0b",
+            )
+        )
     if kind == 1:
         return "SST-2/" + rng.choice(NAMES)
     if kind == 2:
         return "/".join(["d"] * rng.choice((3, 60, 1_500, 3_000))) + rng.choice(("", "/"))
-    return rng.choice(("SST-2/train.tsv", "SST-2/dev.tsv", "SST-2/test.tsv", "SST-2/", "SST-2", "__MACOSX/._x",
-                       "SST-2/a/b"))
+    return rng.choice(
+        (
+            "SST-2/train.tsv",
+            "SST-2/dev.tsv",
+            "SST-2/test.tsv",
+            "SST-2/",
+            "SST-2",
+            "__MACOSX/._x",
+            "SST-2/a/b",
+        )
+    )
 
 
 def archives(rng: random.Random, folder: Path) -> Read:
@@ -571,7 +850,11 @@ def archives(rng: random.Random, folder: Path) -> Read:
     if ending in (".tar.gz", ".tgz"):
         data = raw(gzip.compress(data, 1))
     elif ending == ".tar.xz":
-        data = raw(huge_dictionary(packed) if len(packed := PACKERS[".xz"](data)) and rng.random() < 0.1 else packed)
+        data = raw(
+            huge_dictionary(packed)
+            if len(packed := PACKERS[".xz"](data)) and rng.random() < 0.1
+            else packed
+        )
     path.write_bytes(data)
     # The least that every archive may hold is too much to be written thousands of times.
     program("download").ALWAYS_ROOM = 1 << 20
@@ -580,18 +863,42 @@ def archives(rng: random.Random, folder: Path) -> Read:
 
 def _zip(rng: random.Random, folder: Path) -> bytes:
     stored = io.BytesIO()
-    methods = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+    methods = (
+        zipfile.ZIP_STORED,
+        zipfile.ZIP_DEFLATED,
+        zipfile.ZIP_DEFLATED,
+        zipfile.ZIP_BZIP2,
+        zipfile.ZIP_LZMA,
+    )
     with warnings.catch_warnings(), zipfile.ZipFile(stored, "w") as archive:
-        warnings.simplefilter("ignore")   # names that are there twice
+        warnings.simplefilter("ignore")  # names that are there twice
         for _ in range(rng.randrange(5)):
             info = zipfile.ZipInfo(_member_name(rng, folder).encode(errors="replace").decode())
             if rng.random() < 0.1:
-                info.create_system, info.external_attr = 3, rng.choice(
-                    (stat.S_IFLNK, stat.S_IFIFO, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFSOCK, stat.S_IFDIR)) << 16
+                info.create_system, info.external_attr = (
+                    3,
+                    rng.choice(
+                        (
+                            stat.S_IFLNK,
+                            stat.S_IFIFO,
+                            stat.S_IFCHR,
+                            stat.S_IFBLK,
+                            stat.S_IFSOCK,
+                            stat.S_IFDIR,
+                        )
+                    )
+                    << 16,
+                )
             info.compress_type = rng.choice(methods)
-            data = bytes(8 << 20) if rng.random() < 0.01 else rng.choice(TEXTS).encode(errors="replace")
+            data = (
+                bytes(8 << 20)
+                if rng.random() < 0.01
+                else rng.choice(TEXTS).encode(errors="replace")
+            )
             archive.writestr(info, data)
-        for info in archive.infolist():   # what the directory says; the file itself was written before
+        for (
+            info
+        ) in archive.infolist():  # what the directory says; the file itself was written before
             if rng.random() < 0.05:
                 info.file_size = rng.choice((0, 1, 1 << 40))
             if rng.random() < 0.05:
@@ -613,20 +920,33 @@ def _tar(rng: random.Random, folder: Path) -> bytes:
             info.type = bytes([rng.choice(b"0\0001234567SLKxgXz")])
             info.linkname = rng.choice(("../../secret", "/etc", "SST-2/x", str(folder / "outside")))
         if rng.random() < 0.1:
-            info.pax_headers = {rng.choice(("size", "path", "linkpath", "mtime", "GNU.sparse.size", "GNU.sparse.map",
-                                            "GNU.sparse.major", "GNU.sparse.name", "GNU.sparse.realsize")):
-                                rng.choice(("1", "-1", "0", "x", "../x", "1e400", str(1 << 62), "0,1,2"))}
+            info.pax_headers = {
+                rng.choice(
+                    (
+                        "size",
+                        "path",
+                        "linkpath",
+                        "mtime",
+                        "GNU.sparse.size",
+                        "GNU.sparse.map",
+                        "GNU.sparse.major",
+                        "GNU.sparse.name",
+                        "GNU.sparse.realsize",
+                    )
+                ): rng.choice(("1", "-1", "0", "x", "../x", "1e400", str(1 << 62), "0,1,2"))
+            }
         if rng.random() < 0.1:
             info.size = rng.choice((-512, -1, 1 << 40, 1 << 62, 100))
         try:
             header = info.tobuf(form, errors="surrogateescape")
-        except ValueError:   # a size or a name that this format cannot write
+        except ValueError:  # a size or a name that this format cannot write
             header = info.tobuf(tarfile.GNU_FORMAT, errors="surrogateescape")
         stored.write(header + data + bytes(-len(data) % 512))
     return stored.getvalue() + bytes(1024)
 
 
 # ---------------------------------------------------------------- programs
+
 
 @functools.cache
 def loaded(number: int) -> Any:
@@ -642,36 +962,72 @@ def lines(rng: random.Random, folder: Path) -> Read:
     path = place(rng, folder, rng.choice(("texts.txt", "texts.jsonl")))
     texts = [rng.choice(TEXTS) for _ in range(rng.randrange(1, 5))]
     if path.suffix == ".jsonl":
-        good = [{"text": text} if rng.random() < 0.8 else {"text": text, "text_b": rng.choice(TEXTS)} for text in texts]
-        data = b"\n".join(text_of(rng, one) if rng.random() < 0.3 else json.dumps(one).encode() for one in good)
+        good = [
+            {"text": text} if rng.random() < 0.8 else {"text": text, "text_b": rng.choice(TEXTS)}
+            for text in texts
+        ]
+        data = b"\n".join(
+            text_of(rng, one) if rng.random() < 0.3 else json.dumps(one).encode() for one in good
+        )
     else:
         data = "\n".join(texts).encode(errors="replace")
     path.write_bytes(bytes_of(rng, data) if rng.random() < 0.5 else data)
     number = rng.randrange(len(checkpoints()))
     view = ("--view",) if number == 0 and rng.random() < 0.5 else ()
-    program("predict").load = lambda args: loaded(number)   # what is fuzzed is what comes after
+    program("predict").load = lambda args: loaded(number)  # what is fuzzed is what comes after
 
     def read() -> None:
         said = through("predict", "--ckpt", "whole", "--file", path, *view)
         assert view or all(isinstance(json.loads(line), dict) for line in said.split("\n")[:-1])
         assert not any(ord(character) < 32 and character != "\n" for character in said)
+
     return read
 
 
-def _result(rng: random.Random, words: tuple[str, ...], gold: list[str], seeds: list[int]
-            ) -> tuple[dict[str, Any], list[list[str]]]:
+def _result(
+    rng: random.Random, words: tuple[str, ...], gold: list[str], seeds: list[int]
+) -> tuple[dict[str, Any], list[list[str]]]:
     """A result.json and the predictions of each seed that it tells of."""
     found = [[word if rng.random() < 0.7 else rng.choice(words) for word in gold] for _ in seeds]
     scores = [sum(map(str.__eq__, gold, one)) / len(gold) for one in found]
     counts = [[sum((x, y) == pair for pair in zip(gold, found[0])) for y in words] for x in words]
-    return {"task": "sst2", "metric": "accuracy", "also": ["f1"], "labels": list(words), "regression": False, "seeds": [
-        {"seed": seed, "dev": score, "test": None, "dev_metrics": {"accuracy": score, "f1": 0.5}, "test_metrics": None,
-         "dev_last_epoch": score, "dev_head_only": None, "loss": 0.5, "ece": 0.1, "collapsed": False, "retried": False}
-        for seed, score in zip(seeds, scores)], "best_seed": seeds[0], "dev_mean": 0.5, "dev_sd": 0.1, "dev_median": 0.5,
-        "dev_best": 0.6, "test_mean": None, "test_sd": None, "more": {}, "seconds": 12.5, "train_examples": 100,
-        "skipped_lines": 0, "confusion": counts,
+    return {
+        "task": "sst2",
+        "metric": "accuracy",
+        "also": ["f1"],
+        "labels": list(words),
+        "regression": False,
+        "seeds": [
+            {
+                "seed": seed,
+                "dev": score,
+                "test": None,
+                "dev_metrics": {"accuracy": score, "f1": 0.5},
+                "test_metrics": None,
+                "dev_last_epoch": score,
+                "dev_head_only": None,
+                "loss": 0.5,
+                "ece": 0.1,
+                "collapsed": False,
+                "retried": False,
+            }
+            for seed, score in zip(seeds, scores)
+        ],
+        "best_seed": seeds[0],
+        "dev_mean": 0.5,
+        "dev_sd": 0.1,
+        "dev_median": 0.5,
+        "dev_best": 0.6,
+        "test_mean": None,
+        "test_sd": None,
+        "more": {},
+        "seconds": 12.5,
+        "train_examples": 100,
+        "skipped_lines": 0,
+        "confusion": counts,
         "calibration": [{"from": 0.5, "to": 0.6, "count": 9, "confidence": 0.55, "accuracy": 0.5}],
-        "settings": {"init": "runs/a/ckpt.pt", "lr": 4e-4, "seeds": seeds}}, found
+        "settings": {"init": "runs/a/ckpt.pt", "lr": 4e-4, "seeds": seeds},
+    }, found
 
 
 def comparison(rng: random.Random, folder: Path) -> Read:
@@ -685,12 +1041,18 @@ def comparison(rng: random.Random, folder: Path) -> Read:
         if rng.random() < 0.2:
             result["metric"] = rng.choice(("f1", "macro_f1", "matthews", "pearson", "spearman"))
         rows = ["\t".join(("index", "gold", *(f"seed {seed}" for seed in seeds)))]
-        rows += ["\t".join((str(i), word, *(one[i] for one in found))) for i, word in enumerate(gold)]
+        rows += [
+            "\t".join((str(i), word, *(one[i] for one in found))) for i, word in enumerate(gold)
+        ]
         table = "\n".join(rows).encode()
         path = place(rng, folder / side, "result.json")
-        path.write_bytes(text_of(rng, result) if rng.random() < 0.6 else json.dumps(result).encode())
+        path.write_bytes(
+            text_of(rng, result) if rng.random() < 0.6 else json.dumps(result).encode()
+        )
         if rng.random() < 0.8:
-            (folder / side / "dev_predictions.tsv").write_bytes(bytes_of(rng, table) if rng.random() < 0.3 else table)
+            (folder / side / "dev_predictions.tsv").write_bytes(
+                bytes_of(rng, table) if rng.random() < 0.3 else table
+            )
         paths.append(path)
     as_json = ("--json",) if rng.random() < 0.5 else ()
     return lambda: _printed(through("compare", *paths, "--samples", 100, *as_json))
@@ -708,15 +1070,20 @@ def report(rng: random.Random, folder: Path) -> Read:
         result, found = _result(rng, ("bad", "good"), gold, [1, 2])
         path.write_bytes(text_of(rng, _marked(rng, result)))
         rows = ["\t".join(("split", "index", "gold", "prediction", "p(bad)", "p(good)", "text"))]
-        rows += ["\t".join(("dev", str(i), word, found[0][i], "0.7", "0.3", rng.choice(TEXTS)))
-                 for i, word in enumerate(gold)]
+        rows += [
+            "\t".join(("dev", str(i), word, found[0][i], "0.7", "0.3", rng.choice(TEXTS)))
+            for i, word in enumerate(gold)
+        ]
         table = "\n".join(rows).encode(errors="replace")
-        (folder / "predictions.tsv").write_bytes(bytes_of(rng, table) if rng.random() < 0.3 else table)
+        (folder / "predictions.tsv").write_bytes(
+            bytes_of(rng, table) if rng.random() < 0.3 else table
+        )
 
     def read() -> None:
         through("report", path, "--out", out)
         page = out.read_text(encoding="utf-8")
         assert "<script" not in page and "<img" not in page
+
     return read
 
 
@@ -731,24 +1098,96 @@ def _marked(rng: random.Random, value: Any) -> Any:
 
 def ablation(rng: random.Random) -> dict[str, Any]:
     """A results.json of ablation.py."""
-    curve = [{"step": step, "minutes": step / 10, "tokens": step * 4096, "mlm_loss": 5 - step / 500, "mlm_acc": 0.2,
-              "rtd_auc": 0.6, "rtd_auc_unigram": 0.7} for step in (0, 300, 600)]
-    run = {"name": "BERT", "objective": "mlm", "stage": "pre-training", "init": None, "command": "python train.py",
-           "minutes": 60.0, "steps": 600, "tokens": 2_457_600, "tokens_per_s": 682.7, "flops": 3.1e14, "curve": curve}
-    scores = {"metric": "accuracy", "seeds": [1, 2], "head_dev": [0.7, 0.71], "dev": [0.86, 0.85], "test": None,
-              "seconds": 61.5, "command": "python finetune.py"}
-    token = {"original": "woman", "shown": "banana", "replaced": True, "masked": True, "p": 0.9, "space": True}
-    row = lambda name, kind: {"name": name, "kind": kind, "pretraining_minutes": 60.0, "scores": {"imdb": scores}}
-    chain = [{**run, "name": f"run {i}", "init": f"run {i - 1}"} for i in range(2_000)] if rng.random() < 0.01 else []
-    return _marked(rng, copy.deepcopy({
-        "format": 1, "title": "A comparison", "date": "2026-11-23", "machine": "two cores", "command": "ablation.py",
-        "equal": {"by": "time", "text": "60 minutes each"},
-        "pretraining": [run, {**run, "name": "post", "init": "BERT", "stage": "post-pre-training"}, *chain],
-        "rows": [row("Floor", "reference"), row("BERT", "model"), row("post", "model")],
-        "replaced_view": [{"model": "BERT", "tokens": [token, {**token, "replaced": False}]}]}))
+    curve = [
+        {
+            "step": step,
+            "minutes": step / 10,
+            "tokens": step * 4096,
+            "mlm_loss": 5 - step / 500,
+            "mlm_acc": 0.2,
+            "rtd_auc": 0.6,
+            "rtd_auc_unigram": 0.7,
+        }
+        for step in (0, 300, 600)
+    ]
+    run = {
+        "name": "BERT",
+        "objective": "mlm",
+        "stage": "pre-training",
+        "init": None,
+        "command": "python train.py",
+        "minutes": 60.0,
+        "steps": 600,
+        "tokens": 2_457_600,
+        "tokens_per_s": 682.7,
+        "flops": 3.1e14,
+        "curve": curve,
+    }
+    scores = {
+        "metric": "accuracy",
+        "seeds": [1, 2],
+        "head_dev": [0.7, 0.71],
+        "dev": [0.86, 0.85],
+        "test": None,
+        "seconds": 61.5,
+        "command": "python finetune.py",
+    }
+    token = {
+        "original": "woman",
+        "shown": "banana",
+        "replaced": True,
+        "masked": True,
+        "p": 0.9,
+        "space": True,
+    }
+    row = lambda name, kind: {
+        "name": name,
+        "kind": kind,
+        "pretraining_minutes": 60.0,
+        "scores": {"imdb": scores},
+    }
+    chain = (
+        [{**run, "name": f"run {i}", "init": f"run {i - 1}"} for i in range(2_000)]
+        if rng.random() < 0.01
+        else []
+    )
+    return _marked(
+        rng,
+        copy.deepcopy(
+            {
+                "format": 1,
+                "title": "A comparison",
+                "date": "2026-11-23",
+                "machine": "two cores",
+                "command": "ablation.py",
+                "equal": {"by": "time", "text": "60 minutes each"},
+                "pretraining": [
+                    run,
+                    {**run, "name": "post", "init": "BERT", "stage": "post-pre-training"},
+                    *chain,
+                ],
+                "rows": [row("Floor", "reference"), row("BERT", "model"), row("post", "model")],
+                "replaced_view": [
+                    {"model": "BERT", "tokens": [token, {**token, "replaced": False}]}
+                ],
+            }
+        ),
+    )
 
 
 READERS: dict[str, Callable[[random.Random, Path], Read]] = {
-    "corpus": corpus, "tables": tables, "imdb": imdb, "task_file": task_file, "vocabulary": vocabulary,
-    "sentencepiece": sentencepiece, "safetensors": safetensors, "pickled": pickled, "released": released,
-    "checkpoint": stored, "archives": archives, "lines": lines, "comparison": comparison, "report": report}
+    "corpus": corpus,
+    "tables": tables,
+    "imdb": imdb,
+    "task_file": task_file,
+    "vocabulary": vocabulary,
+    "sentencepiece": sentencepiece,
+    "safetensors": safetensors,
+    "pickled": pickled,
+    "released": released,
+    "checkpoint": stored,
+    "archives": archives,
+    "lines": lines,
+    "comparison": comparison,
+    "report": report,
+}

@@ -11,25 +11,26 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 import train  # noqa: E402
-
-from electra.engine import mix  # noqa: E402
+from electra.training.seeds import derive_seed  # noqa: E402
 
 
 def main(arguments: list[str]) -> int:
     """The steps, by commas, and the command line of train.py."""
-    seeds = {mix(0, int(step)) for step in arguments[0].split(",")}
+    seeds = {derive_seed(0, int(step)) for step in arguments[0].split(",")}
     real = train.train_step
 
     def train_step(model, batches, optimizer, lr, scale, precision, seed, *others):
         def update(*settings):
             optimizer.parameters[0].grad.view(-1)[0] = float("nan")
             return type(optimizer).step(optimizer, *settings)
+
         if seed in seeds:
             optimizer.step = update
         try:
             return real(model, batches, optimizer, lr, scale, precision, seed, *others)
         finally:
             vars(optimizer).pop("step", None)
+
     train.train_step = train_step
     try:
         return train.main(arguments[1:])

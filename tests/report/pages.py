@@ -9,7 +9,7 @@ NASTY = """<script>alert(1)</script>"'&amp;|`*_\x00\x1b[31m\x7f\u202e\ud800 ]]> 
 
 
 class Page(HTMLParser):
-    """Every start tag with its attributes, and the text; complains about a tag that is not closed in its place."""
+    """Every start tag with its attributes, and the text. A tag closed out of turn is an error."""
 
     def __init__(self, text):
         super().__init__(convert_charrefs=True)
@@ -77,7 +77,7 @@ def all_inside(svg):
 
 
 def check_whole(page):
-    """Well-formed, drawings included, no figure that is none, and every point inside its drawing."""
+    """Well-formed, drawings too; no number is missing; every point lies inside its drawing."""
     Page(page)
     assert not re.search(r"\b(nan|inf|None)\b", page)
     for svg in svgs(page):
@@ -91,7 +91,7 @@ def check_whole(page):
 
 
 def changed_strings(value, change, key=""):
-    """A copy with every string changed but those that the program chooses by, and the numbers of a regression."""
+    """A copy with every string changed, but for keywords and the numbers of a regression."""
     if isinstance(value, dict):
         return {k: changed_strings(v, change, k) for k, v in value.items()}
     if isinstance(value, list):

@@ -103,6 +103,6 @@ def test_ticks_are_round_and_enclose_the_values(low, high):
         and ticks[-1] >= high - 1e-9 * abs(high)
         and 2 <= len(ticks) <= 12
     )
-    steps = [b - a for a, b in zip(ticks, ticks[1:])]
+    steps = [b - a for a, b in zip(ticks, ticks[1:], strict=False)]
     assert min(steps) > 0 and max(steps) == pytest.approx(min(steps), rel=1e-3)
     assert len(set(charts.tick_labels(ticks))) == len(ticks)

@@ -87,13 +87,13 @@ def test_the_confusion_matrix_has_counts_and_row_shares(tuning, n):
     assert [plain(head) for head in re.findall(r'<th scope="col">(.*?)</th>', table)][
         1:-1
     ] == labels
-    for label, row, cells in zip(labels, counts, table_of(page, "gold \\ predicted")):
+    for label, row, cells in zip(labels, counts, table_of(page, "gold \\ predicted"), strict=True):
         found = [
             re.fullmatch(r"(\d+?)(\d{1,2}(?:\.\d)?)%", cell.replace(",", ""))
             for cell in cells[1:-1]
         ]
         assert cells[0] == label and cells[-1] == f"{sum(row):,}" and len(found) == n
-        for cell, count in zip(cells[1:-1], row):
+        for cell, count in zip(cells[1:-1], row, strict=True):
             share = 100 * count / sum(row)
             assert cell == f"{count}{share:.1f}%" if n < 9 else f"{count}{share:.0f}%"
     by_row = re.findall(r'class="(h\d)( right)?" title', table)
@@ -125,7 +125,7 @@ def test_the_reliability_diagram_shows_each_bin(tuning):
     result, rows = tuning
     page = finetune_page(result, rows)
     (svg,) = svgs(page, "chart")
-    bars, dots = list(svg.iter("rect")), [dot for dot in svg.iter("circle")]
+    bars, dots = list(svg.iter("rect")), list(svg.iter("circle"))
     assert len(bars) == len(dots) == 3  # the empty bin is left out
     assert [text.text for text in svg.iter("text") if text.get("class") == "count"] == [
         "4",
@@ -134,10 +134,15 @@ def test_the_reliability_diagram_shows_each_bin(tuning):
     ]
     (diagonal,) = (line for line in svg.iter("line") if line.get("class") == "rule")
     x1, y1, x2, y2 = (float(diagonal.get(key)) for key in ("x1", "y1", "x2", "y2"))
-    x = lambda value: x1 + (value - 0.5) / 0.5 * (x2 - x1)
-    y = lambda value: y1 + (value - 0.5) / 0.5 * (y2 - y1)
+
+    def x(value):
+        return x1 + (value - 0.5) / 0.5 * (x2 - x1)
+
+    def y(value):
+        return y1 + (value - 0.5) / 0.5 * (y2 - y1)
+
     bins = [one for one in result["calibration"] if one["count"]]
-    for one, bar, dot in zip(bins, bars, dots):
+    for one, bar, dot in zip(bins, bars, dots, strict=True):
         assert float(dot.get("cx")) == pytest.approx(x(one["confidence"]), abs=0.2)
         assert float(dot.get("cy")) == pytest.approx(y(one["accuracy"]), abs=0.2)
         assert float(bar.get("x")) == pytest.approx(x(one["from"]), abs=0.2)
@@ -155,7 +160,7 @@ def test_a_regression_is_drawn_as_gold_against_prediction(regression):
     (diagonal,) = (line for line in svg.iter("line") if line.get("class") == "rule")
     dots = [(float(dot.get("cx")), float(dot.get("cy"))) for dot in svg.iter("circle")]
     x1, y1, x2, y2 = (float(diagonal.get(key)) for key in ("x1", "y1", "x2", "y2"))
-    for (x, y), row in zip(dots, rows):
+    for (x, y), row in zip(dots, rows, strict=True):
         off = float(row["prediction"]) - float(row["gold"])
         on_the_line = y1 + (x - x1) / (x2 - x1) * (y2 - y1)
         assert (on_the_line - y) * off > 0 or off == 0 and y == pytest.approx(on_the_line, abs=0.2)

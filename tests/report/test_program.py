@@ -31,7 +31,7 @@ def run_folder(folder, tuning):
     ]
     for split in ("dev", "test"):
         for i, row in enumerate(rows):
-            p = {label: 0.01 for label in labels} | {
+            p = dict.fromkeys(labels, 0.01) | {
                 row["gold"]: row["p_gold"],
                 row["prediction"]: row["p"],
             }

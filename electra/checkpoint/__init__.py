@@ -1,0 +1,1 @@
+"""The checkpoint file and the run folder."""

@@ -1,0 +1,198 @@
+"""The run folder: who may write in it, its checkpoints, and the newest one that is whole."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import shutil
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from tqdm import tqdm
+
+from electra.checkpoint import storage
+from electra.checkpoint.storage import snapshot
+from electra.files import write_atomically
+
+
+def link(source: Path, target: Path) -> None:
+    """Give `source` the second name `target` without writing it twice. Raises OSError."""
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    temporary.unlink(missing_ok=True)
+    try:
+        try:
+            os.link(source, temporary)
+        except OSError:  # a file system without links
+            shutil.copyfile(source, temporary)
+        os.replace(temporary, target)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)  # there still, too, where both were one file before
+
+
+def numbered(folder: Path) -> dict[int, Path]:
+    """The ckpt-<step>.pt of a run folder by step, the newest first."""
+    found = {
+        int(match[1]): path
+        for path in folder.glob("ckpt-*.pt")
+        if (match := re.fullmatch(r"ckpt-([0-9]+)\.pt", path.name))
+    }
+    return dict(sorted(found.items(), reverse=True))
+
+
+def of_run(folder: Path) -> list[Path]:
+    """The checkpoints of a run folder, the newest first."""
+    newest = folder / "ckpt.pt"
+    return [newest] * newest.exists() + list(numbered(folder).values())
+
+
+def load_newest(folder: Path, kinds: tuple[str, ...]) -> tuple[dict[str, Any], str | None]:
+    """The newest whole checkpoint of a run folder and, where that is not its ckpt.pt, a line that says why.
+
+    Raises the ValueError of ckpt.pt where none is whole. A second name of a damaged file is not read again.
+    """
+    newest = folder / "ckpt.pt"
+    try:
+        return storage.load(newest, kinds), None
+    except ValueError as problem:
+        for path in of_run(folder):
+            if not (newest.exists() and path.samefile(newest)):
+                with contextlib.suppress(ValueError):
+                    return storage.load(path, kinds), f"{problem}; going on from {path} instead"
+        raise
+
+
+class RunFolder:
+    """`runs/NAME/`, held by one process at a time through a lock that dies with it.
+
+    Checkpoints are written by a thread while training goes on. ckpt.pt and the newest ckpt-<step>.pt are one file under
+    two names, since a copy would cost its size once more; so it is the one before it on which a resume falls back.
+    """
+
+    def __init__(self, path: str | Path, resume: bool = False, replace: bool = False) -> None:
+        """Open a new folder, or with `resume` one that is there; `replace` takes over what an earlier run left.
+
+        Raises ValueError where the folder is there and should not be, or is not and should, or is in use.
+        """
+        self.path = Path(path)
+        self.checkpoint = self.path / "ckpt.pt"
+        if resume and not of_run(self.path):
+            raise ValueError(f"there is nothing to resume in {self.path}: it has no ckpt.pt")
+        self._lock = self._take_lock()
+        if (self.path / "config.json").exists() and not resume and not replace:
+            self._lock.close()
+            raise ValueError(
+                f"the run folder {self.path} is already there; {self._suggest_next_command()} or choose another --out"
+            )
+        for path in self.path.iterdir():
+            if (
+                re.fullmatch(r"\..+\.[0-9]+", path.name) and path.is_file()
+            ):  # half a file, of a process that was killed
+                path.unlink()
+        # What has to be written again, should somebody remove the folder.
+        self._small = {
+            name: (self.path / name).read_bytes()
+            for name in ("config.json", "tokenizer.model")
+            if resume and (self.path / name).exists()
+        }
+        self._writer = ThreadPoolExecutor(1)
+        self._saving: Future | None = None
+        self.saved_step: int | None = None  # by this process
+
+    def _take_lock(self) -> BinaryIO:
+        """Make the folder where it is not there, and lock it."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = open(self.path / ".lock", "wb")
+        except OSError as problem:
+            raise ValueError(
+                f"cannot write in the run folder {self.path}: {problem.strerror}"
+            ) from None
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.close()
+            raise ValueError(
+                f"the run folder {self.path} is in use by another process; choose another --out"
+            ) from None
+        return lock
+
+    def _suggest_next_command(self) -> str:
+        if not of_run(self.path):
+            return "it has no checkpoint: remove it,"
+        pretraining = "corpus" in json.loads((self.path / "config.json").read_text())
+        return "go on with --resume" if pretraining else "replace it with --force"
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a small file whole or not at all."""
+        write_atomically(self.path / name, data)
+        self._small[name] = data
+
+    def write_json(self, name: str, content: object) -> None:
+        self.write(name, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+
+    def save(self, content: dict[str, Any], step: int, keep: int) -> None:
+        """Copy the state as it is now and return. A thread writes it as ckpt.pt and as ckpt-<step>.pt, of which the
+        newest `keep` stay. The save before has to be settled."""
+        assert self._saving is None
+        self._saving = self._writer.submit(self._write, snapshot(content), step, keep)
+
+    def wait_for_save(self, wait: bool = True) -> str | None:
+        """What went wrong with the last save: None where nothing did, where that was told already, or where it is under
+        way still and `wait` is False. Raises what is not the disk's fault but ours."""
+        if self._saving is None or not (wait or self._saving.done()):
+            return None
+        try:
+            self._saving.result()
+        except ValueError as problem:
+            return str(problem)
+        finally:
+            self._saving = None
+        return None
+
+    def _write(self, content: dict[str, Any], step: int, keep: int) -> None:
+        """In the thread. Raises ValueError, in one line, where something cannot be written."""
+        try:
+            self._make_again()
+            storage.save(self.checkpoint, content)
+            self.saved_step = step
+            if keep:
+                link(self.checkpoint, self.path / f"ckpt-{step}.pt")
+            there = numbered(self.path)
+            # Later steps are of a part of the run that a resume from an earlier checkpoint has given up.
+            stay = [number for number in there if number <= step][:keep]
+            for number, path in there.items():
+                if number not in stay:
+                    path.unlink()
+        except OSError as problem:
+            raise ValueError(
+                f"cannot write in the run folder {self.path}: {problem.strerror}"
+            ) from None
+
+    def _make_again(self) -> None:
+        """Make a folder that was removed anew, with its small files, and say so. Raises ValueError where another run has
+        it."""
+        mark = self.path / ".lock"
+        if mark.exists() and os.path.samestat(mark.stat(), os.fstat(self._lock.fileno())):
+            return
+        lock = self._take_lock()
+        settings = self.path / "config.json"
+        if settings.exists() and settings.read_bytes() != self._small.get("config.json"):
+            lock.close()
+            raise ValueError(f"the run folder {self.path} has become another run's")
+        tqdm.write(
+            f"the run folder {self.path} was removed; it is made again, without earlier checkpoints"
+        )
+        for name, data in self._small.items():
+            write_atomically(self.path / name, data)
+        self._lock.close()
+        self._lock = lock
+
+    def close(self) -> None:
+        """Wait for a save that is under way, and let the folder go."""
+        self._writer.shutdown()
+        self._lock.close()

@@ -1,0 +1,1 @@
+"""Metrics, and what a fine-tuning leaves behind."""

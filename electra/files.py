@@ -1,0 +1,27 @@
+"""Files that are there whole or not at all, and their checksums."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from pathlib import Path
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a small file so that it is there whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def crc32_of(path: Path) -> str:
+    """Of a file, in hexadecimal. Enough against a disk; nobody forges a cache."""
+    crc = 0
+    with open(path, "rb") as file:
+        while block := file.read(1 << 22):
+            crc = zlib.crc32(block, crc)
+    return f"{crc:08x}"

@@ -1,0 +1,23 @@
+"""JSON files of a released folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object; {} where there is no such file."""
+    return json_object(path.read_bytes(), str(path)) if path.is_file() else {}
+
+
+def json_object(data: bytes, name: str) -> dict[str, Any]:
+    """Bytes -> a JSON object. Raises ValueError with `name` for anything else."""
+    try:
+        content = json.loads(data.decode())
+    except (ValueError, RecursionError):  # also of UTF-8, and of numbers with thousands of digits
+        raise ValueError(f"{name} is not JSON") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{name} is not a JSON object")
+    return content

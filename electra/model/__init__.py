@@ -1,0 +1,1 @@
+"""The networks, and the masking that feeds them."""

@@ -1,0 +1,1 @@
+"""The table of fine-tuning tasks, and the readers of their files."""

@@ -1,0 +1,181 @@
+"""The table of tasks, and what a task's examples look like."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+import numpy as np
+
+NO_LABEL = -1  # of a class; a score that is not known is math.nan
+CLASS_METRICS = ("accuracy", "f1", "macro_f1", "matthews")
+SCORE_METRICS = ("spearman", "pearson")
+
+
+class Example(NamedTuple):
+    """One text, or a pair of texts, with the index of its label or, in a regression, its score in the task's unit."""
+
+    text_a: str
+    text_b: str | None
+    label: int | float  # `NO_LABEL` or math.nan where it has none
+
+
+@dataclass(frozen=True)
+class Task:
+    """A row of the table: what a task is, how it is trained and scored, and what its files look like."""
+
+    name: str
+    labels: tuple[str, ...] = ()  # for people; none: a regression, or taken from the data
+    words: tuple[str, ...] = ()  # the same labels in files and in a GLUE submission
+    metric: str = "accuracy"  # the one that chooses the best epoch
+    also: tuple[str, ...] = ()  # further ones
+    max_len: int = 128  # tokens, special ones included
+    epochs: int = 3
+    regression: bool = False
+    scale: float | None = None  # of a regression: the model learns score / scale
+    both_orders: bool = False  # train on `with_both_orders`
+    folder: str = ""  # the usual name of its folder
+    text: tuple[str, ...] = ("text",)  # the column of the text, or those of the pair
+    label: str = "label"  # the column of the label
+    header: bool | tuple[str, ...] = True  # as in `read_table`
+
+
+class TaskData(NamedTuple):
+    """A task's examples; `labels[i]` is the word for label i. What `more` holds has the layout of dev or of test."""
+
+    task: Task
+    labels: tuple[str, ...]
+    train: list[Example]
+    dev: list[Example]
+    test: list[Example] | None  # None where there is no test set
+    more: Mapping[str, list[Example]] = MappingProxyType({})  # further sets by name
+    skipped: int = 0  # lines that were left out, in all files
+
+
+_PAIR = ("sentence1", "sentence2")
+_ENTAILMENT = ("entailment", "not_entailment")
+# Metrics and epochs as in the ELECTRA paper (Clark et al., ICLR 2020, section 3.1 and appendix B).
+TASKS = {
+    task.name: task
+    for task in (
+        Task(
+            "cola",
+            ("unacceptable", "acceptable"),
+            ("0", "1"),
+            metric="matthews",
+            folder="CoLA",
+            text=("sentence",),
+            header=("source", "label", "mark", "sentence"),
+        ),  # its test set has a header, of `index` and `sentence`
+        Task("sst2", ("negative", "positive"), ("0", "1"), folder="SST-2", text=("sentence",)),
+        Task(
+            "mrpc",
+            ("different", "equivalent"),
+            ("0", "1"),
+            also=("f1",),
+            both_orders=True,
+            folder="MRPC",
+            text=("#1 String", "#2 String"),
+            label="Quality",
+        ),
+        Task(
+            "stsb",
+            metric="spearman",
+            also=("pearson",),
+            epochs=10,
+            regression=True,
+            scale=5.0,
+            both_orders=True,
+            folder="STS-B",
+            text=_PAIR,
+            label="score",
+        ),
+        Task(
+            "qqp",
+            ("different", "duplicate"),
+            ("0", "1"),
+            also=("f1",),
+            folder="QQP",
+            text=("question1", "question2"),
+            label="is_duplicate",
+        ),
+        Task(
+            "mnli",
+            *2 * (("entailment", "neutral", "contradiction"),),
+            folder="MNLI",
+            text=_PAIR,
+            label="gold_label",
+        ),
+        Task("qnli", _ENTAILMENT, _ENTAILMENT, folder="QNLI", text=("question", "sentence")),
+        Task("rte", _ENTAILMENT, _ENTAILMENT, epochs=10, folder="RTE", text=_PAIR),
+        Task("wnli", ("not_entailment", "entailment"), ("0", "1"), folder="WNLI", text=_PAIR),
+        Task("imdb", ("negative", "positive"), ("0", "1"), max_len=512, folder="aclImdb"),
+        Task("csv"),
+    )
+}
+GLUE = ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli")
+
+
+def default_folder(name: str) -> str:
+    """Where scripts/download.py puts a task's data, seen from the working folder; of several, the first that exists.
+
+    ValueError for a name that is not in `TASKS`, and for csv, whose files are the user's.
+    """
+    folder = task_named(name).folder
+    if not folder:
+        raise ValueError(f"task {name} has no folder of its own; name its file or folder")
+    places = [f"data/glue/{folder}"] if name in GLUE else [f"data/{folder}"]
+    if name == "sst2":
+        places.insert(0, f"data/{folder}")
+    return next((place for place in places if Path(place).is_dir()), places[0])
+
+
+def with_fewer(data: TaskData, examples: int | None) -> TaskData:
+    """The task with so many training examples, the same ones every time; None: all. Raises ValueError where it has fewer."""
+    if examples is None:
+        return data
+    if not 0 < examples <= len(data.train):
+        raise ValueError(f"--train-examples {examples} is not from 1 to {len(data.train)}")
+    order = np.random.default_rng(0).permutation(len(data.train))[:examples]
+    return data._replace(train=[data.train[i] for i in order])
+
+
+def with_both_orders(pairs: list[Example]) -> list[Example]:
+    """Each pair as it is, then each the other way round: twice as many. For tasks whose label knows no order."""
+    assert all(pair.text_b is not None for pair in pairs)
+    return pairs + [Example(pair.text_b, pair.text_a, pair.label) for pair in pairs]
+
+
+def task_named(name: str) -> Task:
+    if name not in TASKS:
+        raise ValueError(f"unknown task {name!r}: choose one of {', '.join(TASKS)}")
+    return TASKS[name]
+
+
+def hold_out_examples(
+    examples: list[Example], seed: int, source: Path
+) -> tuple[list[Example], list[Example]]:
+    """Split off a tenth (rounded down) at random, classes in proportion: (the rest, the tenth). Scores are no classes.
+
+    Both keep the order of the input. A function of the examples' labels and the seed alone.
+    ValueError for fewer than ten examples.
+    """
+    if len(examples) < 10:
+        raise ValueError(
+            f"{source}: a tenth of {len(examples)} examples cannot be held out; give a dev file"
+        )
+    # RandomState: numpy promises its stream for good, so that the split is the same in every version.
+    order = np.random.RandomState(seed).permutation(len(examples))
+    # Each class in turn, shuffled; every tenth of that row takes a tenth of each class, to within one example.
+    by_label = sorted(
+        order.tolist(),
+        key=lambda i: 0 if isinstance(examples[i].label, float) else examples[i].label,
+    )
+    held = set(by_label[9::10])
+    return (
+        [e for i, e in enumerate(examples) if i not in held],
+        [e for i, e in enumerate(examples) if i in held],
+    )

@@ -1,0 +1,1 @@
+"""Device, optimizer, one train_step, one evaluate, the log, processes."""

@@ -1,0 +1,116 @@
+"""Devices, precision, and the memory that a process keeps."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import sys
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+
+
+def choose_device(name: str) -> torch.device:
+    """ "auto" -> the first GPU, or the CPU. Raises ValueError for a device that is not there."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise ValueError(f"--device {name} is not on this machine") from None
+    if device.type == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = True
+        if device.index is not None:
+            torch.cuda.set_device(device)  # where NCCL, streams and CUDA graphs look
+    else:
+        _keep_memory_of_steps()
+    return device
+
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
+
+
+def _keep_memory_of_steps() -> None:
+    """Let the C library, where it is glibc, keep what a step has freed for the next one.
+
+    By itself it returns the end of its heap whenever 64 MB of it are free, and gets the same pages again, one fault each,
+    in the next step. Setting one of its limits ends its own adjusting of the other, so that the size above which a tensor
+    stays outside the heap is set too: to 32 MB, where glibc's own stops growing. With none the heap falls into pieces.
+    """
+    _glibc("mallopt", M_MMAP_THRESHOLD, 2**25)
+    _glibc("mallopt", M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def give_memory_back() -> None:
+    """Return what freed tensors took to the system, where the C library is glibc.
+
+    Batches of many shapes leave its heap in pieces: fine-tuning tiny at 512 tokens held 2.2 GB after 90 steps, of which
+    0.8 GB were in use.
+    """
+    _glibc("malloc_trim", 0)
+
+
+def _glibc(name: str, *arguments: int) -> None:
+    """Call a function that only glibc has; elsewhere nothing."""
+    if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), name):
+        getattr(library, name)(*arguments)
+
+
+def make_deterministic() -> None:
+    """Let every operation give the same bits each time, or raise where it has no such form.
+
+    On a CPU they do already. On a GPU sums of gradients are otherwise added up in an order that
+    varies; torch names the operations under `torch.use_deterministic_algorithms`. Call this before
+    the device computes anything: cuBLAS reads its workspace when it starts.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # nothing here reads such memory
+
+
+@contextlib.contextmanager
+def explain_out_of_memory(device: torch.device, advice: str) -> Iterator[None]:
+    """Turn an allocation that fails inside into a ValueError that says what to try."""
+    try:
+        yield
+    except RuntimeError as problem:
+        on_host = "DefaultCPUAllocator" in str(problem)
+        if not (on_host or isinstance(problem, torch.OutOfMemoryError)):
+            raise
+        where = "the machine" if on_host else f"the device {device}"
+        raise ValueError(f"{where} is out of memory; try {advice}") from None
+
+
+class Precision(NamedTuple):
+    """What matrix products are computed in; None: float32 throughout."""
+
+    dtype: torch.dtype | None
+    device_type: str
+
+    @property
+    def name(self) -> str:
+        return {None: "off", torch.bfloat16: "bf16", torch.float16: "fp16"}[self.dtype]
+
+    def autocast(self) -> contextlib.AbstractContextManager:
+        if self.dtype is None:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device_type, self.dtype)
+
+
+def choose_precision(amp: str, device: torch.device) -> Precision:
+    """ "auto": bf16 on GPUs and on CPUs with instructions for it, else float32. Raises ValueError for fp16 on a CPU."""
+    if amp == "auto":
+        there = {"cuda": lambda: torch.cuda.is_bf16_supported(), "cpu": _cpu_has_bf16}.get(
+            device.type, lambda: False
+        )()
+        amp = "bf16" if there else "off"
+    if amp == "fp16" and device.type == "cpu":
+        raise ValueError("--amp fp16 needs a GPU; on a CPU take bf16 or off")
+    return Precision({"bf16": torch.bfloat16, "fp16": torch.float16, "off": None}[amp], device.type)
+
+
+def _cpu_has_bf16() -> bool:
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

@@ -1,0 +1,96 @@
+"""Forward and backward pass of a micro-batch, plain or as a CUDA graph."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import torch
+from torch import Tensor, nn
+
+from electra.data.batch import Batch
+from electra.model.outputs import Step
+from electra.training.device import Precision
+from electra.training.distributed import Ranks
+
+
+def forward_backward(
+    model: nn.Module,
+    batch: Batch,
+    generator: torch.Generator,
+    rows: slice,
+    factors: Tensor,
+    precision: Precision,
+) -> Step:
+    """Add the gradient of the sum of losses times `factors`, (n,) float32, to that of the parameters."""
+    with precision.autocast():
+        step: Step = model(batch, generator, rows)
+    (step.losses * factors).sum().backward()
+    return step._replace(losses=step.losses.detach())
+
+
+class CudaGraphs:
+    """`forward_backward` as one CUDA graph for each shape of batch: played back, the host starts it instead of every
+    kernel. Stands in for it in `train_step`, on one GPU, for a model and a precision that stay the same.
+
+    A graph is a list of kernels and addresses, so that all that differs from step to step has to lie where it lay when
+    the graph was recorded: the batch and the factors are copied there, gradients are added up in place
+    (`Adam.zero_grad(keep=True)`), and seeds go into generators that the graph knows. The `Step` that it returns is
+    overwritten by the next one.
+    """
+
+    WARM_UP = 2  # plain passes before a shape is recorded: they compile, choose kernels and make the gradients
+
+    def __init__(self, device: torch.device) -> None:
+        self.generator = torch.Generator(device)  # for masks and samples
+        # The nodes that add up gradients belong to the stream in which they were made, and must not be of another.
+        self.stream = torch.cuda.Stream(device)
+        self.pool = torch.cuda.graph_pool_handle()
+        self.passes: Counter[tuple] = Counter()
+        self.recorded: dict[tuple, tuple[torch.cuda.CUDAGraph, Batch, Tensor, Step]] = {}
+
+    def __call__(
+        self,
+        model: nn.Module,
+        batch: Batch,
+        generator: torch.Generator,
+        rows: slice,
+        factors: Tensor,
+        precision: Precision,
+    ) -> Step:
+        """As `forward_backward`; `generator` must be the object's own and `rows` all of them."""
+        assert generator is self.generator and rows == slice(0, len(batch.input_ids))
+        shape = tuple(None if t is None else t.shape for t in batch)
+        if shape not in self.recorded:
+            self.passes[shape] += 1
+            if self.passes[shape] <= self.WARM_UP:
+                self.stream.wait_stream(torch.cuda.current_stream())
+                with torch.cuda.stream(self.stream):
+                    step = forward_backward(model, batch, generator, rows, factors, precision)
+                torch.cuda.current_stream().wait_stream(self.stream)
+                return step
+            batch, factors = batch.map(torch.clone), factors.clone()
+            graph = torch.cuda.CUDAGraph()
+            if torch.__version__ < "2.14":  # from then on torch does it by itself, and warns
+                graph.register_generator_state(generator)
+            # Other threads may go on meanwhile: one that saves a checkpoint gives pinned memory back.
+            with torch.cuda.graph(graph, self.pool, self.stream, "thread_local"):
+                step = forward_backward(model, batch, generator, rows, factors, precision)
+            self.recorded[shape] = graph, batch, factors, step
+        graph, own_batch, own_factors, step = self.recorded[shape]
+        for own, given in zip([*own_batch, own_factors], [*batch, factors]):
+            if own is not None:
+                own.copy_(given)
+        graph.replay()
+        return step
+
+
+def choose_graphs(
+    wanted: bool | None, device: torch.device, ranks: Ranks = Ranks()
+) -> CudaGraphs | None:
+    """Raises ValueError where they are wanted but not possible."""
+    if wanted and (device.type != "cuda" or ranks.world_size > 1):
+        where = f"{ranks.world_size} processes" if ranks.world_size > 1 else f"the device {device}"
+        raise ValueError(
+            f"CUDA graphs are for one process on one GPU, not for {where}; take --no-cuda-graphs"
+        )
+    return CudaGraphs(device) if wanted else None

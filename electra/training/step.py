@@ -1,0 +1,103 @@
+"""The optimizer step that ELECTRA, BERT and fine-tuning share."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from electra.data.batch import Batch
+from electra.model.outputs import Detection
+from electra.training.device import Precision
+from electra.training.distributed import Ranks
+from electra.training.evaluate import add_up
+from electra.training.optimizer import Adam
+from electra.training.passes import CudaGraphs, forward_backward
+from electra.training.seeds import derive_seed
+
+
+class LossScale:
+    """Dynamic loss scaling for fp16, kept on the device: halved by a step that is not finite, doubled after 2,000 that
+    are. Elsewhere it stays at 1."""
+
+    def __init__(self, precision: Precision, device: torch.device) -> None:
+        self.dynamic = precision.dtype == torch.float16
+        self.scale = torch.tensor(65_536.0 if self.dynamic else 1.0, device=device)
+        self.good = torch.zeros((), device=device)
+        self.bad_in_row = torch.zeros((), device=device)
+        self.skipped = torch.zeros((), device=device)
+
+    def update(self, finite: Tensor) -> None:
+        """Count a step; `finite` is 0-d bool."""
+        self.bad_in_row = torch.where(finite, 0.0, self.bad_in_row + 1)
+        self.skipped = self.skipped + ~finite
+        if self.dynamic:
+            good = torch.where(finite, self.good + 1, 0.0)
+            grown = torch.where(good >= 2000, self.scale * 2, self.scale)
+            self.scale = torch.where(finite, grown, (self.scale / 2).clamp(min=1.0))
+            self.good = torch.where(good >= 2000, 0.0, good)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {name: getattr(self, name) for name in ("scale", "good", "bad_in_row", "skipped")}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value.to(self.scale.device))
+
+
+class StepResult(NamedTuple):
+    """Of one optimizer step; tensors stay on the device until the log is written."""
+
+    sums: dict[str, Tensor]
+    detection: Detection | None  # of the last micro-batch
+    grad_norm: Tensor
+
+
+def train_step(
+    model: nn.Module,
+    batches: list[Batch],
+    optimizer: Adam,
+    lr: float,
+    scale: LossScale,
+    precision: Precision,
+    seed: int,
+    ranks: Ranks = Ranks(),
+    graphs: CudaGraphs | None = None,
+) -> StepResult:
+    """One optimizer step over micro-batches, which are the same on every rank; `model` is what `distributed.wrap` made.
+
+    Each term of the loss is a sum over all micro-batches and ranks divided once by its count over all of them: a mean
+    of means would weigh tokens by how full their micro-batch happened to be. All randomness comes from `seed`: masks
+    are those of the whole batch, dropout is the rank's own. The result is of this rank's rows.
+    """
+    model.train()
+    bare = getattr(model, "module", model)
+    device = batches[0].input_ids.device
+    counts = torch.stack([bare.counts(batch) for batch in batches]).sum(0)  # (n,)
+    factors = torch.stack(
+        [weight / count for weight, count in zip(bare.weights, counts.clamp(min=1))]
+    )
+    factors = factors * ranks.world_size  # gradients become the mean over ranks
+    optimizer.zero_grad(keep=graphs is not None)
+    run, generator = (
+        (graphs, graphs.generator) if graphs else (forward_backward, torch.Generator(device))
+    )
+    sums: dict[str, Tensor] = {}
+    for number, batch in enumerate(batches):
+        torch.manual_seed(derive_seed(seed, number, 2 * ranks.rank))  # dropout
+        generator.manual_seed(derive_seed(seed, number, 1))  # masks and samples
+        rows, weight = ranks.rows(len(batch.input_ids))
+        last = number == len(batches) - 1
+        with contextlib.nullcontext() if last or ranks.world_size == 1 else model.no_sync():
+            step = run(model, batch, generator, rows, factors * (scale.scale * weight), precision)
+        add_up(
+            sums,
+            {name: value * weight for name, value in step.sums.items()}
+            if weight != 1
+            else step.sums,
+        )
+    norm, finite = optimizer.step(lr, scale.scale)
+    scale.update(finite)
+    return StepResult(sums, step.detection, norm)
