@@ -44,6 +44,8 @@ SEEDS_NOTE = """Each dot is one seed, red if it collapsed. The bar marks the mea
 right."""
 COLLAPSED = """ A collapsed seed predicts one class for every text; its score is the majority’s. The
 means include it."""
+COLLAPSED_REGRESSION = """ A collapsed seed predicts one value for every text. The means include
+it."""
 CONFUSION_CAPTION = """Rows: gold labels; columns: predictions. Each cell shows a count and its
 share of the row, which sets the shade. Blue: correct."""
 CALIBRATION_CAPTION = """Predictions grouped by their probability; the number at the foot of a bar
@@ -71,7 +73,7 @@ def finetune_page(result: Json, rows: Sequence[Json]) -> str:
         ("Seeds", f"{len(seeds)}"),
         ("Time", f"{result['seconds'] / 60:,.1f} minutes"),
     ]
-    parts = [tag("p", summary(result, sets), class_="lead"), collapse_note(seeds)]
+    parts = [tag("p", summary(result, sets), class_="lead"), collapse_note(result)]
     parts += [definitions(about), tag("h2", "Scores"), seed_table(result, sets)]
     if len(seeds) > 1:
         parts += [tag("h3", "Every seed"), tag("div", seed_strips(seeds, sets), class_="strips")]
@@ -149,10 +151,11 @@ def summary(result: Json, sets: Scores) -> Markup:
     return join(text)
 
 
-def collapse_note(seeds: Sequence[Json]) -> Markup:
-    names = [f"{seed['seed']:d}" for seed in seeds if seed["collapsed"]]
+def collapse_note(result: Json) -> Markup:
+    names = [f"{seed['seed']:d}" for seed in result["seeds"] if seed["collapsed"]]
     start = f"Collapsed: seed{'s' if len(names) > 1 else ''} {', '.join(names)}."
-    return tag("p", tag("b", start), COLLAPSED, class_="bad") if names else Markup()
+    meaning = COLLAPSED_REGRESSION if result["regression"] else COLLAPSED
+    return tag("p", tag("b", start), meaning, class_="bad") if names else Markup()
 
 
 def seed_table(result: Json, sets: Scores) -> Markup:

@@ -106,3 +106,9 @@ def test_ticks_are_round_and_enclose_the_values(low, high):
     steps = [b - a for a, b in zip(ticks, ticks[1:], strict=False)]
     assert min(steps) > 0 and max(steps) == pytest.approx(min(steps), rel=1e-3)
     assert len(set(charts.tick_labels(ticks))) == len(ticks)
+
+
+def test_large_ticks_have_a_unit():
+    assert charts.tick_labels([0, 2e6, 4e6]) == ["0 M", "2 M", "4 M"]
+    assert charts.tick_labels([0, 0.5e9, 1e9]) == ["0.0 B", "0.5 B", "1.0 B"]
+    assert charts.tick_labels([-1, 0, 1]) == ["−1", "0", "1"]

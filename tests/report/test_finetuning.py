@@ -50,6 +50,13 @@ def test_a_collapsed_seed_is_red_and_named(tuning):
     )
 
 
+def test_a_collapsed_regression_predicts_one_value(regression):
+    result, rows = regression
+    result["seeds"][0]["collapsed"] = True
+    page = finetune_page(result, rows)
+    assert "predicts one value for every text" in page and "majority" not in page
+
+
 def test_every_seed_is_a_dot_of_every_set_and_metric(tuning):
     drawings = svgs(finetune_page(*tuning), "strip")
     assert [svg.find("text").text for svg in drawings] == ["accuracy", "f1"]

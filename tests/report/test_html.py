@@ -10,7 +10,7 @@ import pytest
 import electra.report
 from electra.report.comparison import html_report, markdown_table
 from electra.report.finetuning import finetune_page
-from electra.report.html import fold
+from electra.report.html import Markup, fold, join, tag
 
 from .pages import NASTY, Page, check_whole, plain, svgs
 
@@ -108,6 +108,19 @@ def test_only_the_standard_library_is_needed():
         }
         others = {name for name in names if not name.startswith("electra.report")}
         assert {name.split(".")[0] for name in others} <= sys.stdlib_module_names
+
+
+def test_an_element_escapes_text_and_attributes_but_not_markup_inside_it():
+    bold = tag("b", "1 < 2 & 3")
+    assert bold == "<b>1 &lt; 2 &amp; 3</b>"
+    assert tag("i", bold, "<", ["a", ["&"]]) == f"<i>{bold}&lt;a&amp;</i>"
+    assert (
+        tag("i", class_="", data_head='"><script>')
+        == '<i data-head="&quot;&gt;&lt;script&gt;"></i>'
+    )
+    assert '"' not in tag("i", title=Markup('">'))[len('<i title="') : -len('"></i>')]
+    # An f-string of markup is text again.
+    assert join(f"{bold}") == "&lt;b&gt;1 &amp;lt; 2 &amp;amp; 3&lt;/b&gt;"
 
 
 def test_a_long_text_is_folded_and_whole():
