@@ -16,7 +16,7 @@ MAY_IMPORT = {
     "__init__": set(),
     "files": set(),
     "config": set(),
-    "cli": {"config"},
+    "cli": {"config", "files"},
     "data": {"config", "files"},
     "tasks": set(),
     "model": {"config", "data"},

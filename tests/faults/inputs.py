@@ -1031,7 +1031,7 @@ def _result(
 
 
 def comparison(rng: random.Random, folder: Path) -> Read:
-    """Two results of finetune.py, one of them spoiled, through compare.py."""
+    """Two results of finetune.py, one of them spoiled, through significance.py."""
     words = ("negative", "positive") if rng.random() < 0.8 else (MARKUP, "\x1b[31m", "")
     gold, seeds = [rng.choice(words) for _ in range(12)], [1, 2]
     paths = []
@@ -1055,7 +1055,7 @@ def comparison(rng: random.Random, folder: Path) -> Read:
             )
         paths.append(path)
     as_json = ("--json",) if rng.random() < 0.5 else ()
-    return lambda: _printed(through("compare", *paths, "--samples", 100, *as_json))
+    return lambda: _printed(through("significance", *paths, "--samples", 100, *as_json))
 
 
 def report(rng: random.Random, folder: Path) -> Read:
