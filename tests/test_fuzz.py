@@ -162,7 +162,11 @@ def test_no_program_prints_a_file_name_as_it_is(stopped, tmp_path):
     stopped(program("report").main, [path / "x.json"], shown)
     stopped(program("prepare_imdb").main, [path, "--out", tmp_path / "out"], shown)
     stopped(program("download").main, ["sst2", "--from", path, "--to", tmp_path / "to"], shown)
-    stopped(program("ablation").main, ["--imdb", path, "--sst2", path], "ablation.py: error: ")
+    stopped(
+        program("compare_models").main,
+        ["--imdb", path, "--sst2", path],
+        "compare_models.py: error: ",
+    )
 
 
 # ---------------------------------------------------------------- text, tables, tasks
@@ -585,7 +589,7 @@ def test_a_report_takes_no_number_for_how_often_to_say_something(stopped, tmp_pa
 
 
 def test_a_report_draws_runs_that_go_far_back(tmp_path):
-    results = inputs.ablation(random.Random(0))
+    results = inputs.comparison_of_models(random.Random(0))
     run = results["pretraining"][0]
     results["pretraining"] = [
         {**run, "name": f"run {i}", "init": f"run {i - 1}"} for i in range(1_200)

@@ -26,6 +26,10 @@ MAY_IMPORT = {
     "training": {"data", "model", "evaluation"},
     "page": set(),
     "report": {"page"},
+    "comparison": {
+        *("files", "config", "data", "tasks", "model", "checkpoint", "evaluation", "training"),
+        "report",
+    },
 }
 ENTRY_POINTS = sorted([*ROOT.glob("*.py"), *(ROOT / "scripts").glob("*.py")])
 PACKAGE_FILES = sorted(PACKAGE.rglob("*.py"))

@@ -1063,7 +1063,7 @@ def report(rng: random.Random, folder: Path) -> Read:
     out = folder / "to" / "report.html"
     if rng.random() < 0.5:
         path = place(rng, folder, "results.json")
-        path.write_bytes(text_of(rng, ablation(rng)))
+        path.write_bytes(text_of(rng, comparison_of_models(rng)))
     else:
         path = place(rng, folder, "result.json")
         gold = [rng.choice(("bad", "good")) for _ in range(12)]
@@ -1096,8 +1096,8 @@ def _marked(rng: random.Random, value: Any) -> Any:
     return MARKUP if isinstance(value, str) and rng.random() < 0.05 else value
 
 
-def ablation(rng: random.Random) -> dict[str, Any]:
-    """A results.json of ablation.py."""
+def comparison_of_models(rng: random.Random) -> dict[str, Any]:
+    """A results.json of compare_models.py."""
     curve = [
         {
             "step": step,
@@ -1159,7 +1159,7 @@ def ablation(rng: random.Random) -> dict[str, Any]:
                 "title": "A comparison",
                 "date": "2026-11-23",
                 "machine": "two cores",
-                "command": "ablation.py",
+                "command": "compare_models.py",
                 "equal": {"by": "time", "text": "60 minutes each"},
                 "pretraining": [
                     run,
