@@ -21,10 +21,10 @@ from faults import fuzz, inputs
 import finetune
 import train
 from electra.checkpoint import storage
-from electra.cli import LONGEST_MESSAGE, one_line
 from electra.config import SPECIAL_TOKENS
 from electra.data.raw_text import find_sources, read_lines
 from electra.data.tokenizer import tokenizer_from_bytes
+from electra.files import LONGEST_MESSAGE, one_line
 from electra.huggingface.config import read_config
 from electra.huggingface.safetensors import read_weights
 from electra.huggingface.tokenizer_files import write_tokenizer
@@ -158,11 +158,15 @@ def test_no_program_prints_a_file_name_as_it_is(stopped, tmp_path):
     stopped(program("predict").main, ["--ckpt", path], shown)
     stopped(program("convert").main, ["import", path, "--out", tmp_path / "out.pt"], shown)
     stopped(program("convert").main, ["export", path, tmp_path / "out"], shown)
-    stopped(program("compare").main, [path, path], shown)
+    stopped(program("significance").main, [path, path], shown)
     stopped(program("report").main, [path / "x.json"], shown)
     stopped(program("prepare_imdb").main, [path, "--out", tmp_path / "out"], shown)
     stopped(program("download").main, ["sst2", "--from", path, "--to", tmp_path / "to"], shown)
-    stopped(program("ablation").main, ["--imdb", path, "--sst2", path], "ablation.py: error: ")
+    stopped(
+        program("compare_models").main,
+        ["--imdb", path, "--sst2", path],
+        "compare_models.py: error: ",
+    )
 
 
 # ---------------------------------------------------------------- text, tables, tasks
@@ -558,7 +562,7 @@ def test_results_of_any_name_are_compared(tmp_path, capsys):
     for flags in ([], ["--json"]):
         assert (
             exit_code(
-                program("compare").main,
+                program("significance").main,
                 [folder / "result.json", folder / "result.json", "--samples", 100, *flags],
             )
             == 0
@@ -585,7 +589,7 @@ def test_a_report_takes_no_number_for_how_often_to_say_something(stopped, tmp_pa
 
 
 def test_a_report_draws_runs_that_go_far_back(tmp_path):
-    results = inputs.ablation(random.Random(0))
+    results = inputs.comparison_of_models(random.Random(0))
     run = results["pretraining"][0]
     results["pretraining"] = [
         {**run, "name": f"run {i}", "init": f"run {i - 1}"} for i in range(1_200)

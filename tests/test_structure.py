@@ -16,7 +16,7 @@ MAY_IMPORT = {
     "__init__": set(),
     "files": set(),
     "config": set(),
-    "cli": {"config"},
+    "cli": {"files", "config"},
     "data": {"files", "config"},
     "tasks": set(),
     "model": {"config", "data"},
@@ -27,6 +27,17 @@ MAY_IMPORT = {
     "benchmark": {"files", "config", "data", "tasks", "model", "checkpoint", "training"},
     "gpu_proof": {"files", "config", "data", "model", "checkpoint", "training", "benchmark"},
     "report": set(),
+    "comparison": {
+        "files",
+        "config",
+        "data",
+        "tasks",
+        "model",
+        "checkpoint",
+        "evaluation",
+        "training",
+        "report",
+    },
 }
 ENTRY_POINTS = sorted([*ROOT.glob("*.py"), *(ROOT / "scripts").glob("*.py")])
 PACKAGE_FILES = sorted(PACKAGE.rglob("*.py"))

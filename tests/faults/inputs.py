@@ -1031,7 +1031,7 @@ def _result(
 
 
 def comparison(rng: random.Random, folder: Path) -> Read:
-    """Two results of finetune.py, one of them spoiled, through compare.py."""
+    """Two results of finetune.py, one of them spoiled, through significance.py."""
     words = ("negative", "positive") if rng.random() < 0.8 else (MARKUP, "\x1b[31m", "")
     gold, seeds = [rng.choice(words) for _ in range(12)], [1, 2]
     paths = []
@@ -1055,7 +1055,7 @@ def comparison(rng: random.Random, folder: Path) -> Read:
             )
         paths.append(path)
     as_json = ("--json",) if rng.random() < 0.5 else ()
-    return lambda: _printed(through("compare", *paths, "--samples", 100, *as_json))
+    return lambda: _printed(through("significance", *paths, "--samples", 100, *as_json))
 
 
 def report(rng: random.Random, folder: Path) -> Read:
@@ -1063,7 +1063,7 @@ def report(rng: random.Random, folder: Path) -> Read:
     out = folder / "to" / "report.html"
     if rng.random() < 0.5:
         path = place(rng, folder, "results.json")
-        path.write_bytes(text_of(rng, ablation(rng)))
+        path.write_bytes(text_of(rng, comparison_of_models(rng)))
     else:
         path = place(rng, folder, "result.json")
         gold = [rng.choice(("bad", "good")) for _ in range(12)]
@@ -1096,8 +1096,8 @@ def _marked(rng: random.Random, value: Any) -> Any:
     return MARKUP if isinstance(value, str) and rng.random() < 0.05 else value
 
 
-def ablation(rng: random.Random) -> dict[str, Any]:
-    """A results.json of ablation.py."""
+def comparison_of_models(rng: random.Random) -> dict[str, Any]:
+    """A results.json of compare_models.py."""
     curve = [
         {
             "step": step,
@@ -1159,7 +1159,7 @@ def ablation(rng: random.Random) -> dict[str, Any]:
                 "title": "A comparison",
                 "date": "2026-11-23",
                 "machine": "two cores",
-                "command": "ablation.py",
+                "command": "compare_models.py",
                 "equal": {"by": "time", "text": "60 minutes each"},
                 "pretraining": [
                     run,
