@@ -34,14 +34,14 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(
@@ -63,39 +63,34 @@ from electra.benchmark.baseline import (  # noqa: E402
 from electra.benchmark.contender import Contender, Trial, Workload, take_turns
 from electra.benchmark.limits import matmul_limit, peak_memory, synchronize
 from electra.benchmark.steps import dense_batches, go_through, our_step
-from electra.checkpoint import run_folder, storage
+from electra.checkpoint import run_folder
+from electra.checkpoint.checkpoint import TrainingState, make_checkpoint
+from electra.checkpoint.storage import load_checkpoint
 from electra.cli import Parser  # noqa: E402
 from electra.config import (  # noqa: E402
-    CLS,
     OBJECTIVES,
-    SEP,
     SIZES,
+    SPECIAL_TOKENS,
     FinetuneConfig,
-    ModelConfig,
     PretrainConfig,
     SpecialIds,
     model_config,
     parse_phases,
 )
 from electra.data import raw_text, token_cache, token_store
-from electra.data.batch import Batch, collate  # noqa: E402
 from electra.data.examples import encode_examples  # noqa: E402
 from electra.data.spans import SpanBatches  # noqa: E402
 from electra.data.tokenizer import load_tokenizer  # noqa: E402
-from electra.model import masking
+from electra.data.wordpiece import WordPieceTokenizer
 from electra.model.build import build  # noqa: E402
 from electra.model.classifier import Classifier  # noqa: E402
-from electra.model.electra import RTD_WEIGHT  # noqa: E402
 from electra.model.flops import encoder_flops, pretraining_flops
 from electra.tasks.load import load_task
 from electra.tasks.task import with_fewer
 from electra.training import distributed
 from electra.training.device import Precision, choose_device, choose_precision  # noqa: E402
-from electra.training.evaluate import add_up  # noqa: E402
-from electra.training.optimizer import CLIP, Adam, parameter_groups  # noqa: E402
-from electra.training.passes import CudaGraphs, choose_graphs  # noqa: E402
-from electra.training.seeds import derive_seed  # noqa: E402
-from electra.training.step import LossScale, train_step  # noqa: E402
+from electra.training.optimizer import Adam, parameter_groups  # noqa: E402
+from electra.training.passes import choose_graphs  # noqa: E402
 
 PACKAGES = ("transformers", "tokenizers")
 OURS = ("ours", "saving", "ddp", "graphs")
@@ -396,17 +391,15 @@ def while_saving(
     turn: Callable[[], Workload], model: nn.Module, optimizer: Adam
 ) -> Callable[[], Workload]:
     """A turn that begins with saving a checkpoint, as train.py does it, and ends when it is on the disk too."""
+    tokenizer = WordPieceTokenizer(SPECIAL_TOKENS)  # its few bytes beside the weights do not count
     place = tempfile.TemporaryDirectory()
     folder = run_folder.RunFolder(place.name)
 
     def both(
         place: tempfile.TemporaryDirectory = place,
     ) -> Workload:  # which so is there as long as the side is
-        folder.save(
-            {"model": model.state_dict(), "training": {"optimizer": optimizer.state_dict()}},
-            0,
-            keep=1,
-        )
+        training = TrainingState(optimizer=optimizer.state_dict())
+        folder.save(make_checkpoint(model, tokenizer, PretrainConfig(), training), 0, keep=1)
         work = turn()
         if problem := folder.wait_for_save():
             raise ValueError(f"the checkpoint was not saved: {problem}")
@@ -657,14 +650,14 @@ def epochs_of_batches(
 
 
 def bench_prediction(args: argparse.Namespace) -> None:
-    content = storage.load(args.ckpt, ("classifier",))
-    max_len, reviews = content["settings"]["max_len"], load_task("imdb", args.data).test
+    checkpoint = load_checkpoint(args.ckpt, ("classifier",))
+    max_len, reviews = checkpoint.settings["max_len"], load_task("imdb", args.data).test
     texts = [
         reviews[i].text_a
         for i in np.random.default_rng(0).permutation(len(reviews))[: args.examples]
     ]
     encoded = encode_examples(
-        storage.tokenizer_of(content), texts, [None] * len(texts), [0] * len(texts), max_len, "head"
+        checkpoint.tokenizer, texts, [None] * len(texts), [0] * len(texts), max_len, "head"
     )
     work = Workload(len(texts), int(encoded.lengths.sum()))
     with tempfile.TemporaryDirectory() as folder:

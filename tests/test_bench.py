@@ -20,7 +20,9 @@ sys.path.insert(0, str(ROOT / "scripts"))
 import bench  # noqa: E402
 
 from electra.benchmark import baseline, limits, steps
-from electra.checkpoint import run_folder, storage
+from electra.checkpoint import run_folder
+from electra.checkpoint.checkpoint import make_checkpoint
+from electra.checkpoint.storage import save_checkpoint
 from electra.config import SPECIAL_TOKENS, FinetuneConfig, SpecialIds, model_config  # noqa: E402
 from electra.data import token_store
 from electra.data.batch import Batch  # noqa: E402
@@ -66,7 +68,9 @@ def classifier(tokenizer, tmp_path_factory):
     model = Classifier(
         model_config("tiny", "electra", tokenizer.vocab_size, special=tokenizer.special), 2
     )
-    storage.save(path, storage.pack(model, tokenizer, config, labels=("negative", "positive")))
+    save_checkpoint(
+        path, make_checkpoint(model, tokenizer, config, labels=("negative", "positive"))
+    )
     return path
 
 
@@ -378,14 +382,17 @@ def test_a_save_is_on_the_disk_when_its_turn_ends(monkeypatch):
     written = []
     monkeypatch.setattr(
         run_folder.storage,
-        "save",
-        lambda path, content: written.append((path.name, sorted(content))),
+        "save_checkpoint",
+        lambda path, checkpoint: written.append(
+            (path.name, len(checkpoint.model), list(checkpoint.training.optimizer))
+        ),
     )
     monkeypatch.setattr(run_folder, "link", lambda source, target: None)
     saving = side(*PRETRAIN, who="saving")
+    weights = len(build(model_config("tiny", "electra", 4_000), 0.15).state_dict())
     for number in (1, 2):
         assert saving.run()[:3] == (2, 64, 64)
-        assert written == [("ckpt.pt", ["model", "training"])] * number
+        assert written == [("ckpt.pt", weights, ["exp_avg", "exp_avg_sq", "updates"])] * number
 
 
 # ---------------------------------------------------------------- peers
