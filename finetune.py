@@ -33,7 +33,14 @@ from electra.checkpoint.checkpoint import (
 from electra.checkpoint.run_folder import RunFolder
 from electra.checkpoint.storage import load_checkpoint, save_checkpoint
 from electra.cli import one_line, parse
-from electra.config import SIZES, FinetuneConfig, ModelConfig, model_config, nearest_size, to_dict
+from electra.config import (
+    SIZES,
+    FinetuneConfig,
+    ModelConfig,
+    nearest_size,
+    preset_model_config,
+    to_dict,
+)
 from electra.data.batch import bucket_batches
 from electra.data.examples import Encoded, encode_examples
 from electra.data.sentencepiece import train_tokenizer
@@ -410,7 +417,7 @@ def choose_model(
                 text for example in data.train for text in (example.text_a, example.text_b) if text
             )
             tokenizer = train_tokenizer(lines, SIZES[config.size].vocab_size)
-        shape = model_config(
+        shape = preset_model_config(
             config.size,
             "mlm",
             tokenizer.vocab_size,

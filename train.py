@@ -34,9 +34,9 @@ from electra.config import (
     PretrainConfig,
     SpecialIds,
     from_dict,
-    model_config,
     nearest_size,
     parse_phases,
+    preset_model_config,
     to_dict,
 )
 from electra.data import token_cache, token_store
@@ -312,7 +312,7 @@ def choose_model(
         tokenizer = token_cache.corpus_tokenizer(
             config.corpus, vocab_size, config.cased, config.errors, config.cache
         )
-    return tokenizer, model_config(
+    return tokenizer, preset_model_config(
         config.size,
         config.objective,
         tokenizer.vocab_size,

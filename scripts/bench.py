@@ -74,8 +74,8 @@ from electra.config import (  # noqa: E402
     FinetuneConfig,
     PretrainConfig,
     SpecialIds,
-    model_config,
     parse_phases,
+    preset_model_config,
 )
 from electra.data import raw_text, token_cache, token_store
 from electra.data.examples import encode_examples  # noqa: E402
@@ -344,7 +344,9 @@ def pretraining_side(args: argparse.Namespace, who: str) -> Contender:
     else:
         if args.tokenizer:
             raise ValueError("--tokenizer is for --corpus; without it the ids are random")
-        shape = model_config(args.size, args.objective, SIZES[args.size].vocab_size, args.dropout)
+        shape = preset_model_config(
+            args.size, args.objective, SIZES[args.size].vocab_size, args.dropout
+        )
         batches = itertools.cycle(
             dense_batches(
                 args.steps, args.batch_tokens // args.seq_len, args.seq_len, shape.vocab_size

@@ -23,7 +23,7 @@ from electra.benchmark import baseline, limits, steps
 from electra.checkpoint import run_folder
 from electra.checkpoint.checkpoint import make_checkpoint
 from electra.checkpoint.storage import save_checkpoint
-from electra.config import SPECIAL_TOKENS, FinetuneConfig, SpecialIds, model_config  # noqa: E402
+from electra.config import SPECIAL_TOKENS, FinetuneConfig, SpecialIds, preset_model_config  # noqa: E402
 from electra.data import token_store
 from electra.data.batch import Batch  # noqa: E402
 from electra.model.build import build  # noqa: E402
@@ -66,7 +66,7 @@ def classifier(tokenizer, tmp_path_factory):
     path = tmp_path_factory.mktemp("classifier") / "ckpt.pt"
     config = FinetuneConfig(task="imdb", max_len=64)
     model = Classifier(
-        model_config("tiny", "electra", tokenizer.vocab_size, special=tokenizer.special), 2
+        preset_model_config("tiny", "electra", tokenizer.vocab_size, special=tokenizer.special), 2
     )
     save_checkpoint(
         path, make_checkpoint(model, tokenizer, config, labels=("negative", "positive"))
@@ -125,7 +125,7 @@ def test_flops_of_fine_tuning(shape, make_batch):
 def test_small_takes_seventy_million_operations_a_token():
     discriminator = 2 * 128 * 256 + 12 * (2 * 12 * 256**2 + 4 * 128 * 256) + 2 * (256**2 + 256)
     generator = 2 * 128 * 64 + 12 * (2 * 12 * 64**2 + 4 * 128 * 64) + 0.15 * 2 * 128 * (64 + 30_522)
-    config = model_config("small", "electra", 30_522)
+    config = preset_model_config("small", "electra", 30_522)
     a_token = pretraining_flops(config, 0.15, np.full(32, 128)) / (32 * 128)
     assert (
         a_token == pytest.approx(3 * (discriminator + generator)) == pytest.approx(70.2e6, rel=1e-3)
@@ -389,7 +389,7 @@ def test_a_save_is_on_the_disk_when_its_turn_ends(monkeypatch):
     )
     monkeypatch.setattr(run_folder, "link", lambda source, target: None)
     saving = side(*PRETRAIN, who="saving")
-    weights = len(build(model_config("tiny", "electra", 4_000), 0.15).state_dict())
+    weights = len(build(preset_model_config("tiny", "electra", 4_000), 0.15).state_dict())
     for number in (1, 2):
         assert saving.run()[:3] == (2, 64, 64)
         assert written == [("ckpt.pt", weights, ["exp_avg", "exp_avg_sq", "updates"])] * number
@@ -403,7 +403,7 @@ def test_transformers_pretrains_the_same_shapes(objective):
     pytest.importorskip("transformers")
     peer = side(*PRETRAIN, "--objective", objective, "--dropout", 0, who="transformers")
     assert peer.run()[:3] == (2, 64, 64)
-    shape = model_config("tiny", objective, 4_000)
+    shape = preset_model_config("tiny", objective, 4_000)
     networks, loss_of = baseline.transformers_pretraining(
         shape, 0.15, bench.choose_precision("off", peer.device), "eager"
     )

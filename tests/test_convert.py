@@ -24,7 +24,13 @@ import finetune
 import train
 from electra.checkpoint.checkpoint import KINDS, make_checkpoint
 from electra.checkpoint.storage import load_checkpoint, save_checkpoint
-from electra.config import SPECIAL_TOKENS, FinetuneConfig, PretrainConfig, SpecialIds, model_config
+from electra.config import (
+    SPECIAL_TOKENS,
+    FinetuneConfig,
+    PretrainConfig,
+    SpecialIds,
+    preset_model_config,
+)
 from electra.data.batch import Batch
 from electra.data.wordpiece import WordPieceTokenizer
 from electra.huggingface.config import shape_of
@@ -1454,7 +1460,7 @@ def test_base_models_equal_transformers(transformers, kind):
     config = replace(
         config, generator_hidden_size=256, generator_num_heads=4, generator_intermediate_size=1_024
     )
-    assert config == model_config("base", "electra" if kind == "electra" else "mlm", 1_000)
+    assert config == preset_model_config("base", "electra" if kind == "electra" else "mlm", 1_000)
     with torch.device("meta"):
         model = build(config, 0.15)
     model.load_state_dict(program.merge(found, config)[0], assign=True)

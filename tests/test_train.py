@@ -29,7 +29,7 @@ from electra.checkpoint import run_folder, storage
 from electra.checkpoint.checkpoint import FORMAT, PRETRAINED, make_checkpoint
 from electra.checkpoint.run_folder import RunFolder
 from electra.checkpoint.storage import load_checkpoint, save_checkpoint, write_sealed
-from electra.config import SIZES, FinetuneConfig, PretrainConfig, model_config
+from electra.config import SIZES, FinetuneConfig, PretrainConfig, preset_model_config
 from electra.data import raw_text
 from electra.model.classifier import Classifier
 
@@ -805,7 +805,7 @@ def test_a_checkpoint_runs_no_code(flags, tmp_path, capsys):
 
 def test_a_classifier_is_no_pre_trained_checkpoint(trained, flags, tmp_path, capsys):
     tokenizer = load(trained).tokenizer
-    model = Classifier(model_config("tiny", "electra", tokenizer.vocab_size), 2)
+    model = Classifier(preset_model_config("tiny", "electra", tokenizer.vocab_size), 2)
     save_checkpoint(
         tmp_path / "classifier.pt",
         make_checkpoint(model, tokenizer, FinetuneConfig(), labels=("no", "yes")),

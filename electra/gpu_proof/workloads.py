@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from electra.config import CLS, SEP, SIZES, ModelConfig, model_config
+from electra.config import CLS, SEP, SIZES, ModelConfig, preset_model_config
 from electra.data.batch import Batch
 from electra.gpu_proof.stages import Settings
 from electra.model.build import build
@@ -74,7 +74,7 @@ def config_for(
     settings: Settings, size: str, objective: str = "electra", dropout: float | None = None
 ) -> ModelConfig:
     """The shape of a size; in a rehearsal one so small that a step takes milliseconds."""
-    config = model_config(size, objective, SIZES[size].vocab_size, dropout)
+    config = preset_model_config(size, objective, SIZES[size].vocab_size, dropout)
     if not settings.rehearse:
         return config
     return replace(
