@@ -69,7 +69,7 @@ from electra.training.log import MetricsLog
 from electra.training.optimizer import Adam, parameter_groups
 from electra.training.schedule import lr_at, warmup_factor
 from electra.training.seeds import derive_seed
-from electra.training.step import LossScale, train_step
+from electra.training.step import Learner, LossScale, train_step
 
 ROWS = 32  # examples of a step, at most (paper, appendix B)
 EVALUATION_TOKENS = 8_192
@@ -506,6 +506,7 @@ def train_once(
         )
         wrapped = distributed.wrap(model, ranks)  # anew: it looks once at which parameters learn
         scale = LossScale(precision, device)
+        learner = Learner(wrapped, optimizer, scale, precision, ranks)
         total = max(1, round(epochs * len(epoch_plan(train, config, seed, 0))))
         done = 0
         for epoch in range(math.ceil(epochs) + 1):
@@ -523,16 +524,7 @@ def train_once(
                 lr = config.lr * lr_at(
                     warmup_factor(done, round(config.warmup * total)), done / total
                 )
-                result = train_step(
-                    wrapped,
-                    [batch],
-                    optimizer,
-                    lr,
-                    scale,
-                    precision,
-                    derive_seed(seed, step),
-                    ranks,
-                )
+                result = train_step(learner, [batch], lr, derive_seed(seed, step))
                 loss, count = loss + result.sums["loss"], count + result.sums["weight"]
                 done, step = done + 1, step + 1
                 if step % TRIM_EVERY == 0:

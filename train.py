@@ -70,7 +70,7 @@ from electra.training.optimizer import Adam, ShardedAdam, parameter_groups
 from electra.training.passes import CudaGraphs, choose_graphs
 from electra.training.schedule import lr_at, warmup_factor
 from electra.training.seeds import derive_seed
-from electra.training.step import LossScale, train_step
+from electra.training.step import Learner, LossScale, train_step
 
 # `python train.py` with nothing else: small enough to watch.
 SAMPLE = dict(
@@ -568,6 +568,9 @@ class Loop:
         config, progress = self.config, self.progress
         self.window, self.places = progress.window, progress.places
         self.window_began = time.monotonic() - progress.window_seconds
+        learner = Learner(
+            self.wrapped, self.optimizer, self.scale, self.precision, self.ranks, self.graphs
+        )
         share, stop, _ = self._agree()
         if progress.step and share >= 1.0:
             print("this run is already finished")
@@ -597,17 +600,7 @@ class Loop:
                     LATEST_WARMUP if config.minutes else math.inf,
                 )
                 lr = config.lr * lr_at(self.warm, share)
-                result = train_step(
-                    self.wrapped,
-                    batches,
-                    self.optimizer,
-                    lr,
-                    self.scale,
-                    self.precision,
-                    derive_seed(config.seed, progress.step),
-                    self.ranks,
-                    self.graphs,
-                )
+                result = train_step(learner, batches, lr, derive_seed(config.seed, progress.step))
                 progress.step += 1
                 bar.update()
                 add_up(self.window, result.sums)

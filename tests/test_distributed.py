@@ -27,7 +27,7 @@ from electra.training.distributed import Ranks
 from electra.training.evaluate import evaluate, sum_over
 from electra.training.optimizer import Adam, ShardedAdam, parameter_groups
 from electra.training.seeds import derive_seed
-from electra.training.step import LossScale, train_step
+from electra.training.step import Learner, LossScale, train_step
 
 ROOT = Path(__file__).resolve().parent.parent
 CPU, OFF = torch.device("cpu"), Precision(None, "cpu")
@@ -139,11 +139,9 @@ def fifty_steps(name, ranks):
     model = MODELS[name]()
     wrapped = distributed.wrap(model, ranks)
     optimizer, scale = Adam(parameter_groups(model, 0.01)), LossScale(OFF, CPU)
-    sums = {}
+    learner, sums = Learner(wrapped, optimizer, scale, OFF, ranks), {}
     for step in range(STEPS):
-        result = train_step(
-            wrapped, batches_of(step), optimizer, 1e-3, scale, OFF, derive_seed(7, step), ranks
-        )
+        result = train_step(learner, batches_of(step), 1e-3, derive_seed(7, step))
         for key, value in sum_over(ranks, result.sums).items():
             sums[key] = sums.get(key, 0.0) + value.item()
     unigram = torch.ones(200)
@@ -167,11 +165,10 @@ def changing_optimizers(ranks, kinds):
         optimizer = kind(parameter_groups(model, 0.01))
         if state is not None:
             optimizer.load_state_dict(state)
+        learner = Learner(wrapped, optimizer, scale, OFF, ranks)
         for step in range(5 * number, 5 * number + 5):
             scale.scale.fill_(float("inf") if step == 2 else 1.0)
-            train_step(
-                wrapped, batches_of(step), optimizer, 1e-3, scale, OFF, derive_seed(7, step), ranks
-            )
+            train_step(learner, batches_of(step), 1e-3, derive_seed(7, step))
         if kind is ShardedAdam:
             held = [state["exp_avg"].numel() for state in optimizer.shards.optim.state.values()]
             assert sum(sum(one) for one in ranks.gather(held)) == sum(

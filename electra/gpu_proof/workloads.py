@@ -29,7 +29,7 @@ from electra.training.evaluate import figures
 from electra.training.optimizer import Adam, parameter_groups
 from electra.training.passes import CudaGraphs
 from electra.training.seeds import derive_seed
-from electra.training.step import LossScale, StepResult, train_step
+from electra.training.step import Learner, LossScale, StepResult, train_step
 
 KINDS = ("electra", "mlm", "classifier")
 PRECISIONS = {"float32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -53,16 +53,14 @@ class Trainer:
         """One optimizer step; its seed is its number."""
         seed = derive_seed(0, self.steps)
         self.steps += 1
-        return train_step(
+        learner = Learner(
             self.wrapped or self.model,
-            [batch],
             self.optimizer,
-            self.lr,
             self.scale,
             self.precision,
-            seed,
             graphs=self.graphs,
         )
+        return train_step(learner, [batch], self.lr, seed)
 
     def weights(self) -> list[Tensor]:
         """Copies of all parameters and moments, on the host."""
