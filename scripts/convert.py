@@ -23,7 +23,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from electra.checkpoint import storage
+from electra.checkpoint.checkpoint import KINDS, make_checkpoint
+from electra.checkpoint.storage import load_checkpoint, save_checkpoint
 from electra.cli import Parser, one_line
 from electra.config import SIZES, ModelConfig, PretrainConfig, nearest_size
 from electra.data.batch import Batch
@@ -161,7 +162,7 @@ def import_checkpoint(
         dropout=config.dropout,
     )
     out.parent.mkdir(parents=True, exist_ok=True)
-    storage.save(out, storage.pack(model, tokenizer, settings))
+    save_checkpoint(out, make_checkpoint(model, tokenizer, settings))
     say_imported(found, heads, config, tokenizer, out)
 
 
@@ -398,19 +399,18 @@ def export_checkpoint(source: Path, folder: Path, onnx: bool) -> None:
         raise ValueError(f"{folder} is already there; remove it or choose another name")
     if onnx:
         need_onnx()
-    content = storage.load(source, storage.KINDS)
-    config, tokenizer = storage.config_of(content), storage.tokenizer_of(content)
-    labels = tuple(content["labels"])
+    checkpoint = load_checkpoint(source, KINDS)
+    config, tokenizer, labels = checkpoint.model_config, checkpoint.tokenizer, checkpoint.labels
     make = lambda config: (
         Classifier(config, max(1, len(labels)))
-        if content["kind"] == "classifier"
+        if checkpoint.kind == "classifier"
         else build(config, 0.15)
     )
-    model = with_weights(make, config, content["model"], source).eval()
-    if content.get("scale") is not None:  # what goes out answers in the unit of the labels
+    model = with_weights(make, config, checkpoint.model, source).eval()
+    if checkpoint.scale is not None:  # what goes out answers in the unit of the labels
         with torch.no_grad():
-            model.head.out.weight *= content["scale"]
-            model.head.out.bias *= content["scale"]
+            model.head.out.weight *= checkpoint.scale
+            model.head.out.bias *= checkpoint.scale
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
     try:

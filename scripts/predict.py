@@ -23,7 +23,8 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 import torch
 
-from electra.checkpoint import storage
+from electra.checkpoint.checkpoint import KINDS
+from electra.checkpoint.storage import load_checkpoint
 from electra.cli import Parser, one_line
 from electra.config import (
     AMP_CHOICES,
@@ -162,23 +163,23 @@ def run(args: argparse.Namespace) -> None:
 
 def load(args: argparse.Namespace) -> Loaded:
     """The checkpoint's model and settings. Raises ValueError for a BERT, and for lengths that do not fit."""
-    content = storage.load(args.ckpt, storage.KINDS)
-    if content["kind"] == "mlm":
+    checkpoint = load_checkpoint(args.ckpt, KINDS)
+    if checkpoint.kind == "mlm":
         raise ValueError(
             f"{args.ckpt} is a BERT, which does not tell replaced words: a replaced-token view needs an "
             f"ELECTRA checkpoint (train.py --objective electra); for labels, fine-tune this one with "
             f"finetune.py --init"
         )
-    shape, labels = storage.config_of(content), tuple(content["labels"])
-    classify = content["kind"] == "classifier"
+    shape, labels = checkpoint.model_config, checkpoint.labels
+    classify = checkpoint.kind == "classifier"
     try:
-        settings = from_dict(FinetuneConfig if classify else PretrainConfig, content["settings"])
+        settings = from_dict(FinetuneConfig if classify else PretrainConfig, checkpoint.settings)
         max_len = args.max_len or trained_length(settings, shape)
     except ValueError as problem:
         raise ValueError(f"{args.ckpt}: {problem}") from None
-    outputs = len(labels) if content.get("scale") is None else 1
+    outputs = len(labels) if checkpoint.scale is None else 1
     make = lambda shape: Classifier(shape, outputs) if classify else Electra(shape)
-    model = with_weights(make, shape, content["model"], args.ckpt)
+    model = with_weights(make, shape, checkpoint.model, args.ckpt)
     if not 8 <= max_len <= shape.max_positions:
         raise ValueError(
             f"--max-len {max_len} is outside 8 to {shape.max_positions}, the model's positions"
@@ -189,15 +190,15 @@ def load(args: argparse.Namespace) -> Loaded:
         raise ValueError(
             f"--batch-tokens {batch_tokens} does not hold one example of --max-len {max_len}"
         )
-    if not all(value.isfinite().all() for value in content["model"].values()):
+    if not all(value.isfinite().all() for value in checkpoint.model.values()):
         raise ValueError(f"{args.ckpt} has weights that are not finite: its training broke down")
     return Loaded(
         model.to(device).eval(),
-        storage.tokenizer_of(content),
+        checkpoint.tokenizer,
         settings,
         labels,
-        content.get("pairs", False),
-        content.get("scale"),
+        checkpoint.pairs,
+        checkpoint.scale,
         max_len,
         batch_tokens,
         device,

@@ -15,8 +15,9 @@ sys.path.insert(0, str(ROOT / "scripts"))
 import bench
 
 from electra.benchmark import limits
-from electra.checkpoint import storage
-from electra.config import SPECIAL_TOKENS, FinetuneConfig, model_config
+from electra.checkpoint.checkpoint import make_checkpoint
+from electra.checkpoint.storage import save_checkpoint
+from electra.config import SPECIAL_TOKENS, FinetuneConfig, preset_model_config
 from electra.data import token_store
 from electra.model.classifier import Classifier
 
@@ -42,9 +43,9 @@ def classifier(tokenizer, tmp_path_factory):
     """A checkpoint as finetune.py writes it, with random weights."""
     path = tmp_path_factory.mktemp("classifier") / "ckpt.pt"
     config = FinetuneConfig(task="imdb", max_len=64)
-    shape = model_config("tiny", "electra", tokenizer.vocab_size, special=tokenizer.special)
-    model = Classifier(shape, 2)
-    storage.save(path, storage.pack(model, tokenizer, config, labels=("negative", "positive")))
+    own = preset_model_config("tiny", "electra", tokenizer.vocab_size, special=tokenizer.special)
+    labels = ("negative", "positive")
+    save_checkpoint(path, make_checkpoint(Classifier(own, 2), tokenizer, config, labels=labels))
     return path
 
 

@@ -22,7 +22,7 @@ from conftest import exit_code  # noqa: E402
 
 import finetune  # noqa: E402
 import train  # noqa: E402
-from electra.checkpoint import storage  # noqa: E402
+from electra.checkpoint.storage import load_checkpoint, save_checkpoint  # noqa: E402
 from electra.comparison import compare, run_stages  # noqa: E402
 from electra.comparison.collect import BAG_OF_NGRAMS  # noqa: E402
 from electra.comparison.compute import flops_per_token, steps_by_model  # noqa: E402
@@ -32,7 +32,7 @@ from electra.comparison.settings import (  # noqa: E402
     OBJECTIVE_OF,
     ComparisonConfig,
 )
-from electra.config import model_config  # noqa: E402
+from electra.config import preset_model_config  # noqa: E402
 from electra.evaluation.bag_of_ngrams import (  # noqa: E402
     bag_of_ngrams_baseline,
     count_ngrams,
@@ -103,7 +103,7 @@ def test_flops_are_those_of_the_matrix_products(shape):
 def test_equal_steps_cost_equal_flops():
     steps = steps_by_model(ComparisonConfig(size="tiny", phases="64:1"), 1000)
     cost = {
-        name: steps[name] * flops_per_token(model_config("tiny", objective, 4000), 64)
+        name: steps[name] * flops_per_token(preset_model_config("tiny", objective, 4000), 64)
         for name, objective in OBJECTIVE_OF.items()
     }
     assert (
@@ -263,10 +263,10 @@ def test_the_page_has_every_row_and_a_view_of_both_electras(compared):
 
 def test_what_is_done_is_skipped_and_what_was_broken_off_goes_on(compared, capfd):
     out, _ = compared
-    content = storage.load(out / "electra-post" / "ckpt.pt", ("electra",))
-    settings = dict(content["settings"], steps=content["settings"]["steps"] + 2)
+    checkpoint = load_checkpoint(out / "electra-post" / "ckpt.pt", ("electra",))
+    checkpoint.settings["steps"] += 2
     assert run_stages.is_finished(out / "electra-post")
-    storage.save(out / "electra-post" / "ckpt.pt", {**content, "settings": settings})
+    save_checkpoint(out / "electra-post" / "ckpt.pt", checkpoint)
     assert not run_stages.is_finished(out / "electra-post")  # as if it had been stopped
     (out / "electra-post.done").unlink()
     (out / "imdb-electra-post.done").unlink()

@@ -20,7 +20,7 @@ from electra.benchmark.memory import tree_peak
 from electra.benchmark.steps import dense_batches
 from electra.benchmark.summary import summarize, table
 from electra.checkpoint import run_folder, storage
-from electra.config import SpecialIds, model_config
+from electra.config import SpecialIds, preset_model_config
 from electra.data import token_store
 from electra.model.build import build
 from electra.training.device import choose_precision
@@ -112,15 +112,16 @@ def test_pretraining_on_text_counts_real_tokens(tmp_path, model_file):
 def test_a_save_is_on_the_disk_when_its_turn_ends(monkeypatch):
     written = []
 
-    def save(path, content):
-        written.append((path.name, sorted(content)))
+    def save(path, checkpoint):
+        written.append((path.name, len(checkpoint.model), list(checkpoint.training.optimizer)))
 
-    monkeypatch.setattr(storage, "save", save)
+    monkeypatch.setattr(storage, "save_checkpoint", save)
     monkeypatch.setattr(run_folder, "link", lambda source, target: None)
     saving = contender(*PRETRAIN, name="saving")
+    weights = len(build(preset_model_config("tiny", "electra", 4_000), 0.15).state_dict())
     for number in (1, 2):
         assert saving.run()[:3] == (2, 64, 64)
-        assert written == [("ckpt.pt", ["model", "training"])] * number
+        assert written == [("ckpt.pt", weights, ["exp_avg", "exp_avg_sq", "updates"])] * number
 
 
 @pytest.mark.parametrize(
@@ -167,7 +168,7 @@ def test_transformers_pretrains_the_same_shapes(objective):
     peer = contender(*PRETRAIN, "--objective", objective, "--dropout", 0, name="transformers")
     assert peer.run()[:3] == (2, 64, 64)
 
-    config = model_config("tiny", objective, 4_000)
+    config = preset_model_config("tiny", objective, 4_000)
     precision = choose_precision("off", peer.device)
     networks, loss_of = transformers_pretraining(config, 0.15, precision, "eager")
     mine, theirs = (

@@ -22,8 +22,15 @@ import torch.nn.functional as F
 
 import finetune
 import train
-from electra.checkpoint import storage
-from electra.config import SPECIAL_TOKENS, FinetuneConfig, PretrainConfig, SpecialIds, model_config
+from electra.checkpoint.checkpoint import KINDS, make_checkpoint
+from electra.checkpoint.storage import load_checkpoint, save_checkpoint
+from electra.config import (
+    SPECIAL_TOKENS,
+    FinetuneConfig,
+    PretrainConfig,
+    SpecialIds,
+    preset_model_config,
+)
 from electra.data.batch import Batch
 from electra.data.wordpiece import WordPieceTokenizer
 from electra.huggingface.config import shape_of
@@ -35,7 +42,6 @@ from electra.model.classifier import Classifier
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT / "data" / "sample"
-KINDS = ("electra", "mlm", "classifier")
 
 
 def load_script(name):
@@ -236,16 +242,16 @@ def tensors_of(folder):
 
 
 def loaded(path):
-    """(the content of a checkpoint, its model)."""
-    content = storage.load(path, KINDS)
-    config = storage.config_of(content)
+    """(a checkpoint, its model)."""
+    checkpoint = load_checkpoint(path, KINDS)
+    config = checkpoint.model_config
     model = (
-        Classifier(config, len(content["labels"]))
-        if content["kind"] == "classifier"
+        Classifier(config, len(checkpoint.labels))
+        if checkpoint.kind == "classifier"
         else build(config, 0.15)
     )
-    model.load_state_dict(content["model"])
-    return content, model.eval()
+    model.load_state_dict(checkpoint.model)
+    return checkpoint, model.eval()
 
 
 # ---------------------------------------------------------------- what a network computes
@@ -348,8 +354,8 @@ def computed(model, network, batch):
 
 def assert_computes(path, network, tensors, heads):
     """The network in a checkpoint computes what its released tensors say."""
-    content, model = loaded(path)
-    batch = random_batch(content["model_config"]["vocab_size"] - 20)
+    checkpoint, model = loaded(path)
+    batch = random_batch(checkpoint.model_config.vocab_size - 20)
     states, logits = computed(model, network, batch)
     hidden, expected = reference(tensors, batch, heads)
     torch.testing.assert_close(states[-1], hidden, rtol=0, atol=1e-5)
@@ -377,9 +383,9 @@ def test_a_pair_in_either_order_makes_one_whole_electra(folder_of, tmp_path, don
         for folder, heads in zip(pair, (2, 1)):
             assert_computes(path, folder.name, tensors_of(folder), heads)
     (one, _), (other, _) = loaded(tmp_path / "one.pt"), loaded(tmp_path / "other.pt")
-    assert all(torch.equal(one["model"][name], other["model"][name]) for name in one["model"])
-    assert one["model_config"] == other["model_config"]
-    config = storage.config_of(one)
+    assert all(torch.equal(one.model[name], other.model[name]) for name in one.model)
+    assert one.model_config == other.model_config
+    config = one.model_config
     assert (config.objective, config.special) == ("electra", SpecialIds(0, 100, 101, 102, 103))
     assert (
         config.hidden_size,
@@ -407,7 +413,7 @@ def test_a_discriminator_alone_gets_a_new_generator(folder_of, tmp_path, done, f
     said = done("import", folder, "--out", tmp_path / "x.pt", *flags)
     assert f"generator: new, hidden size {shape[0]} × {shape[1]} layers" in said
     assert_computes(tmp_path / "x.pt", "discriminator", tensors_of(folder), 2)
-    config = storage.config_of(loaded(tmp_path / "x.pt")[0])
+    config = loaded(tmp_path / "x.pt")[0].model_config
     assert (
         config.generator_hidden_size,
         config.generator_num_layers,
@@ -422,7 +428,7 @@ def test_a_generator_alone_gets_a_new_discriminator(folder_of, tmp_path, done, f
     said = done("import", folder, "--out", tmp_path / "x.pt", *flags)
     assert f"discriminator: new, hidden size {shape[0]} × {shape[1]} layers" in said
     assert_computes(tmp_path / "x.pt", "generator", tensors_of(folder), 1)
-    config = storage.config_of(loaded(tmp_path / "x.pt")[0])
+    config = loaded(tmp_path / "x.pt")[0].model_config
     assert (config.hidden_size, config.num_layers, config.num_heads) == shape
     assert (config.intermediate_size, config.generator_intermediate_size) == (4 * shape[0], 20)
 
@@ -460,8 +466,8 @@ def test_usual_partners_have_the_paper_s_proportions(embedding, discriminator, g
 def test_a_generator_can_be_read_as_a_bert(folder_of, tmp_path, done):
     folder = folder_of("generator")
     done("import", folder, "--out", tmp_path / "x.pt", "--objective", "mlm")
-    content, _ = loaded(tmp_path / "x.pt")
-    assert content["kind"] == "mlm" and content["settings"]["objective"] == "mlm"
+    checkpoint, _ = loaded(tmp_path / "x.pt")
+    assert checkpoint.kind == "mlm" and checkpoint.settings["objective"] == "mlm"
     assert_computes(tmp_path / "x.pt", "bert", tensors_of(folder), 1)
 
 
@@ -615,15 +621,15 @@ def test_a_vocabulary_smaller_than_the_embedding_leaves_rows_unused(
     assert (
         f"vocabulary: {len(vocabulary):,} tokens; the embedding's other 24 rows stay unused" in said
     )
-    content, _ = loaded(tmp_path / "x.pt")
-    assert storage.tokenizer_of(content).vocab_size + 24 == content["model_config"]["vocab_size"]
+    checkpoint, _ = loaded(tmp_path / "x.pt")
+    assert checkpoint.tokenizer.vocab_size + 24 == checkpoint.model_config.vocab_size
 
 
 def test_one_tokenizer_of_a_pair_is_enough(folder_of, tmp_path, done):
     pair = folder_of("discriminator"), folder_of("generator")
     (pair[0] / "vocab.txt").unlink()
     done("import", *pair, "--out", tmp_path / "x.pt")
-    assert storage.tokenizer_of(loaded(tmp_path / "x.pt")[0]).special.mask == 103
+    assert loaded(tmp_path / "x.pt")[0].tokenizer.special.mask == 103
 
 
 # ---------------------------------------------------------------- what import refuses
@@ -862,10 +868,10 @@ def saved(tmp_path, shape, tokenizers):
             for parameter in model.parameters():
                 parameter.add_(0.1 * torch.randn_like(parameter))
         settings = FinetuneConfig() if kind == "classifier" else PretrainConfig()
-        content = storage.pack(
+        checkpoint = make_checkpoint(
             model, tokenizer, settings, labels=labels if kind == "classifier" else ()
         )
-        storage.save(tmp_path / name, content)
+        save_checkpoint(tmp_path / name, checkpoint)
         return tmp_path / name
 
     return make
@@ -956,8 +962,8 @@ def test_an_exported_classifier_is_an_encoder_and_a_head(saved, tmp_path, done, 
 
 
 def assert_encoder_and_head(ours, folder, pooling):
-    content, model = loaded(ours)
-    batch = random_batch(content["model_config"]["vocab_size"])
+    checkpoint, model = loaded(ours)
+    batch = random_batch(checkpoint.model_config.vocab_size)
     tensors = tensors_of(folder)
     assert all(name.startswith(("embeddings", "encoder.")) for name in tensors)
     hidden, _ = reference(tensors, batch, 2)
@@ -977,17 +983,17 @@ def assert_encoder_and_head(ours, folder, pooling):
         )
     data = (folder / "head.safetensors").read_bytes()
     notes = json.loads(data[8 : 8 + struct.unpack("<Q", data[:8])[0]])["__metadata__"]
-    assert json.loads(notes["labels"]) == content["labels"] and notes["pooling"] == pooling
+    assert json.loads(notes["labels"]) == list(checkpoint.labels) and notes["pooling"] == pooling
 
 
 def test_an_exported_regression_answers_in_the_unit_of_its_labels(saved, tmp_path, done):
     path = saved("classifier", labels=("one",), name="r.pt")
-    content = storage.load(path, ("classifier",))
-    storage.save(path, {**content, "labels": [], "scale": 5.0})
+    checkpoint = load_checkpoint(path, ("classifier",))
+    save_checkpoint(path, replace(checkpoint, labels=(), scale=5.0))
     assert "a regression" in done("export", path, tmp_path / "exported")
     head = read_safetensors(tmp_path / "exported" / "head.safetensors")
     for name in ("weight", "bias"):
-        assert torch.equal(head[name], 5 * content["model"][f"head.out.{name}"])
+        assert torch.equal(head[name], 5 * checkpoint.model[f"head.out.{name}"])
 
 
 def test_checkpoints_that_cannot_be_read_are_refused(saved, tmp_path, refused):
@@ -1176,7 +1182,7 @@ def test_an_imported_checkpoint_trains_fine_tunes_and_predicts(
     path = tmp_path / ("run" if objective == "electra" else "tuned") / "ckpt.pt"
     assert predict.main(["--ckpt", str(path), "--amp", "off", "The water, and the stone"]) == 0
     said = json.loads(capsys.readouterr().out)
-    tokenizer = storage.tokenizer_of(loaded(start)[0])
+    tokenizer = loaded(start)[0].tokenizer
     assert asked == [[101, *tokenizer.encode_batch(["The water, and the stone"])[0], 102]]
     if objective == "electra":
         assert [word["word"] for word in said["words"]] == [
@@ -1454,7 +1460,7 @@ def test_base_models_equal_transformers(transformers, kind):
     config = replace(
         config, generator_hidden_size=256, generator_num_heads=4, generator_intermediate_size=1_024
     )
-    assert config == model_config("base", "electra" if kind == "electra" else "mlm", 1_000)
+    assert config == preset_model_config("base", "electra" if kind == "electra" else "mlm", 1_000)
     with torch.device("meta"):
         model = build(config, 0.15)
     model.load_state_dict(program.merge(found, config)[0], assign=True)

@@ -6,7 +6,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from electra.config import model_config
+from electra.config import preset_model_config
 from electra.data.batch import Batch
 from electra.model.build import build
 from electra.model.classifier import Classifier
@@ -46,7 +46,7 @@ def test_flops_of_fine_tuning(shape, make_batch):
 def test_small_takes_seventy_million_operations_a_token():
     discriminator = 2 * 128 * 256 + 12 * (2 * 12 * 256**2 + 4 * 128 * 256) + 2 * (256**2 + 256)
     generator = 2 * 128 * 64 + 12 * (2 * 12 * 64**2 + 4 * 128 * 64) + 0.15 * 2 * 128 * (64 + 30_522)
-    config = model_config("small", "electra", 30_522)
+    config = preset_model_config("small", "electra", 30_522)
     a_token = pretraining_flops(config, 0.15, np.full(32, 128)) / (32 * 128)
     assert (
         a_token == pytest.approx(3 * (discriminator + generator)) == pytest.approx(70.2e6, rel=1e-3)

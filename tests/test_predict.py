@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import finetune
-from electra.checkpoint import storage
+from electra.checkpoint.storage import load_checkpoint, save_checkpoint
 from electra.config import CLS, SEP
 from electra.data.batch import Batch
 from electra.model.electra import Electra
@@ -278,10 +278,10 @@ def words_of(line):
 
 
 def test_every_word_has_the_probability_of_its_most_suspicious_piece(electra, ask):
-    content = storage.load(electra, ("electra",))
-    tokenizer = storage.tokenizer_of(content)
-    model = Electra(storage.config_of(content))
-    model.load_state_dict(content["model"])
+    checkpoint = load_checkpoint(electra, ("electra",))
+    tokenizer = checkpoint.tokenizer
+    model = Electra(checkpoint.model_config)
+    model.load_state_dict(checkpoint.model)
     text = "Unbelievably good bananas 漢字"
     ids = tokenizer.encode_batch([text])[0]
     row = torch.tensor([[CLS, *ids, SEP]])
@@ -395,9 +395,9 @@ def test_mistakes_are_refused_in_one_line(classifier, electra, tmp_path, refused
 
 
 def test_weights_that_are_not_finite_are_refused(classifier, tmp_path, refused):
-    content = storage.load(classifier, ("classifier",))
-    content["model"]["head.out.bias"][0] = float("nan")
-    storage.save(tmp_path / "broken.pt", content)
+    checkpoint = load_checkpoint(classifier, ("classifier",))
+    checkpoint.model["head.out.bias"][0] = float("nan")
+    save_checkpoint(tmp_path / "broken.pt", checkpoint)
     refused("weights that are not finite", "--ckpt", tmp_path / "broken.pt", "a text")
 
 

@@ -14,7 +14,7 @@ from electra.benchmark.baseline import ROWS_PER_BATCH, baseline_device
 from electra.benchmark.contender import Contender, Measurement, Workload, take_turns
 from electra.benchmark.memory import tree_peak
 from electra.benchmark.programs import ROOT, run_program
-from electra.checkpoint import storage
+from electra.checkpoint.storage import load_checkpoint
 from electra.data.examples import encode_examples
 from electra.tasks.load import load_task
 
@@ -53,8 +53,8 @@ def measure_prediction(args: argparse.Namespace) -> Measurement:
 
 def _draw_reviews(args: argparse.Namespace) -> tuple[list[str], int, Workload]:
     """(texts, the checkpoint's longest input in tokens, what it is to judge these texts)."""
-    content = storage.load(args.ckpt, ("classifier",))
-    max_len, tokenizer = content["settings"]["max_len"], storage.tokenizer_of(content)
+    checkpoint = load_checkpoint(args.ckpt, ("classifier",))
+    max_len, tokenizer = checkpoint.settings["max_len"], checkpoint.tokenizer
 
     reviews = load_task("imdb", args.data).test
     assert reviews is not None

@@ -22,10 +22,19 @@ from electra.benchmark.baseline import (
 )
 from electra.benchmark.contender import Contender, Workload
 from electra.benchmark.steps import dense_batches, dtype_name, go_through, our_step
+from electra.checkpoint.checkpoint import TrainingState, make_checkpoint
 from electra.checkpoint.run_folder import RunFolder
-from electra.config import SIZES, ModelConfig, PretrainConfig, model_config, parse_phases
+from electra.config import (
+    SIZES,
+    SPECIAL_TOKENS,
+    ModelConfig,
+    PretrainConfig,
+    parse_phases,
+    preset_model_config,
+)
 from electra.data.batch import Batch
 from electra.data.token_store import open_store
+from electra.data.wordpiece import WordPieceTokenizer
 from electra.model.build import build
 from electra.model.flops import pretraining_flops
 from electra.training import distributed
@@ -109,7 +118,9 @@ def _open_text(
 
 def _make_dense(args: argparse.Namespace) -> tuple[ModelConfig, Iterator[Batch]]:
     """The same batches of random ids for every contender, over and over."""
-    config = model_config(args.size, args.objective, SIZES[args.size].vocab_size, args.dropout)
+    config = preset_model_config(
+        args.size, args.objective, SIZES[args.size].vocab_size, args.dropout
+    )
     rows = args.batch_tokens // args.seq_len
     batches = dense_batches(args.steps, rows, args.seq_len, config.vocab_size)
     return config, itertools.cycle(batches)
@@ -189,13 +200,14 @@ def _while_saving(
     run: Callable[[], Workload], model: nn.Module, optimizer: Adam
 ) -> Callable[[], Workload]:
     """A turn that begins to save a checkpoint, as train.py does it, and ends when it is on disk."""
+    tokenizer = WordPieceTokenizer(SPECIAL_TOKENS)  # its few bytes beside the weights do not count
     place = tempfile.TemporaryDirectory()
     folder = RunFolder(place.name)
 
     # The default keeps the folder as long as the contender is there.
     def save_and_run(place: tempfile.TemporaryDirectory[str] = place) -> Workload:
-        training = {"optimizer": optimizer.state_dict()}
-        folder.save({"model": model.state_dict(), "training": training}, 0, keep=1)
+        training = TrainingState(optimizer=optimizer.state_dict())
+        folder.save(make_checkpoint(model, tokenizer, PretrainConfig(), training), 0, keep=1)
         workload = run()
         if problem := folder.wait_for_save():
             raise ValueError(f"the checkpoint was not saved: {problem}")

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from electra.checkpoint import storage
+from electra.checkpoint.checkpoint import PRETRAINED
+from electra.checkpoint.storage import load_checkpoint
 from electra.comparison.compute import flops_per_token
 from electra.comparison.settings import MODEL_NAMES
 from electra.comparison.stages import Stage
@@ -32,8 +33,8 @@ def pretraining_result(stage: Stage) -> dict[str, Any]:
     tokens_until = _TokenCount([line for line in log if line["split"] == "train"])
     tokens = tokens_until(last["step"])
 
-    content = storage.load(stage.folder / "ckpt.pt", storage.PRETRAINED)
-    model_config, settings = storage.config_of(content), content["settings"]
+    checkpoint = load_checkpoint(stage.folder / "ckpt.pt", PRETRAINED)
+    model_config, settings = checkpoint.model_config, checkpoint.settings
     continued = bool(settings["init"])
 
     return {

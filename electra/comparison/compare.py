@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from electra.checkpoint import storage
+from electra.checkpoint.storage import load_checkpoint
 from electra.comparison.collect import bag_of_ngrams_row, model_row, pretraining_result
 from electra.comparison.compute import describe_equal_compute, describe_machine, steps_by_model
 from electra.comparison.replaced_view import replaced_view
@@ -67,7 +67,7 @@ def run_pretraining(config: ComparisonConfig, programs: Path) -> tuple[list[Stag
         checkpoints = {"bert": config.bert, "electra": config.electra}
 
     model_configs = {
-        model: storage.config_of(storage.load(path, (OBJECTIVE_OF[model],)))
+        model: load_checkpoint(path, (OBJECTIVE_OF[model],)).model_config
         for model, path in checkpoints.items()
     }
     steps = steps_by_model(config, config.post_pretraining_steps, model_configs)

@@ -13,7 +13,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from electra.comparison.settings import OBJECTIVE_OF, ComparisonConfig
-from electra.config import SIZES, ModelConfig, model_config, nearest_size, parse_phases
+from electra.config import SIZES, ModelConfig, nearest_size, parse_phases, preset_model_config
 from electra.data.batch import Batch
 from electra.model.build import build
 
@@ -39,7 +39,7 @@ def steps_by_model(
 def _configs_of_size(config: ComparisonConfig) -> dict[str, ModelConfig]:
     vocab_size = config.vocab_size or SIZES[config.size].vocab_size
     return {
-        name: model_config(config.size, objective, vocab_size)
+        name: preset_model_config(config.size, objective, vocab_size)
         for name, objective in OBJECTIVE_OF.items()
     }
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from electra.checkpoint import storage
+from electra.checkpoint.storage import load_checkpoint
 from electra.data.batch import Batch
 from electra.data.examples import example_ids
 from electra.data.tokenizer import Tokenizer
@@ -26,9 +26,9 @@ def replaced_view(name: str, path: str, reviews: Sequence[Example]) -> list[dict
 
     The reviews should be labelled ones: only the unsupervised ones are in a pre-training corpus.
     """
-    content = storage.load(path, ("electra",))
-    tokenizer, model_config = storage.tokenizer_of(content), storage.config_of(content)
-    model = with_weights(Electra, model_config, content["model"], path)
+    checkpoint = load_checkpoint(path, ("electra",))
+    tokenizer = checkpoint.tokenizer
+    model = with_weights(Electra, checkpoint.model_config, checkpoint.model, path)
     assert isinstance(model, Electra)
     model.eval()
 

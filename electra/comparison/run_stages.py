@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
 from pathlib import Path
 
-from electra.checkpoint import run_folder, storage
+from electra.checkpoint import run_folder
 from electra.comparison.compute import available_cores
 from electra.comparison.stages import Stage
 from electra.files import write_atomically
@@ -80,11 +80,12 @@ def run_stage(stage: Stage, programs: Path, threads: int | None = None) -> None:
 
 def is_finished(folder: Path) -> bool:
     """Whether a pre-training has reached the end of its steps or minutes."""
-    content = storage.load(folder / "ckpt.pt", storage.PRETRAINED)
-    settings, training = content["settings"], content["training"]
+    checkpoint = load_checkpoint(folder / "ckpt.pt", PRETRAINED)
+    settings, training = checkpoint.settings, checkpoint.training
+    assert training is not None
     if settings["minutes"] is not None:
-        return training["seconds"] >= 60 * settings["minutes"]
-    return training["step"] >= settings["steps"]
+        return training.seconds >= 60 * settings["minutes"]
+    return training.step >= settings["steps"]
 
 
 def _command_to_run(stage: Stage) -> list[str]:

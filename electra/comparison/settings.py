@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from electra.checkpoint import storage
+from electra.checkpoint.storage import load_checkpoint
 from electra.config import SIZES, option
 from electra.tasks.load import load_task
 from electra.tasks.task import TaskData, with_fewer
@@ -147,7 +147,7 @@ def check_settings(config: ComparisonConfig) -> None:
         raise ValueError(f"{config.imdb} has no train/unsup, the reviews for post-pre-training")
     for path, kind in ((config.electra, "electra"), (config.bert, "mlm")):
         if path:
-            storage.load(path, (kind,))
+            load_checkpoint(path, (kind,))
 
 
 def load_data(config: ComparisonConfig) -> dict[str, TaskData]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from electra.checkpoint import storage
+from electra.checkpoint.storage import load_checkpoint
 from electra.comparison.settings import OBJECTIVE_OF, ComparisonConfig
 from electra.config import nearest_size
 
@@ -71,7 +71,7 @@ def finetuning_stage(
 
     if model == "random":
         electra = checkpoints["electra"]
-        size = nearest_size(storage.config_of(storage.load(electra, ("electra",))))
+        size = nearest_size(load_checkpoint(electra, ("electra",)).model_config)
         command += ["--init", "none", "--size", size, "--tokenizer", electra]
     else:
         command += ["--init", checkpoints[model]]
