@@ -279,10 +279,8 @@ def test_what_is_done_is_skipped_and_what_was_broken_off_goes_on(compared, capfd
     printed = capfd.readouterr().out
     assert printed.count("done before") == 4 + 10 - 2
     assert re.search(r"\[electra-post\] python train.py --out \S+ --resume\n", printed)
-    assert (
-        storage.load(out / "electra-post" / "ckpt.pt", ("electra",))["training"]["step"]
-        == settings["steps"]
-    )
+    finished = load_checkpoint(out / "electra-post" / "ckpt.pt", ("electra",))
+    assert finished.training.step == checkpoint.settings["steps"]
 
 
 def test_a_folder_of_another_command_is_refused(compared, capsys):

@@ -16,6 +16,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from electra.checkpoint import run_folder
+from electra.checkpoint.checkpoint import PRETRAINED
+from electra.checkpoint.storage import load_checkpoint
 from electra.comparison.compute import available_cores
 from electra.comparison.stages import Stage
 from electra.files import write_atomically
