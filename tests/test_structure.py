@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "tasks": set(),
     "model": {"config", "data"},
     "checkpoint": {"config", "files", "data"},
-    "huggingface": {"config", "data", "checkpoint"},
+    "huggingface": {"config", "data", "model", "checkpoint"},
     "evaluation": {"files", "tasks"},
     "training": {"data", "model", "evaluation"},
     "page": set(),
