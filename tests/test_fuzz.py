@@ -28,6 +28,7 @@ from electra.data.tokenizer import tokenizer_from_bytes
 from electra.huggingface.config import read_config
 from electra.huggingface.safetensors import read_weights
 from electra.huggingface.tokenizer_files import write_tokenizer
+from electra.inference.replaced import mark_words
 from electra.model.build import build, check_weights
 from electra.tasks.imdb import read_reviews
 from electra.tasks.load import load_task
@@ -542,7 +543,7 @@ def test_a_checkpoint_of_any_name_goes_out_and_in(tmp_path, capsys):
 
 
 def test_the_view_of_a_text_does_not_act_on_the_terminal():
-    said = program("predict").marked([("a\x00\x1b[2J\x9b2J", 0.1), ("é漢", 0.9)], colour=False)
+    said = mark_words([("a\x00\x1b[2J\x9b2J", 0.1), ("é漢", 0.9)], colour=False)
     assert said == r"a\x00\x1b[2J\x9b2J é漢⟨0.90⟩"
 
 

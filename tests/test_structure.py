@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "huggingface": {"config", "data", "model", "checkpoint"},
     "evaluation": {"files", "tasks"},
     "training": {"data", "model", "evaluation"},
+    "inference": {"config", "data", "tasks", "model", "checkpoint", "training"},
     "page": set(),
     "report": {"page"},
 }

@@ -7,6 +7,7 @@ import pytest
 import finetune
 import train
 from electra.checkpoint import storage
+from electra.inference import labels, replaced
 from electra.model import masking
 from huggingface.checks import assert_encoder_and_head, loaded
 from huggingface.conftest import SAMPLE, load_script
@@ -57,41 +58,43 @@ def assert_framed(batch):
         assert 0 not in inside and 101 not in inside and 103 not in inside and (inside >= 100).all()
 
 
+def run(main, flags):
+    assert main(flags.split()) == 0
+
+
 @pytest.mark.parametrize("objective", ["electra", "mlm"])
 def test_an_imported_checkpoint_trains_fine_tunes_and_predicts(
     imported, tmp_path, cache, monkeypatch, capsys, objective
 ):
-    start, batches, masked, tuned, asked = imported(objective), [], [], [], []
+    start = imported(objective)
+    assert_pre_trains(start, cache, tmp_path / "run", monkeypatch)
+    assert_fine_tunes(tmp_path / "run" / "ckpt.pt", tmp_path / "tuned", monkeypatch)
+
+    asked = []
+    spy(monkeypatch, replaced, "example_ids", lambda _, result: asked.append(result[0]))
+    spy(monkeypatch, labels, "encode_examples", lambda _, result: asked.append(result.ids[0]))
+    capsys.readouterr()
+    path = tmp_path / ("run" if objective == "electra" else "tuned") / "ckpt.pt"
+    assert predict.main(["--ckpt", str(path), "--amp", "off", "The water, and the stone"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    tokenizer = storage.tokenizer_of(loaded(start)[0])
+    assert asked == [[101, *tokenizer.encode_batch(["The water, and the stone"])[0], 102]]
+    if objective == "electra":
+        words = [word["word"] for word in said["words"]]
+        assert words == ["the", "water", ",", "and", "the", "stone"]
+    else:
+        assert set(said["probabilities"]) == {"negative", "positive"}
+
+
+def assert_pre_trains(start, cache, out, monkeypatch):
+    batches, masked = [], []
     with monkeypatch.context() as patch:
         spy(patch, train, "train_step", lambda arguments, result: batches.extend(arguments[1]))
         spy(patch, masking, "mask", lambda arguments, result: masked.append(result))
-        assert (
-            train.main(
-                [
-                    str(part)
-                    for part in (
-                        "--init",
-                        start,
-                        "--corpus",
-                        SAMPLE / "wiki.raw",
-                        "--steps",
-                        3,
-                        "--seq-len",
-                        32,
-                        "--batch-tokens",
-                        512,
-                        "--amp",
-                        "off",
-                        "--cache",
-                        cache,
-                        "--out",
-                        tmp_path / "run",
-                        "--save-every",
-                        2,
-                    )
-                ]
-            )
-            == 0
+        run(
+            train.main,
+            f"--init {start} --corpus {SAMPLE / 'wiki.raw'} --steps 3 --seq-len 32 --amp off "
+            f"--batch-tokens 512 --cache {cache} --out {out} --save-every 2",
         )
     assert len(batches) == 3
     for batch in batches:
@@ -103,121 +106,47 @@ def test_an_imported_checkpoint_trains_fine_tunes_and_predicts(
         ).any()
         assert not set(result.targets[result.weights.bool()].tolist()) & {0, 101, 102, 103}
 
-    with monkeypatch.context() as patch:
-        spy(patch, finetune, "train_step", lambda arguments, result: tuned.extend(arguments[1]))
-        assert (
-            finetune.main(
-                [
-                    str(part)
-                    for part in (
-                        "--task",
-                        "sst2",
-                        "--data",
-                        SAMPLE / "sst2",
-                        "--init",
-                        tmp_path / "run" / "ckpt.pt",
-                        "--epochs",
-                        0.2,
-                        "--max-len",
-                        24,
-                        "--amp",
-                        "off",
-                        "--train-examples",
-                        96,
-                        "--out",
-                        tmp_path / "tuned",
-                    )
-                ]
-            )
-            == 0
-        )
-    assert len(tuned) >= 1
-    for batch in tuned:
-        assert_framed(batch)
 
-    spy(
-        monkeypatch,
-        predict,
-        "example_ids" if objective == "electra" else "encode_examples",
-        lambda arguments, result: asked.append(
-            result[0] if objective == "electra" else result.ids[0]
-        ),
-    )
-    capsys.readouterr()
-    path = tmp_path / ("run" if objective == "electra" else "tuned") / "ckpt.pt"
-    assert predict.main(["--ckpt", str(path), "--amp", "off", "The water, and the stone"]) == 0
-    said = json.loads(capsys.readouterr().out)
-    tokenizer = storage.tokenizer_of(loaded(start)[0])
-    assert asked == [[101, *tokenizer.encode_batch(["The water, and the stone"])[0], 102]]
-    if objective == "electra":
-        assert [word["word"] for word in said["words"]] == [
-            "the",
-            "water",
-            ",",
-            "and",
-            "the",
-            "stone",
-        ]
-    else:
-        assert set(said["probabilities"]) == {"negative", "positive"}
+def assert_fine_tunes(start, out, monkeypatch):
+    batches = []
+    with monkeypatch.context() as patch:
+        spy(patch, finetune, "train_step", lambda arguments, result: batches.extend(arguments[1]))
+        run(
+            finetune.main,
+            f"--task sst2 --data {SAMPLE / 'sst2'} --init {start} --epochs 0.2 --max-len 24 "
+            f"--amp off --train-examples 96 --out {out}",
+        )
+    assert len(batches) >= 1
+    for batch in batches:
+        assert_framed(batch)
 
 
 def test_a_word_that_the_vocabulary_lacks_is_a_word_in_the_view(imported, capsys):
-    assert (
-        predict.main(["--ckpt", str(imported("electra")), "--amp", "off", "the 漢字 stone 漢"]) == 0
-    )
+    path = str(imported("electra"))
+    assert predict.main(["--ckpt", path, "--amp", "off", "the 漢字 stone 漢"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert [word["word"] for word in said["words"]] == ["the", "[UNK]", "[UNK]", "stone", "[UNK]"]
 
 
 def test_a_resumed_run_keeps_the_dropout_that_was_imported(imported, tmp_path, cache):
-    flags = [
-        "--init",
-        imported("electra"),
-        "--corpus",
-        SAMPLE / "wiki.raw",
-        "--steps",
-        2,
-        "--seq-len",
-        16,
-        "--batch-tokens",
-        256,
-        "--cache",
-        cache,
-        "--out",
-        tmp_path / "run",
-    ]
-    assert train.main([str(flag) for flag in flags]) == 0
-    before = loaded(tmp_path / "run" / "ckpt.pt")[0]["model_config"]
-    assert train.main(["--out", str(tmp_path / "run"), "--resume"]) == 0
-    after = loaded(tmp_path / "run" / "ckpt.pt")[0]["model_config"]
+    out = tmp_path / "run"
+    run(
+        train.main,
+        f"--init {imported('electra')} --corpus {SAMPLE / 'wiki.raw'} --steps 2 --seq-len 16 "
+        f"--batch-tokens 256 --cache {cache} --out {out}",
+    )
+    before = loaded(out / "ckpt.pt")[0]["model_config"]
+    run(train.main, f"--out {out} --resume")
+    after = loaded(out / "ckpt.pt")[0]["model_config"]
     assert (before["dropout"], before["attention_dropout"]) == (0.1, 0.0) and after == before
 
 
 def test_a_fine_tuned_import_can_be_exported(imported, tmp_path, done):
-    assert (
-        finetune.main(
-            [
-                str(part)
-                for part in (
-                    "--task",
-                    "sst2",
-                    "--data",
-                    SAMPLE / "sst2",
-                    "--init",
-                    imported("electra"),
-                    "--epochs",
-                    0.1,
-                    "--max-len",
-                    16,
-                    "--amp",
-                    "off",
-                    "--out",
-                    tmp_path / "tuned",
-                )
-            ]
-        )
-        == 0
+    tuned = tmp_path / "tuned"
+    run(
+        finetune.main,
+        f"--task sst2 --data {SAMPLE / 'sst2'} --init {imported('electra')} --epochs 0.1 "
+        f"--max-len 16 --amp off --out {tuned}",
     )
-    done("export", tmp_path / "tuned" / "ckpt.pt", tmp_path / "exported")
-    assert_encoder_and_head(tmp_path / "tuned" / "ckpt.pt", tmp_path / "exported", "mean")
+    done("export", tuned / "ckpt.pt", tmp_path / "exported")
+    assert_encoder_and_head(tuned / "ckpt.pt", tmp_path / "exported", "mean")
