@@ -25,6 +25,7 @@ from electra.cli import LONGEST_MESSAGE, one_line
 from electra.config import SPECIAL_TOKENS
 from electra.data.raw_text import find_sources, read_lines
 from electra.data.tokenizer import tokenizer_from_bytes
+from electra.download import archives
 from electra.huggingface.config import read_config
 from electra.huggingface.safetensors import read_weights
 from electra.huggingface.tokenizer_files import write_tokenizer
@@ -145,10 +146,9 @@ def test_the_fuzz_notices(bad, match, tmp_path, monkeypatch):
 
 
 def test_a_message_is_one_printable_line_of_bounded_length():
-    for say in (one_line, program("download").one_line):
-        assert say(ValueError(HOSTILE)) == r"two\nlines \x1b[31mred \u202e \udcff"
-        assert say("Ünïcode 漢字 😀") == "Ünïcode 漢字 😀"
-        assert len(say("x" * 100_000)) <= LONGEST_MESSAGE + 3
+    assert one_line(ValueError(HOSTILE)) == r"two\nlines \x1b[31mred \u202e \udcff"
+    assert one_line("Ünïcode 漢字 😀") == "Ünïcode 漢字 😀"
+    assert len(one_line("x" * 100_000)) <= LONGEST_MESSAGE + 3
 
 
 def test_no_program_prints_a_file_name_as_it_is(stopped, tmp_path):
@@ -457,8 +457,7 @@ def test_a_tar_with_absurd_headers_is_refused(member, match, stopped, tmp_path):
 
 @pytest.mark.parametrize("name", ["a.zip", "a.tar.gz"])
 def test_an_archive_that_is_made_to_fill_a_disk_is_refused(name, stopped, tmp_path, monkeypatch):
-    download = program("download")
-    monkeypatch.setattr(download, "ALWAYS_ROOM", 1 << 20)
+    monkeypatch.setattr(archives, "ALWAYS_ALLOWED", 1 << 20)
     if name == "a.zip":
         with zipfile.ZipFile(tmp_path / name, "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr("SST-2/train.tsv", bytes(1 << 23))
@@ -466,7 +465,7 @@ def test_an_archive_that_is_made_to_fill_a_disk_is_refused(name, stopped, tmp_pa
         member = ("SST-2/train.tsv", 1 << 23, tarfile.REGTYPE, {}, bytes(1 << 23))
         (tmp_path / name).write_bytes(inputs.PACKERS[".gz"](tar_of(member)))
     stopped(
-        download.main,
+        program("download").main,
         ["sst2", "--from", tmp_path / name, "--to", tmp_path / "to"],
         "200 times its size",
     )

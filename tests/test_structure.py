@@ -17,6 +17,7 @@ MAY_IMPORT = {
     "files": set(),
     "config": set(),
     "cli": {"config"},
+    "download": set(),
     "data": {"config", "files"},
     "tasks": set(),
     "model": {"config", "data"},
