@@ -82,19 +82,10 @@ def load_predictor(
         raise ValueError(f"{path}: {problem}") from None
     model = _load_model(content, config, label_settings, path)
 
-    max_len = max_len or trained_len
-    if not MIN_LENGTH <= max_len <= config.max_positions:
-        raise ValueError(
-            f"--max-len {max_len} is outside {MIN_LENGTH} to {config.max_positions}, the model's "
-            f"positions"
-        )
     chosen = choose_device(device)
-    default = CPU_BATCH_TOKENS if chosen.type == "cpu" else BATCH_TOKENS
-    batch_tokens = batch_tokens or max(max_len, default)
-    if batch_tokens < max_len:
-        raise ValueError(
-            f"--batch-tokens {batch_tokens} does not hold one example of --max-len {max_len}"
-        )
+    max_len = max_len or trained_len
+    batch_tokens = batch_tokens or _default_batch_tokens(max_len, chosen)
+    _check_lengths(max_len, batch_tokens, config)
     if not all(value.isfinite().all() for value in content["model"].values()):
         raise ValueError(f"{path} has weights that are not finite: its training broke down")
     return Predictor(
@@ -106,6 +97,22 @@ def load_predictor(
         chosen,
         choose_precision(amp, chosen),
     )
+
+
+def _default_batch_tokens(max_len: int, device: torch.device) -> int:
+    return max(max_len, CPU_BATCH_TOKENS if device.type == "cpu" else BATCH_TOKENS)
+
+
+def _check_lengths(max_len: int, batch_tokens: int, config: ModelConfig) -> None:
+    if not MIN_LENGTH <= max_len <= config.max_positions:
+        raise ValueError(
+            f"--max-len {max_len} is outside {MIN_LENGTH} to {config.max_positions}, the model's "
+            f"positions"
+        )
+    if batch_tokens < max_len:
+        raise ValueError(
+            f"--batch-tokens {batch_tokens} does not hold one example of --max-len {max_len}"
+        )
 
 
 def _read_settings(

@@ -141,44 +141,27 @@ def test_heads_of_two_networks_in_one_folder_are_refused(folder_of, tmp_path, re
 
 def test_flags_that_do_not_go_with_a_folder_are_refused(folder_of, tmp_path, refused):
     out = ("--out", tmp_path / "x.pt")
-    discriminator, generator, bert = (
-        folder_of("discriminator"),
-        folder_of("generator"),
-        folder_of("bert"),
-    )
-    refused(
-        "is a BERT; its weights do not make an ELECTRA",
-        "import",
-        bert,
-        "--objective",
-        "electra",
-        *out,
-    )
-    refused("no masked-LM head", "import", discriminator, "--objective", "mlm", *out)
-    refused("--partner is for an ELECTRA", "import", bert, "--partner", "8:1:1", *out)
-    refused(
-        "--partner is for an ELECTRA",
-        "import",
-        generator,
-        "--objective",
-        "mlm",
-        "--partner",
-        "8:1:1",
-        *out,
-    )
-    refused("that comes alone", "import", discriminator, generator, "--partner", "8:1:1", *out)
-    for partner in ("8:1", "8:1:1:1", "a:1:1", "8:1:3", "0:1:1", "8:-1:1", "8:1:0", "", "8.5:1:1"):
-        refused(
-            ["--partner", "is not HIDDEN:LAYERS:HEADS"],
-            "import",
-            discriminator,
-            "--partner",
-            partner,
-            *out,
-        )
+    discriminator, generator, bert = map(folder_of, ("discriminator", "generator", "bert"))
+    as_bert, partner = ("--objective", "mlm"), ("--partner", "8:1:1")
+    no_electra = "is a BERT; its weights do not make an ELECTRA"
+    refused(no_electra, "import", bert, "--objective", "electra", *out)
+    refused("no masked-LM head", "import", discriminator, *as_bert, *out)
+    refused("--partner is for an ELECTRA", "import", bert, *partner, *out)
+    refused("--partner is for an ELECTRA", "import", generator, *as_bert, *partner, *out)
+    refused("that comes alone", "import", discriminator, generator, *partner, *out)
     refused("invalid choice", "import", bert, "--objective", "bert", *out)
     refused("--out", "import", bert)
     refused("import|export")
+
+
+@pytest.mark.parametrize(
+    "partner",
+    ["8:1", "8:1:1:1", "a:1:1", "8:1:3", "0:1:1", "8:-1:1", "8:1:0", "", "8.5:1:1"],
+)
+def test_a_partner_that_is_no_size_is_refused(folder_of, tmp_path, refused, partner):
+    flags = ("--partner", partner, "--out", tmp_path / "x.pt")
+    parts = ["--partner", "is not HIDDEN:LAYERS:HEADS"]
+    refused(parts, "import", folder_of("discriminator"), *flags)
 
 
 @pytest.mark.parametrize("there", ["file", "folder"])

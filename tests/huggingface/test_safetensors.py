@@ -277,35 +277,9 @@ def test_damaged_bytes_give_tensors_or_a_refusal(read, tmp_path):
 
 
 def test_headers_of_odd_values_give_tensors_or_a_refusal(read):
-    odd = [
-        None,
-        True,
-        False,
-        0,
-        1,
-        -1,
-        2,
-        4,
-        8,
-        12,
-        1.0,
-        2**31,
-        2**63,
-        2**64,
-        10**30,
-        float("nan"),
-        "",
-        "F32",
-        "U8",
-        [],
-        [0],
-        [1],
-        [0, 4],
-        [3, 0],
-        [[1]],
-        {},
-        {"dtype": "F32"},
-    ]
+    numbers = [0, 1, -1, 2, 4, 8, 12, 1.0, 2**31, 2**63, 2**64, 10**30, float("nan")]
+    lists = [[], [0], [1], [0, 4], [3, 0], [[1]]]
+    odd = [None, True, False, *numbers, "", "F32", "U8", *lists, {}, {"dtype": "F32"}]
     rng, whole = random.Random(1), 0
     for _ in range(300):
         header = {"a": entry(shape=[1, 1]), "b": entry("U8", [2, 4], [4, 12])}
