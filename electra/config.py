@@ -218,7 +218,7 @@ SIZES = {
 }
 
 
-def model_config(
+def preset_model_config(
     size: str,
     objective: str,
     vocab_size: int,
@@ -349,6 +349,12 @@ class PretrainConfig:
         None,
         "machine",
         "on one GPU: record the step as a CUDA graph for each shape of batch (default: no)",
+    )
+    deterministic: bool = option(
+        False,
+        "machine",
+        "on a GPU: only operations that give the same bits each time, so that --resume is exact there too; "
+        "slower",
     )
     zero: bool = option(
         False, "machine", "under torchrun: share out the optimizer's state over the processes"

@@ -14,9 +14,38 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any, NamedTuple
 
-from electra.page import (NONE, SHADES, Dot, Dots, body_of, chart, circle, clipped, definitions, document, escaped,
-                          figure, folded, for_markdown, grid, head_of, isolated, line, polyline, quantity,
-                          row_of, several, shade_of, spread, strip, table, ticks, words, x_axis, y_axis)
+from electra.page import (
+    NONE,
+    SHADES,
+    Dot,
+    Dots,
+    body_of,
+    chart,
+    circle,
+    clipped,
+    definitions,
+    document,
+    escaped,
+    figure,
+    folded,
+    for_markdown,
+    grid,
+    head_of,
+    isolated,
+    line,
+    polyline,
+    quantity,
+    row_of,
+    several,
+    shade_of,
+    spread,
+    strip,
+    table,
+    ticks,
+    words,
+    x_axis,
+    y_axis,
+)
 
 Json = dict[str, Any]
 FORMAT = 1         # of a comparison

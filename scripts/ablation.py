@@ -35,7 +35,9 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from electra.checkpoint import run_folder, storage
+from electra.checkpoint import run_folder
+from electra.checkpoint.checkpoint import PRETRAINED
+from electra.checkpoint.storage import load_checkpoint
 from electra.cli import Parser, one_line
 from electra.config import SIZES, ModelConfig, nearest_size, parse_phases
 from electra.data.batch import Batch
@@ -208,10 +210,10 @@ def compare(args: argparse.Namespace, command: str) -> None:
             sources[name] = str(args.out / name / "ckpt.pt")
             stages.append(pretraining(args, name, counts[name], None))
         run_all(stages, args.jobs)
-    contents = {name: storage.load(path, (OBJECTIVE[name],)) for name, path in sources.items()}
+    pretrained = {name: load_checkpoint(path, (OBJECTIVE[name],)) for name, path in sources.items()}
     post_steps = args.post_steps or (args.steps and max(1, args.steps // 2))
     counts = steps_of(
-        args, post_steps, {name: storage.config_of(content) for name, content in contents.items()}
+        args, post_steps, {name: found.model_config for name, found in pretrained.items()}
     )
     for name in ("bert", "electra"):
         stages.append(pretraining(args, name, counts[name], sources[name]))
@@ -288,7 +290,7 @@ def check(args: argparse.Namespace) -> None:
         raise ValueError(f"{args.imdb} has no train/unsup, the reviews to go on with")
     for path, kind in ((args.electra, "electra"), (args.bert, "mlm")):
         if path:
-            storage.load(path, (kind,))
+            load_checkpoint(path, (kind,))
 
 
 def tasks_of(args: argparse.Namespace) -> list[str]:
@@ -348,7 +350,7 @@ def fine_tuning(args: argparse.Namespace, name: str, task: str, sources: dict[st
         args.amp,
     ]
     if name == "random":
-        size = nearest_size(storage.config_of(storage.load(sources["electra"], ("electra",))))
+        size = nearest_size(load_checkpoint(sources["electra"], ("electra",)).model_config)
         command += ["--init", "none", "--size", size, "--tokenizer", sources["electra"]]
     else:
         command += ["--init", sources[name]]
@@ -429,11 +431,11 @@ def run(stage: Stage, threads: int | None = None) -> None:
 
 def is_finished(folder: Path) -> bool:
     """Whether a pre-training has reached the end of its steps or minutes."""
-    content = storage.load(folder / "ckpt.pt", storage.PRETRAINED)
-    settings, training = content["settings"], content["training"]
+    checkpoint = load_checkpoint(folder / "ckpt.pt", PRETRAINED)
+    settings, training = checkpoint.settings, checkpoint.training
     if settings["minutes"] is not None:
-        return training["seconds"] >= 60 * settings["minutes"]
-    return training["step"] >= settings["steps"]
+        return training.seconds >= 60 * settings["minutes"]
+    return training.step >= settings["steps"]
 
 
 # ---------------------------------------------------------------- compute
@@ -520,8 +522,8 @@ def pretraining_result(stage: Stage) -> dict[str, Any]:
         if step <= steps[-1] or not steps[-1]
         else float(tokens[-1] * step / steps[-1])
     )
-    content = storage.load(stage.folder / "ckpt.pt", storage.PRETRAINED)
-    shape, settings = storage.config_of(content), content["settings"]
+    checkpoint = load_checkpoint(stage.folder / "ckpt.pt", PRETRAINED)
+    shape, settings = checkpoint.model_config, checkpoint.settings
     phases = parse_phases(settings["seq_len"], settings["phases"], shape.max_positions)
     begin, cost = 0.0, 0.0
     for phase in phases:
@@ -685,9 +687,9 @@ def logistic_regression(x: Tensor, labels: Tensor, c: float) -> Tensor:
 def replaced_view(name: str, path: str, reviews: list[Example]) -> list[dict[str, Any]]:
     """The beginnings of the first few held-out labelled reviews, as the generator corrupts them and the discriminator sees
     them. They are in no pre-training corpus: only the unsupervised reviews are."""
-    content = storage.load(path, ("electra",))
-    tokenizer, config = storage.tokenizer_of(content), storage.config_of(content)
-    model = with_weights(Electra, config, content["model"], path)
+    checkpoint = load_checkpoint(path, ("electra",))
+    tokenizer = checkpoint.tokenizer
+    model = with_weights(Electra, checkpoint.model_config, checkpoint.model, path)
     texts = [example.text_a for example in reviews[:VIEWED]]
     return [
         {"model": name, "tokens": view(model.eval(), tokenizer, ids[:VIEWED_TOKENS], number)}

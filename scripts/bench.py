@@ -34,14 +34,14 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(
@@ -51,49 +51,50 @@ sys.path.insert(
 import finetune  # noqa: E402
 import train  # noqa: E402
 from electra import files
-from electra.checkpoint import run_folder, storage
+from electra.benchmark.baseline import (  # noqa: E402
+    DOCUMENTS_PER_BATCH,
+    ROWS_PER_BATCH,
+    baseline_device,
+    baseline_documents,
+    baseline_step,
+    transformers_classifier,
+    transformers_pretraining,
+)
+from electra.benchmark.contender import Contender, Trial, Workload, take_turns
+from electra.benchmark.limits import matmul_limit, peak_memory, synchronize
+from electra.benchmark.steps import dense_batches, go_through, our_step
+from electra.checkpoint import run_folder
+from electra.checkpoint.checkpoint import TrainingState, make_checkpoint
+from electra.checkpoint.storage import load_checkpoint
 from electra.cli import Parser  # noqa: E402
 from electra.config import (  # noqa: E402
-    CLS,
     OBJECTIVES,
-    SEP,
     SIZES,
+    SPECIAL_TOKENS,
     FinetuneConfig,
-    ModelConfig,
     PretrainConfig,
     SpecialIds,
-    model_config,
     parse_phases,
+    preset_model_config,
 )
 from electra.data import raw_text, token_cache, token_store
-from electra.data.batch import Batch, collate  # noqa: E402
 from electra.data.examples import encode_examples  # noqa: E402
 from electra.data.spans import SpanBatches  # noqa: E402
 from electra.data.tokenizer import load_tokenizer  # noqa: E402
-from electra.model import masking
+from electra.data.wordpiece import WordPieceTokenizer
 from electra.model.build import build  # noqa: E402
 from electra.model.classifier import Classifier  # noqa: E402
-from electra.model.electra import RTD_WEIGHT  # noqa: E402
+from electra.model.flops import encoder_flops, pretraining_flops
 from electra.tasks.load import load_task
 from electra.tasks.task import with_fewer
 from electra.training import distributed
 from electra.training.device import Precision, choose_device, choose_precision  # noqa: E402
-from electra.training.evaluate import add_up  # noqa: E402
-from electra.training.optimizer import CLIP, Adam, parameter_groups  # noqa: E402
-from electra.training.passes import CudaGraphs, choose_graphs  # noqa: E402
-from electra.training.seeds import derive_seed  # noqa: E402
-from electra.training.step import LossScale, train_step  # noqa: E402
+from electra.training.optimizer import Adam, parameter_groups  # noqa: E402
+from electra.training.passes import choose_graphs  # noqa: E402
 
 PACKAGES = ("transformers", "tokenizers")
 OURS = ("ours", "saving", "ddp", "graphs")
 SAVED_EVERY = 300  # seconds, for what a save costs of the time
-LR = 1e-4  # how well anything learns is not measured
-USUAL_DOCUMENTS = 16  # of a batch of the usual pre-training loop
-USUAL_ROWS = 32  # of a batch of the usual fine-tuning loop, and of a pipeline
-PRODUCTS = {  # m x k times k x n, of which the fastest is the limit: square ones, and those of wide layers
-    "cpu": ((1024, 1024, 1024), (4096, 1024, 1024), (4096, 256, 1024)),
-    "cuda": ((4096, 4096, 4096), (8192, 8192, 8192), (16384, 1024, 4096)),
-}
 COLUMNS = (  # of the table: the figure that must be there, its title, how it is shown
     ("who", "", "{who}"),
     ("median_seconds", "seconds", "{median_seconds:.2f}"),
@@ -115,32 +116,6 @@ classify = pipeline("text-classification", model=folder, device=device)
 for answer in classify(texts, batch_size=int(rows), truncation=True, max_length=int(max_len)):
     print(json.dumps(answer))
 """
-
-
-class Work(NamedTuple):
-    """What a turn has done."""
-
-    examples: int = 0
-    tokens: int = 0  # real ones
-    places: int = 0  # tokens, padding included; 0 where that is not known
-    megabytes: float = 0.0  # of text, 10⁶ bytes
-    flops: float = 0.0  # that the model needs for the real tokens
-    memory: int | None = None  # bytes: the most that the side's process has held so far
-
-
-class Side(NamedTuple):
-    """One of those that take turns."""
-
-    who: str
-    note: str  # what it does
-    turn: Callable[[], Work]
-    dtype: str | None = None  # of the matrix products, where their speed is compared with the limit
-    device: torch.device = torch.device("cpu")
-
-
-class Turn(NamedTuple):
-    seconds: float
-    work: Work
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -332,10 +307,10 @@ def positive(text: str) -> int:
 # ---------------------------------------------------------------- training: what is measured
 
 
-def pretraining_side(args: argparse.Namespace, who: str) -> Side:
+def pretraining_side(args: argparse.Namespace, who: str) -> Contender:
     """Steps of train.py, or of the usual loop around `transformers`."""
     ours = who in OURS
-    device = choose_device(args.device) if ours else usual_device(args.device)
+    device = choose_device(args.device) if ours else baseline_device(args.device)
     precision = choose_precision(args.amp, device)
     config = PretrainConfig(
         corpus=tuple(args.corpus or ()),
@@ -362,12 +337,16 @@ def pretraining_side(args: argparse.Namespace, who: str) -> Side:
         batches = (
             iter(lambda: stream.next(args.seq_len), None)
             if ours
-            else usual_documents(text, shape.special, min(args.peer_max_len, shape.max_positions))
+            else baseline_documents(
+                text, shape.special, min(args.peer_max_len, shape.max_positions)
+            )
         )
     else:
         if args.tokenizer:
             raise ValueError("--tokenizer is for --corpus; without it the ids are random")
-        shape = model_config(args.size, args.objective, SIZES[args.size].vocab_size, args.dropout)
+        shape = preset_model_config(
+            args.size, args.objective, SIZES[args.size].vocab_size, args.dropout
+        )
         batches = itertools.cycle(
             dense_batches(
                 args.steps, args.batch_tokens // args.seq_len, args.seq_len, shape.vocab_size
@@ -381,7 +360,7 @@ def pretraining_side(args: argparse.Namespace, who: str) -> Side:
     if ours or not args.corpus:
         note += f"{args.batch_tokens} tokens a step at length {args.seq_len}"
     else:
-        note += f"{USUAL_DOCUMENTS} documents a step, cut at {args.peer_max_len} tokens and padded to the longest"
+        note += f"{DOCUMENTS_PER_BATCH} documents a step, cut at {args.peer_max_len} tokens and padded to the longest"
     if ours:
         model = build(shape, mask_prob).to(device)
         if train.is_compiled(args.compile, device):
@@ -398,7 +377,7 @@ def pretraining_side(args: argparse.Namespace, who: str) -> Side:
         step = our_step(model, optimizer, precision, device, graphs)
     else:
         model, loss_of = transformers_pretraining(shape, mask_prob, precision, args.peer_attention)
-        step = usual_step(model, loss_of, device, train.WEIGHT_DECAY)
+        step = baseline_step(model, loss_of, device, train.WEIGHT_DECAY)
         note += (
             f", {args.peer_attention} attention, AdamW, logits at all positions, Gumbel sampling"
         )
@@ -407,22 +386,22 @@ def pretraining_side(args: argparse.Namespace, who: str) -> Side:
     if who == "saving":
         note += ", and a checkpoint that is written meanwhile"
         turn = while_saving(turn, model, optimizer)
-    return Side(who, note, turn, name_of(precision), device)
+    return Contender(who, note, turn, name_of(precision), device)
 
 
-def while_saving(turn: Callable[[], Work], model: nn.Module, optimizer: Adam) -> Callable[[], Work]:
+def while_saving(
+    turn: Callable[[], Workload], model: nn.Module, optimizer: Adam
+) -> Callable[[], Workload]:
     """A turn that begins with saving a checkpoint, as train.py does it, and ends when it is on the disk too."""
+    tokenizer = WordPieceTokenizer(SPECIAL_TOKENS)  # its few bytes beside the weights do not count
     place = tempfile.TemporaryDirectory()
     folder = run_folder.RunFolder(place.name)
 
     def both(
         place: tempfile.TemporaryDirectory = place,
-    ) -> Work:  # which so is there as long as the side is
-        folder.save(
-            {"model": model.state_dict(), "training": {"optimizer": optimizer.state_dict()}},
-            0,
-            keep=1,
-        )
+    ) -> Workload:  # which so is there as long as the side is
+        training = TrainingState(optimizer=optimizer.state_dict())
+        folder.save(make_checkpoint(model, tokenizer, PretrainConfig(), training), 0, keep=1)
         work = turn()
         if problem := folder.wait_for_save():
             raise ValueError(f"the checkpoint was not saved: {problem}")
@@ -431,9 +410,9 @@ def while_saving(turn: Callable[[], Work], model: nn.Module, optimizer: Adam) ->
     return both
 
 
-def finetuning_side(args: argparse.Namespace, who: str) -> Side:
+def finetuning_side(args: argparse.Namespace, who: str) -> Contender:
     """Epochs of finetune.py, or of the usual loop around the same model or that of `transformers`."""
-    device = choose_device(args.device) if who == "ours" else usual_device(args.device)
+    device = choose_device(args.device) if who == "ours" else baseline_device(args.device)
     precision = choose_precision(args.amp if who == "ours" else "off", device)
     config = FinetuneConfig(
         task=args.task,
@@ -466,12 +445,13 @@ def finetuning_side(args: argparse.Namespace, who: str) -> Side:
         )
         multiple = finetune.MULTIPLE
     else:
-        note += f"steps of {USUAL_ROWS} examples in random order, padded to the longest, AdamW"
-        step = usual_step(model, loss_of, device, config.weight_decay)
+        note += f"steps of {ROWS_PER_BATCH} examples in random order, padded to the longest, AdamW"
+        step = baseline_step(model, loss_of, device, config.weight_decay)
         rng, multiple = np.random.default_rng(0), 1
         epochs = (
             np.split(
-                rng.permutation(len(data.train)), range(USUAL_ROWS, len(data.train), USUAL_ROWS)
+                rng.permutation(len(data.train)),
+                range(ROWS_PER_BATCH, len(data.train), ROWS_PER_BATCH),
             )
             for _ in itertools.count()
         )
@@ -479,14 +459,7 @@ def finetuning_side(args: argparse.Namespace, who: str) -> Side:
     turn = lambda: go_through(
         batches(), step, device, lambda lengths: 3 * encoder_flops(shape, lengths)
     )
-    return Side(who, note, turn, name_of(precision), device)
-
-
-def usual_device(name: str) -> torch.device:
-    """As `choose_device`, but without what that sets up in the process: others do not have it."""
-    return torch.device(
-        ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
-    )
+    return Contender(who, note, turn, name_of(precision), device)
 
 
 def name_of(precision: Precision) -> str:
@@ -494,212 +467,10 @@ def name_of(precision: Precision) -> str:
     return str(precision.dtype or torch.float32).removeprefix("torch.")
 
 
-def dense_batches(count: int, rows: int, width: int, vocab_size: int) -> list[Batch]:
-    """Batches of random words between [CLS] and [SEP], without padding."""
-    ids = torch.randint(
-        5, vocab_size, (count, rows, width), generator=torch.Generator().manual_seed(0)
-    )
-    ids[:, :, 0], ids[:, :, -1] = CLS, SEP
-    return [Batch(one, torch.zeros_like(one), None) for one in ids]
-
-
-def usual_documents(text: token_store.Text, special: SpecialIds, max_len: int) -> Iterator[Batch]:
-    """Batches for ever as the usual loop has them: documents in random order, cut, padded to the longest."""
-    rng = np.random.default_rng(0)
-    while True:
-        order = rng.permutation(len(text.starts))
-        for rows in np.split(order, range(USUAL_DOCUMENTS, len(order), USUAL_DOCUMENTS)):
-            ends = np.minimum(text.ends[rows], text.starts[rows] + max_len - 2)
-            ids = [
-                [special.cls, *text.tokens[start:end].tolist(), special.sep]
-                for start, end in zip(text.starts[rows], ends)
-            ]
-            yield collate(ids, [[0] * len(one) for one in ids], None, 1, max_len, special.pad)
-
-
 # ---------------------------------------------------------------- training: steps
 
 
-def our_step(
-    model: nn.Module,
-    optimizer: Adam,
-    precision: Precision,
-    device: torch.device,
-    graphs: CudaGraphs | None = None,
-) -> Callable[[Batch], None]:
-    """A step of the loops of train.py and finetune.py."""
-    scale, numbers = LossScale(precision, device), itertools.count()
-    sums: dict[str, Tensor] = {}
-
-    def step(batch: Batch) -> None:
-        result = train_step(
-            model,
-            [batch],
-            optimizer,
-            LR,
-            scale,
-            precision,
-            derive_seed(0, next(numbers)),
-            graphs=graphs,
-        )
-        add_up(sums, result.sums)
-
-    return step
-
-
-def usual_step(
-    model: nn.Module, loss_of: Callable[[Batch], Tensor], device: torch.device, weight_decay: float
-) -> Callable[[Batch], None]:
-    """A step as everybody writes it: one loss, gradients clipped, torch's AdamW."""
-    model.to(device).train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=LR, weight_decay=weight_decay)
-
-    def step(batch: Batch) -> None:
-        optimizer.zero_grad()
-        loss_of(batch).backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
-        optimizer.step()
-
-    return step
-
-
-def transformers_classifier(
-    shape: ModelConfig, classes: int, attention: str
-) -> tuple[nn.Module, Callable[[Batch], Tensor]]:
-    import transformers
-
-    config = transformers_config(shape, attention)
-    config.num_labels = classes
-    model = transformers.ElectraForSequenceClassification(config)
-    return (
-        model,
-        lambda batch: (
-            model(
-                batch.input_ids,
-                attention_mask=batch.attention_mask,
-                token_type_ids=batch.token_type_ids,
-                labels=batch.labels,
-            ).loss
-        ),
-    )
-
-
-def transformers_pretraining(
-    shape: ModelConfig, mask_prob: float, precision: Precision, attention: str
-) -> tuple[nn.Module, Callable[[Batch], Tensor]]:
-    """The networks of `transformers` in our shapes over one module of embeddings, and the loss as usually written.
-
-    Each token is masked with probability `mask_prob`, and labels of -100 keep the others out of the library's loss. Of
-    the usual ways to sample, this one takes the least time on a CPU: Gumbel noise made of two logarithms
-    (`torch.distributions.Gumbel` takes 1.7 times, `torch.multinomial` 1.5 times as much).
-    """
-    import transformers
-
-    electra, special = shape.objective == "electra", shape.special
-    generator = transformers.ElectraForMaskedLM(
-        transformers_config(shape.generator() if electra else shape, attention)
-    )
-    networks = nn.ModuleList([generator])
-    if electra:
-        discriminator = transformers.ElectraForPreTraining(transformers_config(shape, attention))
-        discriminator.electra.embeddings = generator.electra.embeddings
-        networks.append(discriminator)
-
-    def loss_of(batch: Batch) -> Tensor:
-        ids = batch.input_ids
-        draw = torch.rand((2, *ids.shape), device=ids.device)
-        chosen = masking.candidates(ids, special) & (draw[0] < mask_prob)
-        more = {"attention_mask": batch.attention_mask, "token_type_ids": batch.token_type_ids}
-        with precision.autocast():
-            guessed = generator(
-                torch.where(chosen & (draw[1] < 0.85), special.mask, ids),
-                labels=torch.where(chosen, ids, -100),
-                **more,
-            )
-            if not electra:
-                return guessed.loss
-            with torch.no_grad():
-                logits = guessed.logits[chosen].float()
-                sampled = (logits - torch.log(-torch.log(torch.rand_like(logits)))).argmax(-1)
-            corrupted = ids.masked_scatter(chosen, sampled)
-            return (
-                guessed.loss
-                + RTD_WEIGHT
-                * discriminator(corrupted, labels=(corrupted != ids).long(), **more).loss
-            )
-
-    return networks, loss_of
-
-
-def transformers_config(shape: ModelConfig, attention: str) -> Any:
-    import transformers
-
-    return transformers.ElectraConfig(
-        vocab_size=shape.vocab_size,
-        embedding_size=shape.embedding_size,
-        hidden_size=shape.hidden_size,
-        num_hidden_layers=shape.num_layers,
-        num_attention_heads=shape.num_heads,
-        intermediate_size=shape.intermediate_size,
-        max_position_embeddings=shape.max_positions,
-        hidden_dropout_prob=shape.dropout,
-        attention_probs_dropout_prob=shape.attention_dropout,
-        pad_token_id=shape.special.pad,
-        attn_implementation=attention,
-    )
-
-
-def go_through(
-    batches: Iterable[Batch],
-    step: Callable[[Batch], None],
-    device: torch.device,
-    flops: Callable[[np.ndarray], float],
-) -> Work:
-    """Make each batch and do a step with it: a turn."""
-    lengths, places = [], 0
-    for batch in batches:
-        rows, width = batch.input_ids.shape
-        lengths += (
-            [width] * rows if batch.attention_mask is None else batch.attention_mask.sum(1).tolist()
-        )
-        places += rows * width
-        step(batch.to(device))
-    return Work(len(lengths), sum(lengths), places, flops=flops(np.array(lengths)))
-
-
 # ---------------------------------------------------------------- training: limit and memory
-
-
-def encoder_flops(shape: ModelConfig, lengths: np.ndarray) -> float:
-    """Floating-point operations of the matrix products that a forward pass over examples of these lengths (n,) needs,
-    two a multiply-add: the projection of the embeddings; in each layer four C x C products, two C x I, and two of the
-    attention, which grow with the length. Padding needs none."""
-    E, C, I = shape.embedding_size, shape.hidden_size, shape.intermediate_size
-    token = (2 * E * C if E != C else 0) + shape.num_layers * (2 * 4 * C * C + 2 * 2 * C * I)
-    return float(
-        token * lengths.sum()
-        + shape.num_layers * 2 * 2 * C * (lengths.astype(np.float64) ** 2).sum()
-    )
-
-
-def pretraining_flops(shape: ModelConfig, mask_prob: float, lengths: np.ndarray) -> float:
-    """The same of a whole pre-training step: with the heads, the masked LM's on `mask_prob` of the tokens alone, and
-    with the backward pass, which costs twice the forward pass."""
-    tokens, C, E, V = (
-        float(lengths.sum()),
-        shape.hidden_size,
-        shape.embedding_size,
-        shape.vocab_size,
-    )
-    lm_head = lambda hidden: mask_prob * tokens * 2 * (hidden * E + E * V)
-    if shape.objective == "mlm":
-        return 3 * (encoder_flops(shape, lengths) + lm_head(C))
-    return 3 * (
-        encoder_flops(shape.generator(), lengths)
-        + lm_head(shape.generator_hidden_size)
-        + encoder_flops(shape, lengths)
-        + tokens * 2 * (C * C + C)
-    )
 
 
 def bench_training(args: argparse.Namespace) -> None:
@@ -711,7 +482,7 @@ def bench_training(args: argparse.Namespace) -> None:
         sides = [start(stack, args.argv, who) for who in dict.fromkeys(("ours", *args.peer))]
         for side in sides:
             for _ in range(args.warm_up):
-                side.turn()
+                side.run()
         device = choose_device(args.device)
         limits = {side.dtype: matmul_limit(getattr(torch, side.dtype), device) for side in sides}
         turns = take_turns(sides, args.repeats)
@@ -719,13 +490,13 @@ def bench_training(args: argparse.Namespace) -> None:
             dtype: max(limit, matmul_limit(getattr(torch, dtype), device))
             for dtype, limit in limits.items()
         }
-    memory = {side.who: turns[side.who][-1].work.memory for side in sides}
+    memory = {side.name: turns[side.name][-1].workload.memory for side in sides}
     report(
         args, sides, turns, "tokens" if args.command == "pretrain" else "examples", memory, limits
     )
 
 
-def start(stack: contextlib.ExitStack, argv: list[str], who: str) -> Side:
+def start(stack: contextlib.ExitStack, argv: list[str], who: str) -> Contender:
     """A process in which `who` trains: a turn for each line that it is sent. It ends with the stack."""
     launcher = ["-m", "torch.distributed.run", "--nproc-per-node", "1"] * (who == "ddp")
     process = stack.enter_context(
@@ -747,57 +518,24 @@ def start(stack: contextlib.ExitStack, argv: list[str], who: str) -> Side:
             f"the process in which {who} trains has ended with code {process.returncode}"
         )
 
-    def turn() -> Work:
+    def turn() -> Workload:
         print(file=process.stdin, flush=True)
-        return Work(*answer())
+        return Workload(*answer())
 
     note, dtype = answer()
-    return Side(who, note, turn, dtype)
+    return Contender(who, note, turn, dtype)
 
 
-def serve(args: argparse.Namespace, make: Callable[[argparse.Namespace, str], Side]) -> None:
+def serve(args: argparse.Namespace, make: Callable[[argparse.Namespace, str], Contender]) -> None:
     """What a process that `start` has started does."""
     torch.manual_seed(0)
     with contextlib.redirect_stdout(sys.stderr):  # "training a tokenizer"
         side = make(args, args.only)
     print(json.dumps([side.note, side.dtype]), flush=True)
     for _ in sys.stdin:
-        work = side.turn()
-        wait(side.device)
+        work = side.run()
+        synchronize(side.device)
         print(json.dumps(work._replace(memory=peak_memory(side.device))), flush=True)
-
-
-def peak_memory(device: torch.device) -> int | None:
-    """The most bytes that this process has held: allocated on a GPU, else resident; None off Linux."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    status = Path("/proc/self/status")
-    return (
-        int(re.search(r"VmHWM:\s*(\d+)", status.read_text())[1]) * 1024 if status.exists() else None
-    )
-
-
-def matmul_limit(dtype: torch.dtype, device: torch.device) -> float:
-    """FLOP/s of the fastest of PRODUCTS, the best of three tries each."""
-    best = 0.0
-    for m, k, n in PRODUCTS.get(device.type, PRODUCTS["cpu"]):
-        a, b = (torch.randn(size, device=device).to(dtype) for size in ((m, k), (k, n)))
-        a @ b
-        for _ in range(3):
-            wait(device)
-            began = time.perf_counter()
-            a @ b
-            wait(device)
-            best = max(best, 2 * m * k * n / (time.perf_counter() - began))
-    return best
-
-
-def wait(device: torch.device) -> None:
-    """Until the device has done all that it was told."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()
 
 
 # ---------------------------------------------------------------- tokenising
@@ -815,7 +553,7 @@ def bench_tokenizing(args: argparse.Namespace) -> None:
                 token_store.open_store(patterns, tokenizer, "strict", folder, args.processes)
             )
             sides = [
-                Side(
+                Contender(
                     "batches",
                     f"an epoch in one process, laying it out included, {args.batch_tokens} tokens a "
                     f"batch at length {args.seq_len}",
@@ -824,7 +562,7 @@ def bench_tokenizing(args: argparse.Namespace) -> None:
             ]
         else:
             sides = [
-                Side(
+                Contender(
                     "ours",
                     f"{args.processes or 'the usual number of'} processes; their memory is that of all "
                     f"together, each with torch loaded",
@@ -834,7 +572,7 @@ def bench_tokenizing(args: argparse.Namespace) -> None:
         if args.repeat_text > 1:
             longer = repeated(patterns, args.repeat_text, Path(folder))
             sides.append(
-                Side(
+                Contender(
                     f"ours, text x {args.repeat_text}",
                     "the same text over and over",
                     lambda: write_store((str(longer),), args),
@@ -842,24 +580,24 @@ def bench_tokenizing(args: argparse.Namespace) -> None:
             )
         if args.peer:
             sides.append(
-                Side(
+                Contender(
                     "tokenizers",
                     "BertWordPieceTokenizer, with threads of its own",
                     lambda: write_rust_tokens(patterns, args.tokenizer),
                 )
             )
-        memory = {side.who: tree_peak(side.turn) for side in sides}  # and so they have warmed up
+        memory = {side.name: tree_peak(side.run) for side in sides}  # and so they have warmed up
         turns = take_turns(sides, args.repeats)
     report(args, sides, turns, "tokens" if args.pipeline else "megabytes", memory, {})
 
 
-def write_store(patterns: tuple[str, ...], args: argparse.Namespace) -> Work:
+def write_store(patterns: tuple[str, ...], args: argparse.Namespace) -> Workload:
     """A token store, made anew by a tokenizer that has met no word yet."""
     with tempfile.TemporaryDirectory() as cache:
         store = token_store.open_store(
             patterns, load_tokenizer(args.tokenizer), "strict", cache, args.processes
         )
-        return Work(tokens=len(store.tokens), megabytes=megabytes(patterns))
+        return Workload(tokens=len(store.tokens), megabytes=megabytes(patterns))
 
 
 def megabytes(patterns: tuple[str, ...]) -> float:
@@ -879,7 +617,7 @@ def repeated(patterns: tuple[str, ...], times: int, folder: Path) -> Path:
     return path
 
 
-def write_rust_tokens(patterns: tuple[str, ...], vocabulary: str) -> Work:
+def write_rust_tokens(patterns: tuple[str, ...], vocabulary: str) -> Workload:
     """The same lines through the BERT tokenizer of `tokenizers`, onto the disk."""
     from tokenizers import BertWordPieceTokenizer
 
@@ -891,18 +629,18 @@ def write_rust_tokens(patterns: tuple[str, ...], vocabulary: str) -> Work:
             tokens = np.fromiter(itertools.chain.from_iterable(one.ids for one in encoded), dtype)
             file.write(tokens.tobytes())
             count += len(tokens)
-    return Work(tokens=count, megabytes=megabytes(patterns))
+    return Workload(tokens=count, megabytes=megabytes(patterns))
 
 
 def epochs_of_batches(
     text: token_store.Text, args: argparse.Namespace, special: SpecialIds
-) -> Callable[[], Work]:
+) -> Callable[[], Workload]:
     """What lays out an epoch of pre-training and takes all of its batches."""
     device = torch.device("cpu")
     begin = lambda: SpanBatches(*text, args.batch_tokens, train.width_multiple(device), 0, special)
     count = len(begin().lay_out(args.seq_len, 0)[1])
 
-    def turn() -> Work:
+    def turn() -> Workload:
         stream = begin()
         batches = (stream.next(args.seq_len) for _ in range(count))
         return go_through(batches, lambda batch: None, device, lambda lengths: 0.0)
@@ -914,21 +652,21 @@ def epochs_of_batches(
 
 
 def bench_prediction(args: argparse.Namespace) -> None:
-    content = storage.load(args.ckpt, ("classifier",))
-    max_len, reviews = content["settings"]["max_len"], load_task("imdb", args.data).test
+    checkpoint = load_checkpoint(args.ckpt, ("classifier",))
+    max_len, reviews = checkpoint.settings["max_len"], load_task("imdb", args.data).test
     texts = [
         reviews[i].text_a
         for i in np.random.default_rng(0).permutation(len(reviews))[: args.examples]
     ]
     encoded = encode_examples(
-        storage.tokenizer_of(content), texts, [None] * len(texts), [0] * len(texts), max_len, "head"
+        checkpoint.tokenizer, texts, [None] * len(texts), [0] * len(texts), max_len, "head"
     )
-    work = Work(len(texts), int(encoded.lengths.sum()))
+    work = Workload(len(texts), int(encoded.lengths.sum()))
     with tempfile.TemporaryDirectory() as folder:
         source, exported = f"{folder}/reviews.jsonl", f"{folder}/exported"
         Path(source).write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
 
-        def turn(*program: Any) -> Work:
+        def turn(*program: Any) -> Workload:
             answers = run_program(program, args.threads).count(
                 "\n"
             )  # a review may hold other ends of lines
@@ -936,7 +674,7 @@ def bench_prediction(args: argparse.Namespace) -> None:
             return work
 
         sides = [
-            Side(
+            Contender(
                 "ours",
                 f"{len(texts)} reviews, cut at {max_len} tokens, amp {args.amp}; the whole program, from "
                 f"its start",
@@ -956,23 +694,23 @@ def bench_prediction(args: argparse.Namespace) -> None:
         if args.peer:
             run_program((f"{ROOT}/scripts/convert.py", "export", args.ckpt, exported))
             sides.append(
-                Side(
+                Contender(
                     "transformers",
                     f"the whole program of a text-classification pipeline, batches of "
-                    f"{USUAL_ROWS}, float32 as is its default, on the exported encoder; our head has another "
+                    f"{ROWS_PER_BATCH}, float32 as is its default, on the exported encoder; our head has another "
                     f"shape, so its own has random weights, which take the same time",
                     lambda: turn(
                         "-c",
                         PIPELINE,
                         exported,
                         source,
-                        usual_device(args.device),
+                        baseline_device(args.device),
                         max_len,
-                        USUAL_ROWS,
+                        ROWS_PER_BATCH,
                     ),
                 )
             )
-        memory = {side.who: tree_peak(side.turn, itself=False) for side in sides}
+        memory = {side.name: tree_peak(side.run, itself=False) for side in sides}
         turns = take_turns(sides, args.repeats)
     report(args, sides, turns, "examples", memory, {})
 
@@ -984,14 +722,14 @@ def bench_startup(args: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
         runs = itertools.count()
 
-        def turn() -> Work:
+        def turn() -> Workload:
             out = Path(folder) / f"run-{next(runs)}"
             begin_training(args, out)
-            return Work()
+            return Workload()
 
         turn()  # tokenises
         sides = [
-            Side(
+            Contender(
                 "ours",
                 f"{args.size}, {args.batch_tokens} tokens a step, {megabytes(tuple(args.corpus)):,.0f} MB "
                 f"of text, tokenised before",
@@ -1067,19 +805,7 @@ def run_program(arguments: tuple[Any, ...], threads: int | None = None) -> str:
 # ---------------------------------------------------------------- measuring
 
 
-def take_turns(sides: list[Side], repeats: int) -> dict[str, list[Turn]]:
-    """`repeats` rounds, in each of which every side has a turn; every second round goes backwards, so that nobody
-    always follows the same one."""
-    turns: dict[str, list[Turn]] = {side.who: [] for side in sides}
-    for number in range(repeats):
-        for side in sides[::-1] if number % 2 else sides:
-            began = time.perf_counter()
-            work = side.turn()
-            turns[side.who].append(Turn(time.perf_counter() - began, work))
-    return turns
-
-
-def tree_peak(turn: Callable[[], Work], itself: bool = True) -> int | None:
+def tree_peak(turn: Callable[[], Workload], itself: bool = True) -> int | None:
     """The most bytes that this process (unless not `itself`) and all below it hold during a turn, looked at every 50
     ms; None off Linux. Looking takes time, so such a turn is not one of those that count."""
     peak, over = 0, threading.Event()
@@ -1130,12 +856,12 @@ def tree_memory(root: int, itself: bool) -> int:
 # ---------------------------------------------------------------- the report
 
 
-def rates(turns: list[Turn], unit: str) -> list[float]:
-    """Of each turn: its `unit` (a field of Work) a second."""
-    return [getattr(turn.work, unit) / turn.seconds for turn in turns]
+def rates(turns: list[Trial], unit: str) -> list[float]:
+    """Of each turn: its `unit` (a field of Workload) a second."""
+    return [getattr(turn.workload, unit) / turn.seconds for turn in turns]
 
 
-def ratios(ours: list[Turn], theirs: list[Turn], unit: str) -> list[float]:
+def ratios(ours: list[Trial], theirs: list[Trial], unit: str) -> list[float]:
     """How many times as fast ours is, in each round."""
     return [
         mine / other for mine, other in zip(rates(ours, unit), rates(theirs, unit), strict=True)
@@ -1144,8 +870,8 @@ def ratios(ours: list[Turn], theirs: list[Turn], unit: str) -> list[float]:
 
 def summary(
     who: str,
-    ours: list[Turn],
-    turns: list[Turn],
+    ours: list[Trial],
+    turns: list[Trial],
     unit: str,
     memory: int | None,
     limit: float | None,
@@ -1154,15 +880,15 @@ def summary(
     result: dict[str, Any] = {
         "who": who,
         "seconds": [turn.seconds for turn in turns],
-        "work": [turn.work._asdict() for turn in turns],
+        "work": [turn.workload.to_json() for turn in turns],
     }
     for name in ("examples", "tokens", "megabytes"):
-        if getattr(turns[0].work, name):
+        if getattr(turns[0].workload, name):
             result[f"{name}_per_s"] = statistics.median(rates(turns, name))
-    if turns[0].work == Work():  # all that counts is the time
+    if turns[0].workload == Workload():  # all that counts is the time
         result["median_seconds"] = statistics.median(turn.seconds for turn in turns)
-    if places := sum(turn.work.places for turn in turns):
-        result["padding"] = 1 - sum(turn.work.tokens for turn in turns) / places
+    if places := sum(turn.workload.padded_tokens for turn in turns):
+        result["padding"] = 1 - sum(turn.workload.tokens for turn in turns) / places
     if memory:
         result["peak_memory_mb"] = memory / 1e6
     if limit:
@@ -1181,8 +907,8 @@ def summary(
 
 def report(
     args: argparse.Namespace,
-    sides: list[Side],
-    turns: dict[str, list[Turn]],
+    sides: list[Contender],
+    turns: dict[str, list[Trial]],
     unit: str,
     memory: dict[str, int | None],
     limits: dict[str | None, float],
@@ -1190,16 +916,16 @@ def report(
     """Print the table, with what is behind it, and write --json."""
     found = [
         summary(
-            side.who,
-            turns[sides[0].who],
-            turns[side.who],
+            side.name,
+            turns[sides[0].name],
+            turns[side.name],
             unit,
-            memory[side.who],
+            memory[side.name],
             limits.get(side.dtype),
         )
         for side in sides
     ]
-    notes = [f"{side.who}: {side.note}" for side in sides]
+    notes = [f"{side.name}: {side.note}" for side in sides]
     notes += [
         f"limit: {limit / 1e9:,.0f} GFLOP/s in {dtype}, the fastest of some large matrix products"
         for dtype, limit in limits.items()
@@ -1215,7 +941,7 @@ def report(
         )
     notes.append(
         f"medians of {args.repeats} turns"
-        + f"; ratio: {unit}/s of {sides[0].who} to those of the line, with the least and the most of a round"
+        + f"; ratio: {unit}/s of {sides[0].name} to those of the line, with the least and the most of a round"
         * (len(sides) > 1)
     )
     notes.append(", ".join(f"{name} {value}" for name, value in machine().items() if value))

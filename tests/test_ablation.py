@@ -21,7 +21,7 @@ from conftest import exit_code  # noqa: E402
 
 import finetune  # noqa: E402
 import train  # noqa: E402
-from electra.checkpoint import storage
+from electra.checkpoint.storage import load_checkpoint, save_checkpoint
 from electra.model.electra import Electra  # noqa: E402
 from electra.tasks.task import Example  # noqa: E402
 
@@ -244,10 +244,10 @@ def test_the_page_has_every_row_and_a_view_of_both_electras(compared):
 
 def test_what_is_done_is_skipped_and_what_was_broken_off_goes_on(compared, capfd):
     out, _ = compared
-    content = storage.load(out / "electra-post" / "ckpt.pt", ("electra",))
-    settings = dict(content["settings"], steps=content["settings"]["steps"] + 2)
+    checkpoint = load_checkpoint(out / "electra-post" / "ckpt.pt", ("electra",))
+    checkpoint.settings["steps"] += 2
     assert ablation.is_finished(out / "electra-post")
-    storage.save(out / "electra-post" / "ckpt.pt", {**content, "settings": settings})
+    save_checkpoint(out / "electra-post" / "ckpt.pt", checkpoint)
     assert not ablation.is_finished(out / "electra-post")  # as if it had been stopped
     (out / "electra-post.done").unlink()
     (out / "imdb-electra-post.done").unlink()
@@ -261,8 +261,8 @@ def test_what_is_done_is_skipped_and_what_was_broken_off_goes_on(compared, capfd
     assert printed.count("done before") == 4 + 10 - 2
     assert re.search(r"\[electra-post\] python train.py --out \S+ --resume\n", printed)
     assert (
-        storage.load(out / "electra-post" / "ckpt.pt", ("electra",))["training"]["step"]
-        == settings["steps"]
+        load_checkpoint(out / "electra-post" / "ckpt.pt", ("electra",)).training.step
+        == checkpoint.settings["steps"]
     )
 
 

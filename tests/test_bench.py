@@ -19,12 +19,16 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 import bench  # noqa: E402
 
-from electra.checkpoint import run_folder, storage
-from electra.config import SPECIAL_TOKENS, FinetuneConfig, model_config  # noqa: E402
+from electra.benchmark import baseline, limits, steps
+from electra.checkpoint import run_folder
+from electra.checkpoint.checkpoint import make_checkpoint
+from electra.checkpoint.storage import save_checkpoint
+from electra.config import SPECIAL_TOKENS, FinetuneConfig, SpecialIds, preset_model_config  # noqa: E402
 from electra.data import token_store
 from electra.data.batch import Batch  # noqa: E402
 from electra.model.build import build  # noqa: E402
 from electra.model.classifier import Classifier  # noqa: E402
+from electra.model.flops import encoder_flops, pretraining_flops
 
 SAMPLE = ROOT / "data" / "sample"
 SHORT = ("--size", "tiny", "--amp", "off", "--threads", "1")
@@ -46,7 +50,7 @@ linux = pytest.mark.skipif(
 
 @pytest.fixture(autouse=True)
 def small_products(monkeypatch):
-    monkeypatch.setattr(bench, "PRODUCTS", {"cpu": ((64, 64, 64),)})
+    monkeypatch.setattr(limits, "PRODUCTS", {"cpu": ((64, 64, 64),)})
 
 
 @pytest.fixture(scope="session")
@@ -62,9 +66,11 @@ def classifier(tokenizer, tmp_path_factory):
     path = tmp_path_factory.mktemp("classifier") / "ckpt.pt"
     config = FinetuneConfig(task="imdb", max_len=64)
     model = Classifier(
-        model_config("tiny", "electra", tokenizer.vocab_size, special=tokenizer.special), 2
+        preset_model_config("tiny", "electra", tokenizer.vocab_size, special=tokenizer.special), 2
     )
-    storage.save(path, storage.pack(model, tokenizer, config, labels=("negative", "positive")))
+    save_checkpoint(
+        path, make_checkpoint(model, tokenizer, config, labels=("negative", "positive"))
+    )
     return path
 
 
@@ -104,7 +110,7 @@ def test_flops_are_those_of_a_step_without_padding(shape, objective):
     )
     model = build(config, 0.15)
     found = counted(lambda: model(batch, torch.Generator().manual_seed(0)).losses.sum())
-    assert bench.pretraining_flops(config, 0.15, np.full(B, T)) == pytest.approx(found, rel=1e-3)
+    assert pretraining_flops(config, 0.15, np.full(B, T)) == pytest.approx(found, rel=1e-3)
 
 
 def test_flops_of_fine_tuning(shape, make_batch):
@@ -113,22 +119,22 @@ def test_flops_of_fine_tuning(shape, make_batch):
     model = Classifier(config, 2)
     found = counted(lambda: model(batch, torch.Generator()).losses.sum())
     head = 3 * 2 * 2 * 64 * 2  # the one product that is left out: a row each
-    assert 3 * bench.encoder_flops(config, np.array([20, 20])) == found - head
+    assert 3 * encoder_flops(config, np.array([20, 20])) == found - head
 
 
 def test_small_takes_seventy_million_operations_a_token():
     discriminator = 2 * 128 * 256 + 12 * (2 * 12 * 256**2 + 4 * 128 * 256) + 2 * (256**2 + 256)
     generator = 2 * 128 * 64 + 12 * (2 * 12 * 64**2 + 4 * 128 * 64) + 0.15 * 2 * 128 * (64 + 30_522)
-    config = model_config("small", "electra", 30_522)
-    a_token = bench.pretraining_flops(config, 0.15, np.full(32, 128)) / (32 * 128)
+    config = preset_model_config("small", "electra", 30_522)
+    a_token = pretraining_flops(config, 0.15, np.full(32, 128)) / (32 * 128)
     assert (
         a_token == pytest.approx(3 * (discriminator + generator)) == pytest.approx(70.2e6, rel=1e-3)
     )
 
 
 def test_padding_needs_no_flops_and_attention_grows_with_the_square(shape):
-    alone = [bench.encoder_flops(shape(), np.array([length])) for length in (10, 20)]
-    assert bench.encoder_flops(shape(), np.array([10, 20])) == sum(alone)
+    alone = [encoder_flops(shape(), np.array([length])) for length in (10, 20)]
+    assert encoder_flops(shape(), np.array([10, 20])) == sum(alone)
     assert alone[1] - 2 * alone[0] == 2 * 4 * 24 * (20**2 - 2 * 10**2)  # layers, C
 
 
@@ -138,7 +144,8 @@ def test_padding_needs_no_flops_and_attention_grows_with_the_square(shape):
 def test_sides_take_turns_and_every_second_round_goes_backwards():
     order = []
     sides = [
-        bench.Side(who, "", lambda who=who: order.append(who) or bench.Work(1)) for who in "ab"
+        bench.Contender(who, "", lambda who=who: order.append(who) or bench.Workload(1))
+        for who in "ab"
     ]
     turns = bench.take_turns(sides, 3)
     assert "".join(order) == "abbaab" and {who: len(own) for who, own in turns.items()} == {
@@ -148,9 +155,9 @@ def test_sides_take_turns_and_every_second_round_goes_backwards():
 
 
 def test_ratios_are_of_the_turns_of_one_round():
-    ours = [bench.Turn(seconds, bench.Work(tokens=100)) for seconds in (1.0, 2.0, 4.0)]
+    ours = [bench.Trial(seconds, bench.Workload(tokens=100)) for seconds in (1.0, 2.0, 4.0)]
     theirs = [
-        bench.Turn(seconds, bench.Work(tokens=50, places=80, flops=30))
+        bench.Trial(seconds, bench.Workload(tokens=50, padded_tokens=80, flops=30))
         for seconds in (1.0, 1.0, 1.0)
     ]
     found = bench.summary("b", ours, theirs, "tokens", 5_000_000, limit=60.0)
@@ -195,7 +202,7 @@ def test_memory_is_that_of_the_processes_below():
             [sys.executable, "-c", "import time; a = b'x' * 60_000_000; time.sleep(0.3)"],
             check=True,
         )
-        return bench.Work()
+        return bench.Workload()
 
     assert (
         60e6 < bench.tree_peak(turn, itself=False) < 120e6 < bench.tree_peak(turn)
@@ -225,16 +232,18 @@ def test_pretraining_on_dense_batches(tmp_path, capfd):
 
 def test_pretraining_on_text_counts_real_tokens(tmp_path, model_file):
     text = ("--corpus", SAMPLE / "wiki.raw", "--tokenizer", model_file, "--cache", tmp_path)
-    work = side(*PRETRAIN, *text, "--steps", 20).turn()
-    assert 0 < work.tokens < work.places <= 20 * 64 and work.examples >= 20 and work.flops > 0
+    work = side(*PRETRAIN, *text, "--steps", 20).run()
+    assert (
+        0 < work.tokens < work.padded_tokens <= 20 * 64 and work.examples >= 20 and work.flops > 0
+    )
 
 
 def test_the_usual_batches_are_whole_documents_cut_and_padded():
     text = token_store.Text(
         np.arange(10, 60, dtype=np.uint16), np.array([0, 50]), np.array([0, 3]), np.array([3, 50])
     )
-    special = bench.SpecialIds()
-    batch = next(bench.usual_documents(text, special, max_len=6))
+    special = SpecialIds()
+    batch = next(baseline.baseline_documents(text, special, max_len=6))
     rows = sorted(batch.input_ids.tolist())
     assert rows == [
         [special.cls, 10, 11, 12, special.sep, special.pad],
@@ -373,14 +382,17 @@ def test_a_save_is_on_the_disk_when_its_turn_ends(monkeypatch):
     written = []
     monkeypatch.setattr(
         run_folder.storage,
-        "save",
-        lambda path, content: written.append((path.name, sorted(content))),
+        "save_checkpoint",
+        lambda path, checkpoint: written.append(
+            (path.name, len(checkpoint.model), list(checkpoint.training.optimizer))
+        ),
     )
     monkeypatch.setattr(run_folder, "link", lambda source, target: None)
     saving = side(*PRETRAIN, who="saving")
+    weights = len(build(preset_model_config("tiny", "electra", 4_000), 0.15).state_dict())
     for number in (1, 2):
-        assert saving.turn()[:3] == (2, 64, 64)
-        assert written == [("ckpt.pt", ["model", "training"])] * number
+        assert saving.run()[:3] == (2, 64, 64)
+        assert written == [("ckpt.pt", weights, ["exp_avg", "exp_avg_sq", "updates"])] * number
 
 
 # ---------------------------------------------------------------- peers
@@ -390,9 +402,9 @@ def test_a_save_is_on_the_disk_when_its_turn_ends(monkeypatch):
 def test_transformers_pretrains_the_same_shapes(objective):
     pytest.importorskip("transformers")
     peer = side(*PRETRAIN, "--objective", objective, "--dropout", 0, who="transformers")
-    assert peer.turn()[:3] == (2, 64, 64)
-    shape = model_config("tiny", objective, 4_000)
-    networks, loss_of = bench.transformers_pretraining(
+    assert peer.run()[:3] == (2, 64, 64)
+    shape = preset_model_config("tiny", objective, 4_000)
+    networks, loss_of = baseline.transformers_pretraining(
         shape, 0.15, bench.choose_precision("off", peer.device), "eager"
     )
     mine, theirs = (
@@ -400,14 +412,14 @@ def test_transformers_pretrains_the_same_shapes(objective):
     )
     assert mine == theirs
     torch.manual_seed(0)
-    loss = loss_of(bench.dense_batches(1, 4, 32, 4_000)[0]).item()
+    loss = loss_of(steps.dense_batches(1, 4, 32, 4_000)[0]).item()
     assert loss == pytest.approx(np.log(4_000) + 50 * np.log(2) * (objective == "electra"), rel=0.1)
 
 
 def test_transformers_fine_tunes(tmp_path, model_file):
     pytest.importorskip("transformers")
     flags = (*FINETUNE, "--tokenizer", model_file, "--cache", tmp_path)
-    assert side(*flags, who="transformers").turn()[:2] == side(*flags).turn()[:2]
+    assert side(*flags, who="transformers").run()[:2] == side(*flags).run()[:2]
 
 
 def test_transformers_predicts_from_the_exported_folder(tmp_path, classifier):

@@ -552,7 +552,7 @@ def test_memory_that_freed_tensors_took_goes_back():
 def test_memory_of_a_step_stays_for_the_next():
     program = """
 import resource, sys, torch
-from electra.engine import choose_device
+from electra.training.device import choose_device
 if sys.argv[1] == "ours":
     choose_device("cpu")
 def step():

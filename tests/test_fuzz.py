@@ -20,7 +20,8 @@ from faults import fuzz, inputs
 
 import finetune
 import train
-from electra.checkpoint import storage
+from electra.checkpoint.checkpoint import KINDS
+from electra.checkpoint.storage import load_checkpoint, write_sealed
 from electra.cli import LONGEST_MESSAGE, one_line
 from electra.config import SPECIAL_TOKENS
 from electra.data.raw_text import find_sources, read_lines
@@ -348,7 +349,7 @@ SETTINGS = changed()["settings"]
 def test_a_checkpoint_with_wrong_content_under_a_right_checksum_is_refused(
     parts, match, stopped, tmp_path
 ):
-    storage.save(tmp_path / "ckpt.pt", changed(**parts))
+    write_sealed(tmp_path / "ckpt.pt", changed(**parts))
     stopped(
         program("predict").main,
         ["--ckpt", tmp_path / "ckpt.pt", "a film"],
@@ -362,7 +363,7 @@ def test_fine_tuning_and_export_refuse_weights_that_are_not_those_of_their_setti
 ):
     content = torch.load(io.BytesIO(inputs.checkpoints()[0]), weights_only=True)
     content["model_config"]["num_layers"] = 2
-    storage.save(tmp_path / "ckpt.pt", content)
+    write_sealed(tmp_path / "ckpt.pt", content)
     said = f"{tmp_path / 'ckpt.pt'}: the weights are not those of its settings"
     sample = ROOT / "data" / "sample"
     stopped(
@@ -409,7 +410,7 @@ def test_a_checkpoint_whose_pickle_breaks_the_reader_is_refused(tmp_path):
     at = data.index(b"\x80\x02")  # where the pickle begins
     data[at + 2 : at + 4] = b"ee"  # an opcode that takes from an empty stack
     (tmp_path / "ckpt.pt").write_bytes(inputs.sealed(bytes(data[:-73])))
-    refused(lambda: storage.load(tmp_path / "ckpt.pt", storage.KINDS), tmp_path / "ckpt.pt")
+    refused(lambda: load_checkpoint(tmp_path / "ckpt.pt", KINDS), tmp_path / "ckpt.pt")
 
 
 # ---------------------------------------------------------------- archives

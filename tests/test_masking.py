@@ -353,3 +353,44 @@ def test_renumbering_the_vocabulary_changes_no_loss(
     if objective == "electra":
         assert torch.equal(again.detection.corrupted, new[plain.detection.corrupted])
         assert plain.sums["replaced"] > 5
+
+
+# --- without sums whose order varies ---
+
+
+@pytest.fixture
+def deterministic():
+    torch.use_deterministic_algorithms(True)
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+def test_deterministic_samples_follow_the_distribution_too(deterministic):
+    probabilities = torch.tensor([0.5, 0.25, 0.2, 0.05, 0.0])
+    uniform = (torch.arange(20_000) + 0.5)[:, None] / 20_000  # evenly, so that counts are exact
+    counts = torch.bincount(sample(probabilities.expand(20_000, -1), uniform), minlength=5)
+    assert counts.tolist() == [10_000, 5_000, 4_000, 1_000, 0]
+
+
+def test_deterministic_samples_stay_below_the_vocabulary(deterministic):
+    probabilities = torch.softmax(torch.randn(50, 30_522, generator=generator()), -1)
+    for edge in (0.0, 1 - 2**-24):
+        drawn = sample(probabilities, torch.full((50, 1), edge))
+        assert 0 <= drawn.min() and drawn.max() < 30_522
+        assert (probabilities.gather(1, drawn[:, None]) > 0).all()
+
+
+def test_the_fixed_corruption_has_the_same_distribution_when_deterministic():
+    ids, counts = torch.full((64, 128), 5), torch.zeros(10)
+    counts[5:] = torch.tensor([0.0, 1.0, 2.0, 3.0, 4.0])
+    drawn = []
+    for mode in (False, True):
+        torch.use_deterministic_algorithms(mode)
+        try:
+            corrupted, replaced = corrupt_unigram(ids, counts, 0.5, generator())
+        finally:
+            torch.use_deterministic_algorithms(False)
+        assert replaced.sum() == 64 * 64
+        drawn.append(torch.bincount(corrupted[replaced.bool()], minlength=10)[5:] / (64 * 64))
+    for shares in drawn:
+        assert shares.tolist() == pytest.approx([0.0, 0.1, 0.2, 0.3, 0.4], abs=0.03)

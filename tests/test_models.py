@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from conftest import ROOT
 
-from electra.config import CLS, MASK, PAD, SEP, model_config
+from electra.config import CLS, MASK, PAD, SEP, preset_model_config
 from electra.data.batch import Batch
 from electra.model import masking, ops
 from electra.model.bert import BertMLM
@@ -53,7 +53,7 @@ def encoder_count(E, C, L, I):
 
 
 def test_small_has_the_paper_s_14_million_parameters():
-    model = Electra(model_config("small", "electra", 30_522))
+    model = Electra(preset_model_config("small", "electra", 30_522))
     embeddings = 30_522 * 128 + 512 * 128 + 2 * 128 + 2 * 128
     discriminator = encoder_count(128, 256, 12, 1024) + (256 * 256 + 256) + (256 + 1)
     mlm_head = (64 * 128 + 128) + 2 * 128 + 30_522
@@ -365,7 +365,7 @@ def test_finding_out_the_sizes_does_not_load_the_compiler_of_torch(shape, tmp_pa
     config, file = shape(attention_init="neighbours"), tmp_path / "weights.pt"
     torch.save(seeded(Electra, config).state_dict(), file)
     code = (
-        f"import sys, torch; from electra.config import *; from electra.models import *\n"
+        f"import sys, torch; from electra.config import *; from electra.model.build import with_weights; from electra.model.electra import Electra\n"
         f"with_weights(Electra, {config!r}, torch.load({str(file)!r}), 'ckpt.pt')\n"
         f"sys.exit('torch._dynamo' in sys.modules)"
     )

@@ -11,7 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from electra.checkpoint import storage
+from electra.checkpoint.checkpoint import KINDS
+from electra.checkpoint.storage import load_checkpoint
 from electra.config import ModelConfig
 from electra.data.tokenizer import Tokenizer
 from electra.huggingface.config import export_config
@@ -64,20 +65,21 @@ def export_checkpoint(source: Path, folder: Path, onnx: bool = False) -> list[st
 
 def load_trained(source: Path) -> TrainedModel:
     """A checkpoint's model in evaluation mode. A regression answers in the unit of its labels."""
-    content = storage.load(source, storage.KINDS)
-    config, labels = storage.config_of(content), tuple(content["labels"])
-    is_classifier, scale = content["kind"] == "classifier", content.get("scale")
+    checkpoint = load_checkpoint(source, KINDS)
+    labels, scale = checkpoint.labels, checkpoint.scale
 
     def make(config: ModelConfig) -> nn.Module:
-        return Classifier(config, max(1, len(labels))) if is_classifier else build(config, 0.15)
+        if checkpoint.kind == "classifier":
+            return Classifier(config, max(1, len(labels)))
+        return build(config, 0.15)
 
-    model = with_weights(make, config, content["model"], source).eval()
+    model = with_weights(make, checkpoint.model_config, checkpoint.model, source).eval()
     assert isinstance(model, (Electra, BertMLM, Classifier))
     if scale is not None and isinstance(model, Classifier):
         with torch.no_grad():
             model.head.out.weight.mul_(scale)
             model.head.out.bias.mul_(scale)
-    return TrainedModel(model, storage.tokenizer_of(content), labels)
+    return TrainedModel(model, checkpoint.tokenizer, labels)
 
 
 def _write_model(folder: Path, name: Path, trained: TrainedModel) -> list[str]:

@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from electra.checkpoint import storage
+from electra.checkpoint.checkpoint import make_checkpoint
+from electra.checkpoint.storage import save_checkpoint
 from electra.config import SIZES, ModelConfig, PretrainConfig, nearest_size
 from electra.huggingface.merging import NetworkSize, merge_weights, merged_config
 from electra.huggingface.network import Network, read_common_tokenizer, read_networks
@@ -46,7 +47,7 @@ def import_checkpoint(
         dropout=config.dropout,
     )
     out.parent.mkdir(parents=True, exist_ok=True)
-    storage.save(out, storage.pack(model, tokenizer, settings))
+    save_checkpoint(out, make_checkpoint(model, tokenizer, settings))
     return [
         *_describe_networks(networks, with_head, config),
         *_describe_unused_rows(tokenizer.vocab_size, config.vocab_size),

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from electra.config import SIZES, ModelConfig, SpecialIds, model_config, nearest_size
+from electra.config import SIZES, ModelConfig, SpecialIds, nearest_size, preset_model_config
 from electra.huggingface.config import NetworkConfig
 from electra.huggingface.network import Network
 from electra.huggingface.tensor_names import import_weights
@@ -114,7 +114,7 @@ def _whole_config(
 
 
 def _preset(size: str) -> ModelConfig:
-    return model_config(size, "electra", SIZES[size].vocab_size)
+    return preset_model_config(size, "electra", SIZES[size].vocab_size)
 
 
 def default_generator(discriminator: NetworkConfig) -> NetworkSize:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
 
-from electra.checkpoint import storage
+from electra.checkpoint.checkpoint import KINDS, Checkpoint
+from electra.checkpoint.storage import load_checkpoint
 from electra.config import (
     TRUNCATIONS,
     FinetuneConfig,
@@ -68,29 +69,29 @@ def load_predictor(
     for a BERT, a file that cannot be read, weights that are not finite, lengths that do not fit
     the model, and a device that is not there.
     """
-    content = storage.load(path, storage.KINDS)
-    if content["kind"] == "mlm":
+    checkpoint = load_checkpoint(path, KINDS)
+    if checkpoint.kind == "mlm":
         raise ValueError(
             f"{path} is a BERT, which does not tell replaced words: a replaced-token view needs an "
             f"ELECTRA checkpoint (train.py --objective electra); for labels, fine-tune this one "
             f"with finetune.py --init"
         )
-    config = storage.config_of(content)
+    config = checkpoint.model_config
     try:
-        trained_len, label_settings = _read_settings(content, config, max_len)
+        trained_len, label_settings = _read_settings(checkpoint, max_len)
     except ValueError as problem:
         raise ValueError(f"{path}: {problem}") from None
-    model = _load_model(content, config, label_settings, path)
+    model = _load_model(checkpoint, label_settings, path)
 
     chosen = choose_device(device)
     max_len = max_len or trained_len
     batch_tokens = batch_tokens or _default_batch_tokens(max_len, chosen)
     _check_lengths(max_len, batch_tokens, config)
-    if not all(value.isfinite().all() for value in content["model"].values()):
+    if not all(value.isfinite().all() for value in checkpoint.model.values()):
         raise ValueError(f"{path} has weights that are not finite: its training broke down")
     return Predictor(
         model.to(chosen).eval(),
-        storage.tokenizer_of(content),
+        checkpoint.tokenizer,
         label_settings,
         max_len,
         batch_tokens,
@@ -115,20 +116,19 @@ def _check_lengths(max_len: int, batch_tokens: int, config: ModelConfig) -> None
         )
 
 
-def _read_settings(
-    content: dict[str, Any], config: ModelConfig, max_len: int | None
-) -> tuple[int, LabelSettings | None]:
+def _read_settings(checkpoint: Checkpoint, max_len: int | None) -> tuple[int, LabelSettings | None]:
     """(the longest examples of the training, a classifier's settings).
 
     Raises ValueError for settings that do not say how long the examples are, where `max_len` does
     not either.
     """
-    if content["kind"] != "classifier":
-        pretraining = from_dict(PretrainConfig, content["settings"])
-        phases = parse_phases(pretraining.seq_len, pretraining.phases, config.max_positions)
+    if checkpoint.kind != "classifier":
+        pretraining = from_dict(PretrainConfig, checkpoint.settings)
+        max_positions = checkpoint.model_config.max_positions
+        phases = parse_phases(pretraining.seq_len, pretraining.phases, max_positions)
         return max(phase.seq_len for phase in phases), None
 
-    finetuning = from_dict(FinetuneConfig, content["settings"])
+    finetuning = from_dict(FinetuneConfig, checkpoint.settings)
     trained_len = finetuning.max_len or max_len
     if trained_len is None or finetuning.truncate not in TRUNCATIONS:
         raise ValueError(
@@ -136,9 +136,9 @@ def _read_settings(
             f"{finetuning.truncate!r:.60}"
         )
     label_settings = LabelSettings(
-        labels=tuple(content["labels"]),
-        pairs=content.get("pairs", False),
-        scale=content.get("scale"),
+        labels=checkpoint.labels,
+        pairs=checkpoint.pairs,
+        scale=checkpoint.scale,
         truncate=finetuning.truncate,
         clean_reviews=finetuning.task == "imdb",
     )
@@ -146,8 +146,7 @@ def _read_settings(
 
 
 def _load_model(
-    content: dict[str, Any],
-    config: ModelConfig,
+    checkpoint: Checkpoint,
     label_settings: LabelSettings | None,
     path: str | Path,
 ) -> Classifier | Electra:
@@ -157,7 +156,7 @@ def _load_model(
         outputs = len(label_settings.labels) if label_settings.scale is None else 1
         return Classifier(config, outputs)
 
-    model = with_weights(make, config, content["model"], path)
+    model = with_weights(make, checkpoint.model_config, checkpoint.model, path)
     assert isinstance(model, (Classifier, Electra))
     return model
 

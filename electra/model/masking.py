@@ -15,6 +15,8 @@ from torch import Tensor
 
 from electra.config import SPECIAL_IDS, SpecialIds
 
+FIXED_POINT = 2**40  # so that the sum of a row of probabilities fits into 64 bits with room
+
 
 class Masked(NamedTuple):
     """A masked batch: what the generator reads, and where and what it must predict."""
@@ -90,10 +92,16 @@ def mask(
 def sample(probabilities: Tensor, uniform: Tensor) -> Tensor:
     """One draw a row: probabilities (N, V), uniform numbers in [0, 1) (N, 1) -> (N,) int64.
 
-    By the inverse of the cumulative distribution: one uniform number a row, where the Gumbel trick needs V.
+    By the inverse of the cumulative distribution: one uniform number a row, where the Gumbel trick
+    needs V. Under `torch.use_deterministic_algorithms` the sums are whole numbers, since a GPU adds
+    floats up in an order that varies.
     """
+    if torch.are_deterministic_algorithms_enabled():
+        probabilities = (probabilities.double() * FIXED_POINT).long()
+        uniform = uniform.double()
     cumulative = probabilities.cumsum(-1)  # (N, V)
-    tokens = torch.searchsorted(cumulative, uniform * cumulative[:, -1:], right=True).squeeze(1)
+    drawn = (uniform * cumulative[:, -1:]).to(cumulative.dtype)
+    tokens = torch.searchsorted(cumulative, drawn, right=True).squeeze(1)
     return tokens.clamp_(max=probabilities.shape[1] - 1)
 
 
@@ -118,8 +126,14 @@ def corrupt_unigram(
     """Replace `share` of the candidates by draws from unigram counts (V,): a corruption that is the same for every
     model, so that discriminators compare. Returns corrupted ids (B, T) and `replaced` (B, T) as `corrupt` does."""
     positions, weights = choose_positions(input_ids, share, generator, special)
-    draws = torch.multinomial(
-        unigram.float(), positions.numel(), replacement=True, generator=generator
-    )
+    if torch.are_deterministic_algorithms_enabled():
+        cumulative = unigram.long().cumsum(0)  # `multinomial` adds up floats
+        uniform = torch.rand(positions.numel(), generator=generator, device=unigram.device)
+        drawn = (uniform.double() * cumulative[-1]).long()
+        draws = torch.searchsorted(cumulative, drawn, right=True)
+    else:
+        draws = torch.multinomial(
+            unigram.float(), positions.numel(), replacement=True, generator=generator
+        )
     masked = Masked(input_ids, positions, input_ids.gather(1, positions), weights)
     return corrupt(input_ids, masked, draws.view_as(positions))

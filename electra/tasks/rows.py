@@ -10,7 +10,6 @@ from pathlib import Path
 from electra.tasks.tables import listed, read_table
 from electra.tasks.task import GLUE, NO_LABEL, Example, Task
 
-
 _BREAK = re.compile(r"\s*(?:<\s*/?\s*br\b[^<>]*>\s*)+", re.IGNORECASE)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
 import sys
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -55,6 +57,31 @@ def _glibc(name: str, *arguments: int) -> None:
     """Call a function that only glibc has; elsewhere nothing."""
     if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), name):
         getattr(library, name)(*arguments)
+
+
+def make_deterministic() -> None:
+    """Let every operation give the same bits each time, or raise where it has no such form.
+
+    On a CPU they do already. On a GPU sums of gradients are otherwise added up in an order that
+    varies; torch names the operations under `torch.use_deterministic_algorithms`. Call this before
+    the device computes anything: cuBLAS reads its workspace when it starts.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # nothing here reads such memory
+
+
+@contextlib.contextmanager
+def explain_out_of_memory(device: torch.device, advice: str) -> Iterator[None]:
+    """Turn an allocation that fails inside into a ValueError that says what to try."""
+    try:
+        yield
+    except RuntimeError as problem:
+        on_host = "DefaultCPUAllocator" in str(problem)
+        if not (on_host or isinstance(problem, torch.OutOfMemoryError)):
+            raise
+        where = "the machine" if on_host else f"the device {device}"
+        raise ValueError(f"{where} is out of memory; try {advice}") from None
 
 
 class Precision(NamedTuple):

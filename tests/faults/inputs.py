@@ -41,7 +41,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from electra.checkpoint import storage
+from electra.checkpoint.checkpoint import Checkpoint, TrainingState, make_checkpoint
+from electra.checkpoint.storage import save_checkpoint
 from electra.config import (  # noqa: E402
     SPECIAL_TOKENS,  # noqa: E402
     FinetuneConfig,
@@ -357,18 +358,21 @@ def checkpoints() -> tuple[bytes, ...]:
     one, words = Electra(shape), ("negative", "positive")
     settings = FinetuneConfig(max_len=32)
     packed = [
-        storage.pack(
-            one, tokenizer(), PretrainConfig(seq_len=32), {"step": 3, "optimizer": {"step": 3}}
+        make_checkpoint(
+            one,
+            tokenizer(),
+            PretrainConfig(seq_len=32),
+            TrainingState(step=3, optimizer={"step": 3}),
         ),
-        storage.pack(Classifier(shape, 2), tokenizer(), settings, labels=words),
-        storage.pack(Classifier(shape, 1), tokenizer(), settings, pairs=True, scale=5.0),
+        make_checkpoint(Classifier(shape, 2), tokenizer(), settings, labels=words),
+        make_checkpoint(Classifier(shape, 1), tokenizer(), settings, pairs=True, scale=5.0),
     ]
     with tempfile.TemporaryDirectory() as temporary:
-        return tuple(_saved(Path(temporary) / "ckpt.pt", content) for content in packed)
+        return tuple(_saved(Path(temporary) / "ckpt.pt", one) for one in packed)
 
 
-def _saved(path: Path, content: Any) -> bytes:
-    storage.save(path, content)
+def _saved(path: Path, checkpoint: Checkpoint) -> bytes:
+    save_checkpoint(path, checkpoint)
     return path.read_bytes()
 
 

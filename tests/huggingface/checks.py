@@ -6,14 +6,13 @@ import struct
 import pytest
 import torch
 
-from electra.checkpoint import storage
+from electra.checkpoint.checkpoint import KINDS
+from electra.checkpoint.storage import load_checkpoint
 from electra.huggingface.safetensors import read_safetensors
 from electra.model.bert import BertMLM
 from electra.model.build import build
 from electra.model.classifier import Classifier
 from huggingface.released import random_batch, reference, tensors_of
-
-KINDS = ("electra", "mlm", "classifier")
 
 
 def assert_refused(read, *parts):
@@ -25,16 +24,16 @@ def assert_refused(read, *parts):
 
 
 def loaded(path):
-    """(the content of a checkpoint, its model)."""
-    content = storage.load(path, KINDS)
-    config = storage.config_of(content)
+    """(a checkpoint, its model)."""
+    checkpoint = load_checkpoint(path, KINDS)
+    config = checkpoint.model_config
     model = (
-        Classifier(config, len(content["labels"]))
-        if content["kind"] == "classifier"
+        Classifier(config, len(checkpoint.labels))
+        if checkpoint.kind == "classifier"
         else build(config, 0.15)
     )
-    model.load_state_dict(content["model"])
-    return content, model.eval()
+    model.load_state_dict(checkpoint.model)
+    return checkpoint, model.eval()
 
 
 @torch.no_grad()
@@ -79,8 +78,8 @@ def computed(model, network, batch):
 
 def assert_computes(path, network, tensors, heads):
     """The network in a checkpoint computes what its released tensors say."""
-    content, model = loaded(path)
-    batch = random_batch(content["model_config"]["vocab_size"] - 20)
+    checkpoint, model = loaded(path)
+    batch = random_batch(checkpoint.model_config.vocab_size - 20)
     states, logits = computed(model, network, batch)
     hidden, expected = reference(tensors, batch, heads)
     torch.testing.assert_close(states[-1], hidden, rtol=0, atol=1e-5)
@@ -92,8 +91,8 @@ def assert_computes(path, network, tensors, heads):
 
 
 def assert_encoder_and_head(ours, folder, pooling):
-    content, model = loaded(ours)
-    batch = random_batch(content["model_config"]["vocab_size"])
+    checkpoint, model = loaded(ours)
+    batch = random_batch(checkpoint.model_config.vocab_size)
     tensors = tensors_of(folder)
     assert all(name.startswith(("embeddings", "encoder.")) for name in tensors)
     hidden, _ = reference(tensors, batch, 2)
@@ -113,4 +112,4 @@ def assert_encoder_and_head(ours, folder, pooling):
         )
     data = (folder / "head.safetensors").read_bytes()
     notes = json.loads(data[8 : 8 + struct.unpack("<Q", data[:8])[0]])["__metadata__"]
-    assert json.loads(notes["labels"]) == content["labels"] and notes["pooling"] == pooling
+    assert json.loads(notes["labels"]) == list(checkpoint.labels) and notes["pooling"] == pooling

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from electra.checkpoint import storage
+from electra.checkpoint.checkpoint import make_checkpoint
+from electra.checkpoint.storage import save_checkpoint
 from electra.config import FinetuneConfig, PretrainConfig
 from electra.data.wordpiece import WordPieceTokenizer
 from electra.huggingface.safetensors import write_safetensors
@@ -176,10 +177,10 @@ def saved(tmp_path, shape, tokenizers):
             for parameter in model.parameters():
                 parameter.add_(0.1 * torch.randn_like(parameter))
         settings = FinetuneConfig() if kind == "classifier" else PretrainConfig()
-        content = storage.pack(
+        checkpoint = make_checkpoint(
             model, tokenizer, settings, labels=labels if kind == "classifier" else ()
         )
-        storage.save(tmp_path / name, content)
+        save_checkpoint(tmp_path / name, checkpoint)
         return tmp_path / name
 
     return make

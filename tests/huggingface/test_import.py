@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from electra.checkpoint import storage
 from electra.config import SpecialIds
 from electra.huggingface.config import NetworkConfig
 from electra.huggingface.merging import default_discriminator, default_generator
@@ -26,9 +25,9 @@ def test_a_pair_in_either_order_makes_one_whole_electra(folder_of, tmp_path, don
         for folder, heads in zip(pair, (2, 1), strict=True):
             assert_computes(path, folder.name, tensors_of(folder), heads)
     (one, _), (other, _) = loaded(tmp_path / "one.pt"), loaded(tmp_path / "other.pt")
-    assert all(torch.equal(one["model"][name], other["model"][name]) for name in one["model"])
-    assert one["model_config"] == other["model_config"]
-    config = storage.config_of(one)
+    assert all(torch.equal(one.model[name], other.model[name]) for name in one.model)
+    assert one.model_config == other.model_config
+    config = one.model_config
     assert (config.objective, config.special) == ("electra", SpecialIds(0, 100, 101, 102, 103))
     assert (
         config.hidden_size,
@@ -56,7 +55,7 @@ def test_a_discriminator_alone_gets_a_new_generator(folder_of, tmp_path, done, f
     said = done("import", folder, "--out", tmp_path / "x.pt", *flags)
     assert f"generator: new, hidden size {shape[0]} × {shape[1]} layers" in said
     assert_computes(tmp_path / "x.pt", "discriminator", tensors_of(folder), 2)
-    config = storage.config_of(loaded(tmp_path / "x.pt")[0])
+    config = loaded(tmp_path / "x.pt")[0].model_config
     assert (
         config.generator_hidden_size,
         config.generator_num_layers,
@@ -71,7 +70,7 @@ def test_a_generator_alone_gets_a_new_discriminator(folder_of, tmp_path, done, f
     said = done("import", folder, "--out", tmp_path / "x.pt", *flags)
     assert f"discriminator: new, hidden size {shape[0]} × {shape[1]} layers" in said
     assert_computes(tmp_path / "x.pt", "generator", tensors_of(folder), 1)
-    config = storage.config_of(loaded(tmp_path / "x.pt")[0])
+    config = loaded(tmp_path / "x.pt")[0].model_config
     assert (config.hidden_size, config.num_layers, config.num_heads) == shape
     assert (config.intermediate_size, config.generator_intermediate_size) == (4 * shape[0], 20)
 
@@ -81,7 +80,7 @@ def test_a_new_partner_is_the_same_every_time(folder_of, tmp_path, done):
     done("import", folder, "--out", tmp_path / "a.pt")
     torch.randn(5)
     done("import", folder, "--out", tmp_path / "b.pt")
-    a, b = (loaded(tmp_path / name)[0]["model"] for name in ("a.pt", "b.pt"))
+    a, b = (loaded(tmp_path / name)[0].model for name in ("a.pt", "b.pt"))
     assert all(torch.equal(a[name], b[name]) for name in a)
     new = a["generator.encoder.layers.0.up.weight"]
     assert 0.01 < new.std() < 0.03 and new.abs().max() <= 0.04  # truncated normal(0, 0.02)
@@ -110,8 +109,8 @@ def test_default_partners_have_the_paper_s_proportions(embedding, discriminator,
 def test_a_generator_can_be_read_as_a_bert(folder_of, tmp_path, done):
     folder = folder_of("generator")
     done("import", folder, "--out", tmp_path / "x.pt", "--objective", "mlm")
-    content, _ = loaded(tmp_path / "x.pt")
-    assert content["kind"] == "mlm" and content["settings"]["objective"] == "mlm"
+    checkpoint, _ = loaded(tmp_path / "x.pt")
+    assert checkpoint.kind == "mlm" and checkpoint.settings["objective"] == "mlm"
     assert_computes(tmp_path / "x.pt", "bert", tensors_of(folder), 1)
 
 
@@ -174,12 +173,12 @@ def test_a_vocabulary_smaller_than_the_embedding_leaves_rows_unused(
     assert (
         f"vocabulary: {len(vocabulary):,} tokens; the embedding's other 24 rows stay unused" in said
     )
-    content, _ = loaded(tmp_path / "x.pt")
-    assert storage.tokenizer_of(content).vocab_size + 24 == content["model_config"]["vocab_size"]
+    checkpoint, _ = loaded(tmp_path / "x.pt")
+    assert checkpoint.tokenizer.vocab_size + 24 == checkpoint.model_config.vocab_size
 
 
 def test_one_tokenizer_of_a_pair_is_enough(folder_of, tmp_path, done):
     pair = folder_of("discriminator"), folder_of("generator")
     (pair[0] / "vocab.txt").unlink()
     done("import", *pair, "--out", tmp_path / "x.pt")
-    assert storage.tokenizer_of(loaded(tmp_path / "x.pt")[0]).special.mask == 103
+    assert loaded(tmp_path / "x.pt")[0].tokenizer.special.mask == 103

@@ -6,7 +6,6 @@ import pytest
 
 import finetune
 import train
-from electra.checkpoint import storage
 from electra.inference import labels, replaced
 from electra.model import masking
 from huggingface.checks import assert_encoder_and_head, loaded
@@ -77,7 +76,7 @@ def test_an_imported_checkpoint_trains_fine_tunes_and_predicts(
     path = tmp_path / ("run" if objective == "electra" else "tuned") / "ckpt.pt"
     assert predict.main(["--ckpt", str(path), "--amp", "off", "The water, and the stone"]) == 0
     said = json.loads(capsys.readouterr().out)
-    tokenizer = storage.tokenizer_of(loaded(start)[0])
+    tokenizer = loaded(start)[0].tokenizer
     assert asked == [[101, *tokenizer.encode_batch(["The water, and the stone"])[0], 102]]
     if objective == "electra":
         words = [word["word"] for word in said["words"]]
@@ -135,10 +134,10 @@ def test_a_resumed_run_keeps_the_dropout_that_was_imported(imported, tmp_path, c
         f"--init {imported('electra')} --corpus {SAMPLE / 'wiki.raw'} --steps 2 --seq-len 16 "
         f"--batch-tokens 256 --cache {cache} --out {out}",
     )
-    before = loaded(out / "ckpt.pt")[0]["model_config"]
+    before = loaded(out / "ckpt.pt")[0].model_config
     run(train.main, f"--out {out} --resume")
-    after = loaded(out / "ckpt.pt")[0]["model_config"]
-    assert (before["dropout"], before["attention_dropout"]) == (0.1, 0.0) and after == before
+    after = loaded(out / "ckpt.pt")[0].model_config
+    assert (before.dropout, before.attention_dropout) == (0.1, 0.0) and after == before
 
 
 def test_a_fine_tuned_import_can_be_exported(imported, tmp_path, done):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from electra.config import SPECIAL_IDS, model_config
+from electra.config import SPECIAL_IDS, preset_model_config
 from electra.huggingface.config import network_config
 from electra.huggingface.merging import merge_weights, merged_config
 from electra.huggingface.network import Network
@@ -217,7 +217,7 @@ def test_base_models_equal_transformers(transformers, kind):
     config = replace(
         config, generator_hidden_size=256, generator_num_heads=4, generator_intermediate_size=1_024
     )
-    assert config == model_config("base", "electra" if kind == "electra" else "mlm", 1_000)
+    assert config == preset_model_config("base", "electra" if kind == "electra" else "mlm", 1_000)
     with torch.device("meta"):
         model = build(config, 0.15)
     model.load_state_dict(merge_weights(found, config)[0], assign=True)

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from electra.checkpoint import storage
+from electra.checkpoint.storage import load_checkpoint, save_checkpoint
 from inference.conftest import ROOT, SCRIPT
 
 
@@ -53,9 +53,9 @@ def test_mistakes_are_refused_in_one_line(classifier, electra, tmp_path, refused
 
 
 def test_weights_that_are_not_finite_are_refused(classifier, tmp_path, refused):
-    content = storage.load(classifier, ("classifier",))
-    content["model"]["head.out.bias"][0] = float("nan")
-    storage.save(tmp_path / "broken.pt", content)
+    checkpoint = load_checkpoint(classifier, ("classifier",))
+    checkpoint.model["head.out.bias"][0] = float("nan")
+    save_checkpoint(tmp_path / "broken.pt", checkpoint)
     refused("weights that are not finite", "--ckpt", tmp_path / "broken.pt", "a text")
 
 

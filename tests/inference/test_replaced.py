@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from electra.checkpoint import storage
+from electra.checkpoint.storage import load_checkpoint
 from electra.config import CLS, SEP
 from electra.data.batch import Batch
 from electra.inference.replaced import mark_words, words_of
@@ -18,10 +18,10 @@ def words_in(line):
 
 
 def test_every_word_has_the_probability_of_its_most_suspicious_piece(electra, ask):
-    content = storage.load(electra, ("electra",))
-    tokenizer = storage.tokenizer_of(content)
-    model = Electra(storage.config_of(content))
-    model.load_state_dict(content["model"])
+    checkpoint = load_checkpoint(electra, ("electra",))
+    tokenizer = checkpoint.tokenizer
+    model = Electra(checkpoint.model_config)
+    model.load_state_dict(checkpoint.model)
     text = "Unbelievably good bananas 漢字"
     ids = tokenizer.encode_batch([text])[0]
     row = torch.tensor([[CLS, *ids, SEP]])

@@ -1,0 +1,1 @@
+"""Speed of this project and of others, measured side by side."""

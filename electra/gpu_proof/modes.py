@@ -1,0 +1,139 @@
+"""Stages: ways to run a step that must change nothing but its speed, and what a step must not do."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+
+import torch
+
+from electra.gpu_proof.findings import Findings
+from electra.gpu_proof.stages import Settings
+from electra.gpu_proof.workloads import (
+    KINDS,
+    Trainer,
+    compiler_at_hand,
+    config_for,
+    losses_of,
+    make_trainer,
+    random_batch,
+)
+from electra.training.device import choose_device, make_deterministic
+from electra.training.passes import CudaGraphs
+
+# Largest relative difference of a loss between compiled and plain networks, over COMPILED_STEPS.
+COMPILED = {"float32": 5e-3, "bf16": 2e-2}
+COMPILED_STEPS = 5
+MIXED = (64, 128, 192, 256, 512)  # widths of batches
+
+
+def host_waits(settings: Settings, findings: Findings) -> None:
+    """Steps under torch's sync debug mode, after a warm-up."""
+    device = choose_device(settings.device)
+    config = config_for(settings, "tiny")
+    for kind in KINDS:
+        for precision in ("bf16", "fp16"):
+            trainer = make_trainer(config, kind, precision, device)
+            batches = [random_batch(config, 8, 64, seed, padded=True) for seed in range(3)]
+            for batch in batches:
+                trainer.step(batch.to(device))
+            with _no_waiting(device):
+                for batch in batches:
+                    trainer.step(batch.to(device))  # copied from pinned memory, as in the loop
+            findings.holds(f"{kind} in {precision}: no step waits", True)
+
+
+@contextlib.contextmanager
+def _no_waiting(device: torch.device) -> Iterator[None]:
+    """Let whatever makes the host wait for the GPU raise an error."""
+    if device.type != "cuda":
+        yield
+        return
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def graphs(settings: Settings, findings: Findings) -> None:
+    """Weights and moments after steps of three shapes, plain and played back."""
+    make_deterministic()
+    device = choose_device(settings.device)
+    config = config_for(settings, "tiny", dropout=0.1)
+    for kind in KINDS:
+        for precision in ("bf16", "fp16"):
+            ends = []
+            for played in (False, True):
+                trainer = make_trainer(config, kind, precision, device)
+                if played and device.type == "cuda":
+                    trainer.graphs = CudaGraphs(device)
+                ends.append(_three_shapes(trainer, config, device))
+            differing = sum(not torch.equal(one, two) for one, two in zip(*ends, strict=True))
+            findings.at_most(f"{kind} in {precision}: tensors that differ", differing, 0)
+
+
+def _three_shapes(trainer: Trainer, config: object, device: torch.device) -> list[torch.Tensor]:
+    """Four rounds over full, padded and wider batches, beyond the warm-up of each."""
+    for number in range(12):
+        rows, width, padded = ((8, 64, False), (8, 64, True), (4, 128, False))[number % 3]
+        batch = random_batch(config, rows, width, seed=number, padded=padded)
+        trainer.step(batch.to(device))
+    return trainer.weights()
+
+
+def memory(settings: Settings, findings: Findings) -> None:
+    """What is allocated after half of the steps and after all of them."""
+    device = choose_device(settings.device)
+    config = config_for(settings, "tiny")
+    steps = 10 if settings.rehearse else 200
+    trainer = make_trainer(config, "electra", "bf16", device)
+    held = []
+    for number in range(steps):
+        width = MIXED[number % len(MIXED)]
+        tokens = 512 if settings.rehearse else 8192
+        batch = random_batch(config, tokens // width, width, seed=number, padded=number % 2 == 0)
+        trainer.step(batch.to(device))
+        if number + 1 in (steps // 2, steps) and device.type == "cuda":
+            torch.cuda.synchronize()
+            held.append((torch.cuda.memory_allocated(), torch.cuda.memory_reserved()))
+    if not held:
+        findings.value("steps of mixed lengths", steps)
+        return
+    (half, half_reserved), (end, end_reserved) = held
+    findings.at_most("allocated at the end, against half time", end / half, 1.0, "times")
+    findings.at_most("reserved at the end", end_reserved / half_reserved, 1.05, "times")
+    findings.value("peak", torch.cuda.max_memory_allocated() / 2**20, "MiB")
+
+
+def compile_networks(settings: Settings, findings: Findings) -> None:
+    """Losses of compiled networks against plain ones, from the same masks and samples."""
+    device = choose_device(settings.device)
+    config = config_for(settings, "tiny", dropout=0.0)
+    for kind in ("electra", "mlm"):
+        for precision, bound in COMPILED.items():
+            plain = _some_losses(make_trainer(config, kind, precision, device), config, device)
+            trainer = make_trainer(config, kind, precision, device)
+            began = time.perf_counter()
+            with compiler_at_hand(settings):
+                trainer.model.compile_networks()
+                compiled = _some_losses(trainer, config, device)
+            findings.value(
+                f"{kind} in {precision}: seconds with compiling", time.perf_counter() - began, "s"
+            )
+            furthest = max(
+                abs(one[term] / two[term] - 1)
+                for one, two in zip(compiled, plain, strict=True)
+                for term in one
+            )
+            findings.at_most(f"{kind} in {precision}: largest relative difference", furthest, bound)
+
+
+def _some_losses(
+    trainer: Trainer, config: object, device: torch.device
+) -> list[dict[str, float]]:
+    return [
+        losses_of(trainer.step(random_batch(config, 8, 64, seed=number).to(device)))
+        for number in range(COMPILED_STEPS)
+    ]

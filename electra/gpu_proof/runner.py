@@ -1,0 +1,150 @@
+"""Runs the stages one after the other, each in a process of its own, within a budget of time.
+
+The processes are forked from a server that has imported torch once and computed nothing, so that a
+stage starts in milliseconds and still has the GPU for itself. This process imports no torch: it
+must outlive whatever happens below it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import multiprocessing
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from electra.gpu_proof.findings import Finding, Findings, read_findings
+from electra.gpu_proof.stages import Settings, Stage
+
+RESERVE = 2.0  # seconds kept for killing the last stage and writing the results
+LEAST = 4.0  # seconds without which a stage is not begun
+PRELOADED = ["torch", "numpy", "electra.gpu_proof.workloads"]
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """What became of a stage. `status`: "passed", "failed", "killed" (ended by a signal of somebody
+    else), "timed out" or "left out"."""
+
+    stage: Stage
+    status: str
+    why: str  # empty where it passed
+    seconds: float
+    findings: list[Finding]
+
+    @property
+    def failed(self) -> bool:
+        return self.status not in ("passed", "left out")
+
+
+def run_stages(
+    stages: Sequence[Stage],
+    settings: Settings,
+    seconds: float,
+    report: Callable[[list[StageResult]], None],
+) -> list[StageResult]:
+    """Run the stages within `seconds`; `report` gets all results so far after each of them.
+
+    A stage gets its limit, or what is left of the time where that is less. What no time is left for
+    is left out. The time counts from this call.
+    """
+    deadline = time.monotonic() + seconds - RESERVE
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    results: list[StageResult] = []
+    for stage in stages:
+        left = deadline - time.monotonic()
+        if left < LEAST:
+            results.append(StageResult(stage, "left out", "no time was left", 0.0, []))
+        else:
+            own = replace(settings, seconds=min(stage.limit, left))
+            results.append(_run_stage(context, stage, own))
+        report(results)
+    return results
+
+
+def start_in_background(function: str, settings: Settings) -> Any:
+    """Start `function` beside the stages; returns its process, which `kill_process` ends."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    name = function.rpartition(":")[2]
+    process = context.Process(target=_child, args=(name, function, settings))
+    process.start()
+    return process
+
+
+def findings_path(settings: Settings, name: str) -> Path:
+    return settings.scratch / f"{name}.findings.jsonl"
+
+
+def _run_stage(context: Any, stage: Stage, settings: Settings) -> StageResult:
+    began = time.monotonic()
+    process = context.Process(target=_child, args=(stage.name, stage.function, settings))
+    try:
+        process.start()
+        process.join(settings.seconds)
+        ended = not process.is_alive()
+    finally:  # Ctrl-C, too, leaves nothing running
+        kill_process(process)
+    seconds = time.monotonic() - began
+    findings = read_findings(findings_path(settings, stage.name))
+    status, why = _verdict(ended, process.exitcode, findings, settings, stage.name)
+    return StageResult(stage, status, why, seconds, findings)
+
+
+def _verdict(
+    ended: bool, code: int | None, findings: list[Finding], settings: Settings, name: str
+) -> tuple[str, str]:
+    """(status, why) of a stage."""
+    if not ended:
+        return "timed out", f"it had not ended after {settings.seconds:.0f} s"
+    if code is not None and code < 0:
+        return "killed", f"signal {signal.Signals(-code).name}"
+    if code:
+        return "failed", _last_words(settings.scratch / f"{name}.log") or f"exit code {code}"
+    missed = [finding.what for finding in findings if finding.passed is False]
+    if missed:
+        return "failed", "; ".join(missed)
+    return "passed", ""
+
+
+def _last_words(log: Path) -> str:
+    """The last line that a stage printed: of a traceback, what was wrong."""
+    text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+    return (text.strip().splitlines() or [""])[-1][:500]
+
+
+def kill_process(process: Any) -> None:
+    """End a stage and all that it has started. One that even SIGKILL does not end is left behind."""
+    for kill in (os.killpg, os.kill):
+        try:
+            kill(process.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError, TypeError):
+            continue  # it leads no group yet, is gone, or was never started
+    if process.pid is not None:
+        process.join(RESERVE)
+
+
+def _child(name: str, function: str, settings: Settings) -> None:
+    """The process of a stage: its own group, its output in a file."""
+    os.setsid()
+    log = open(settings.scratch / f"{name}.log", "ab", buffering=0)  # noqa: SIM115: until the end
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+        os.dup2(log.fileno(), stream.fileno())
+    try:
+        module, _, attribute = function.partition(":")
+        stage = getattr(importlib.import_module(module), attribute)
+        stage(settings, Findings(findings_path(settings, name)))
+    except BaseException:
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(1)
+    sys.stdout.flush()
+    os._exit(0)  # threads of a library that do not end must not keep the process

@@ -1,0 +1,202 @@
+"""The list of stages, most important first, and what every stage is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What every stage is told. Paths are absolute."""
+
+    root: Path  # of the checkout, with train.py and finetune.py
+    data: Path  # folder with aclImdb and SST-2, as folders or archives
+    out: Path  # what stays: gpu.json, gpu.md, prove.log, profile.txt
+    scratch: Path  # what goes: runs, token stores, unpacked data
+    device: str  # "cuda", or "cpu" in a rehearsal
+    rehearse: bool  # tiny sizes on the CPU
+    seconds: float = 0.0  # that this stage has
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One row of the table."""
+
+    name: str
+    group: str  # "right", "speed" or "learning"
+    function: str  # "module:function", called with (Settings, Findings) in a process of its own
+    limit: float  # seconds, after which it is killed
+    promise: str  # what it shows
+    needs_cuda: str = ""  # what a rehearsal does in place of what only a GPU can do
+
+
+NUMERICS = "electra.gpu_proof.numerics"
+MODES = "electra.gpu_proof.modes"
+PROGRAMS = "electra.gpu_proof.programs"
+SPEED = "electra.gpu_proof.speed"
+LEARNING = "electra.gpu_proof.learning"
+
+STAGES = (
+    Stage(
+        "machine",
+        "right",
+        f"{NUMERICS}:machine",
+        20,
+        "names the machine and measures the limit of its matrix products",
+    ),
+    Stage(
+        "agreement",
+        "right",
+        f"{NUMERICS}:agreement",
+        40,
+        "20 steps of ELECTRA, BERT and a classifier in float32, bf16 and fp16 have the losses of "
+        "the CPU in float32, from the same masks and samples, without dropout",
+    ),
+    Stage(
+        "draws",
+        "right",
+        f"{NUMERICS}:draws",
+        20,
+        "masks are valid and masks and samples are distributed as they should be: a chi-square "
+        "statistic, as a standard normal deviate, stays below 5",
+    ),
+    Stage(
+        "overflow",
+        "right",
+        f"{NUMERICS}:overflow",
+        20,
+        "an fp16 step that overflows is skipped, halves the loss scale, changes no weight, and the "
+        "next one trains on",
+    ),
+    Stage(
+        "host-waits",
+        "right",
+        f"{MODES}:host_waits",
+        20,
+        "no step waits for the GPU: torch's sync debug mode raises an error otherwise",
+        "plain steps, since torch has no such mode for a CPU",
+    ),
+    Stage(
+        "graphs",
+        "right",
+        f"{MODES}:graphs",
+        30,
+        "steps played back as CUDA graphs are the plain steps, bit for bit, with dropout, over "
+        "three shapes of batch",
+        "plain steps twice",
+    ),
+    Stage(
+        "memory",
+        "right",
+        f"{MODES}:memory",
+        30,
+        "200 steps of mixed lengths hold no more memory at the end than at half time",
+        "fewer steps, whose memory is not looked at",
+    ),
+    Stage(
+        "resume",
+        "right",
+        f"{PROGRAMS}:resume",
+        60,
+        "train.py --deterministic, killed and resumed, ends in the same bits as a run that nobody "
+        "killed",
+    ),
+    Stage(
+        "out-of-memory",
+        "right",
+        f"{PROGRAMS}:out_of_memory",
+        40,
+        "a GPU without memory gets one line that names --accumulate, exit code 2; the checkpoint "
+        "stays whole and the run goes on when there is memory",
+        "an error of the allocator is injected",
+    ),
+    Stage(
+        "ranks",
+        "right",
+        f"{PROGRAMS}:ranks",
+        50,
+        "one rank under NCCL, with and without --zero, ends in the bits of no rank at all",
+        "gloo in place of NCCL",
+    ),
+    Stage(
+        "compile",
+        "right",
+        f"{MODES}:compile_networks",
+        90,
+        "compiled networks have the losses of the plain ones",
+        "dynamo alone, without a compiler behind it",
+    ),
+    Stage(
+        "small",
+        "speed",
+        f"{SPEED}:small",
+        40,
+        "tokens a second of small at length 128, plain and as CUDA graphs, by tokens a step",
+    ),
+    Stage(
+        "small-compiled",
+        "speed",
+        f"{SPEED}:small_compiled",
+        90,
+        "the same compiled, and compiled as CUDA graphs",
+        "dynamo alone",
+    ),
+    Stage(
+        "baseline",
+        "speed",
+        f"{SPEED}:baseline",
+        70,
+        "the baseline loop on transformers, with SDPA and eager attention, compiled and not",
+    ),
+    Stage(
+        "profile",
+        "speed",
+        f"{SPEED}:profile",
+        30,
+        "the 20 kernels that take most of a step, and the share of the time in which the GPU idles",
+    ),
+    Stage(
+        "base",
+        "speed",
+        f"{SPEED}:base",
+        60,
+        "base at length 512: tokens a second and the share of the matrix products' limit",
+    ),
+    Stage(
+        "reviews",
+        "speed",
+        f"{SPEED}:reviews",
+        40,
+        "small on reviews at 512: real tokens a second, padding not counted",
+    ),
+    Stage(
+        "large",
+        "speed",
+        f"{SPEED}:large",
+        40,
+        "large at length 512: peak memory and tokens a second",
+    ),
+    Stage(
+        "first-step",
+        "speed",
+        f"{SPEED}:first_step",
+        70,
+        "seconds from typing the command to the end of the first compiled step",
+        "without compiling",
+    ),
+    Stage(
+        "learn-electra",
+        "learning",
+        f"{LEARNING}:electra",
+        90,
+        "ELECTRA-small on reviews, then SST-2 and IMDb with one seed",
+    ),
+    Stage(
+        "learn-bert",
+        "learning",
+        f"{LEARNING}:bert",
+        90,
+        "BERT of the same shape, for the same time",
+    ),
+)
