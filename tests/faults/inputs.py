@@ -52,8 +52,10 @@ from electra.config import (  # noqa: E402
 from electra.data import raw_text, token_store
 from electra.data.sentencepiece import train_tokenizer  # noqa: E402
 from electra.data.tokenizer import Tokenizer, load_tokenizer  # noqa: E402
+from electra.download import archives as archives_module
 from electra.huggingface.safetensors import read_safetensors, read_weights
 from electra.huggingface.tokenizer_files import write_tokenizer
+from electra.inference.predictor import load_predictor
 from electra.model.classifier import Classifier  # noqa: E402
 from electra.model.electra import Electra  # noqa: E402
 from electra.tasks.load import load_task
@@ -288,10 +290,6 @@ def place(rng: random.Random, folder: Path, name: str) -> Path:
 @functools.cache
 def program(name: str) -> ModuleType:
     """A program of scripts/ as a module, the same at every call."""
-    return fresh(name)
-
-
-def fresh(name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(
         f"{name}_program", ROOT / "scripts" / f"{name}.py"
     )
@@ -861,7 +859,7 @@ def archives(rng: random.Random, folder: Path) -> Read:
         )
     path.write_bytes(data)
     # The least that every archive may hold is too much to be written thousands of times.
-    program("download").ALWAYS_ROOM = 1 << 20
+    archives_module.ALWAYS_ALLOWED = 1 << 20
     return lambda: _printed(through("download", "sst2", "--from", path, "--to", folder / "to"))
 
 
@@ -955,10 +953,9 @@ def _tar(rng: random.Random, folder: Path) -> bytes:
 @functools.cache
 def loaded(number: int) -> Any:
     """One of `checkpoints`, ready to answer."""
-    predict = fresh("predict")
     with tempfile.TemporaryDirectory() as temporary:
         path = _written(Path(temporary) / "ckpt.pt", checkpoints()[number])
-        return predict.load(predict.parse_args(["--ckpt", str(path)]))
+        return load_predictor(path)
 
 
 def lines(rng: random.Random, folder: Path) -> Read:
@@ -978,7 +975,8 @@ def lines(rng: random.Random, folder: Path) -> Read:
     path.write_bytes(bytes_of(rng, data) if rng.random() < 0.5 else data)
     number = rng.randrange(len(checkpoints()))
     view = ("--view",) if number == 0 and rng.random() < 0.5 else ()
-    program("predict").load = lambda args: loaded(number)  # what is fuzzed is what comes after
+    # What is fuzzed is what comes after.
+    program("predict").load_predictor = lambda *settings: loaded(number)
 
     def read() -> None:
         said = through("predict", "--ckpt", "whole", "--file", path, *view)
