@@ -41,7 +41,7 @@ from electra.config import (
     preset_model_config,
     to_dict,
 )
-from electra.data.batch import bucket_batches
+from electra.data.batch import Padding, bucket_batches
 from electra.data.examples import Encoded, encode_examples
 from electra.data.sentencepiece import train_tokenizer
 from electra.data.token_cache import CachedTokenizer
@@ -520,7 +520,7 @@ def train_once(
                 leave=False,
                 disable=None if ranks.first else True,
             ):
-                batch = train.batch(rows, MULTIPLE, config.max_len).to(device)
+                batch = train.batch(rows, Padding(MULTIPLE, config.max_len)).to(device)
                 lr = config.lr * lr_at(
                     warmup_factor(done, round(config.warmup * total)), done / total
                 )
@@ -573,9 +573,8 @@ def train_once(
 
 def epoch_plan(train: Encoded, config: FinetuneConfig, seed: int, epoch: int) -> list[np.ndarray]:
     rng = np.random.default_rng([seed, epoch])
-    return bucket_batches(
-        train.lengths, config.batch_tokens, MULTIPLE, config.max_len, rng, most_rows=ROWS
-    )
+    padding = Padding(MULTIPLE, config.max_len)
+    return bucket_batches(train.lengths, config.batch_tokens, padding, rng, max_rows=ROWS)
 
 
 def is_collapsed(prepared: Prepared, outputs: np.ndarray, loss: float) -> bool:
@@ -602,12 +601,13 @@ def predict(
     model has broken down and its outputs are no numbers, they are taken for knowing nothing: all classes alike, or 0."""
     model.eval()
     outputs = np.zeros((len(examples.ids), model.head.out.out_features), np.float32)
+    padding = Padding(MULTIPLE, config.max_len)
     batches = bucket_batches(
-        examples.lengths, max(EVALUATION_TOKENS, config.max_len), MULTIPLE, config.max_len, None
+        examples.lengths, max(EVALUATION_TOKENS, config.max_len), padding, None
     )
     for rows in machine.ranks.share(batches):
         with machine.precision.autocast():
-            logits = model.logits(examples.batch(rows, MULTIPLE, config.max_len).to(machine.device))
+            logits = model.logits(examples.batch(rows, padding).to(machine.device))
         outputs[rows] = (logits if model.regression else torch.softmax(logits, -1)).cpu().numpy()
     outputs = sum(machine.ranks.gather(outputs))  # each rank's are 0 in the others' rows
     return np.where(

@@ -396,7 +396,7 @@ def make_stream(
 ) -> SpanBatches:
     """The batches to train on."""
     return SpanBatches(
-        *text, batch_tokens, width_multiple(device), seed, special, fill=device.type == "cuda"
+        text, batch_tokens, width_multiple(device), seed, special, fill=device.type == "cuda"
     )
 
 
@@ -435,7 +435,7 @@ def held_out_batches(
 ) -> list[Batch]:
     """Up to EVALUATION_TOKENS of held-out text at a length, the same in every run on this corpus."""
     stream = SpanBatches(
-        *text,
+        text,
         config.batch_tokens // config.accumulate,
         width_multiple(device),
         seed=0,

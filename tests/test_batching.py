@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from electra.config import CLS, PAD, SEP, SpecialIds
-from electra.data.batch import bucket_batches, collate
+from electra.data.batch import Padding, bucket_batches, collate
 from electra.data.examples import encode_examples, example_ids, truncate
 from electra.data.spans import SpanBatches, Spans, collate_spans, cut_spans
+from electra.data.token_store import Text
 from electra.data.wordpiece import WordPieceTokenizer
 
 
@@ -105,33 +106,32 @@ def test_long_documents_are_cut_at_places_that_differ_by_epoch():
 
 
 @pytest.mark.parametrize(
-    "multiple, longest, budget, most_rows",
+    "multiple, longest, budget, max_rows",
     [(8, 128, 1_024, None), (64, 128, 512, None), (8, 100, 100, None), (8, 128, 4_096, 5)],
 )
 @pytest.mark.parametrize("shuffled", [True, False])
 def test_every_example_is_in_one_batch_and_the_budget_is_never_exceeded(
-    multiple, longest, budget, most_rows, shuffled
+    multiple, longest, budget, max_rows, shuffled
 ):
     lengths = np.random.default_rng(0).integers(1, longest + 1, 777)
     batches = bucket_batches(
         lengths,
         budget,
-        multiple,
-        longest,
+        Padding(multiple, longest),
         np.random.default_rng(1) if shuffled else None,
-        most_rows,
+        max_rows,
     )
     assert sorted(np.concatenate(batches).tolist()) == list(range(777))
     for rows in batches:
         width = min(-(-lengths[rows].max() // multiple) * multiple, longest)
         assert len(rows) * width <= budget
-        assert len(rows) <= (most_rows or 777)
+        assert len(rows) <= (max_rows or 777)
 
 
 def test_a_filled_plan_has_few_shapes_and_still_every_example():
     lengths = np.random.default_rng(0).integers(3, 129, 1_001)
     plain, filled = (
-        bucket_batches(lengths, 1_024, 64, 128, np.random.default_rng(1), fill=fill)
+        bucket_batches(lengths, 1_024, Padding(64, 128), np.random.default_rng(1), fill=fill)
         for fill in (False, True)
     )
     assert sorted(len(rows) for rows in plain) != sorted(len(rows) for rows in filled)
@@ -145,25 +145,25 @@ def test_a_filled_plan_has_few_shapes_and_still_every_example():
 
 def test_a_batch_as_planned_by_hand():
     # Widths 8 8 16 8 16 24; budget 32: four rows of 8, two of 16, one of 24.
-    batches = bucket_batches(np.array([3, 8, 9, 5, 16, 20]), 32, 8, 64, None)
+    batches = bucket_batches(np.array([3, 8, 9, 5, 16, 20]), 32, Padding(8, 64), None)
     # Three of width 8 do not fill a batch and go on to width 16, where two rows do; of 16 one is left for 24.
     assert [rows.tolist() for rows in batches] == [[0, 1], [3, 2], [4], [5]]
 
 
 def test_an_example_over_the_budget_raises():
     with pytest.raises(ValueError, match="96.*64"):
-        bucket_batches(np.array([8, 90]), 64, 8, 128, None)
+        bucket_batches(np.array([8, 90]), 64, Padding(8, 128), None)
 
 
 def test_order_is_shuffled_by_the_generator_and_sorted_without():
     lengths = np.random.default_rng(0).integers(1, 129, 500)
-    fixed = bucket_batches(lengths, 512, 8, 128, None)
+    fixed = bucket_batches(lengths, 512, Padding(8, 128), None)
     widths = [-(-lengths[rows].max() // 8) for rows in fixed]
     assert widths == sorted(widths)
     first, again, other = (
         [
             rows.tolist()
-            for rows in bucket_batches(lengths, 512, 8, 128, np.random.default_rng(seed))
+            for rows in bucket_batches(lengths, 512, Padding(8, 128), np.random.default_rng(seed))
         ]
         for seed in (1, 1, 2)
     )
@@ -172,7 +172,7 @@ def test_order_is_shuffled_by_the_generator_and_sorted_without():
 
 
 def test_nothing_makes_no_batches():
-    assert bucket_batches(np.zeros(0, np.int64), 64, 8, 128, None) == []
+    assert bucket_batches(np.zeros(0, np.int64), 64, Padding(8, 128), None) == []
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -181,7 +181,7 @@ def test_padding_is_below_5_percent_on_lengths_like_those_of_reviews(seed):
     lengths = np.clip(rng.lognormal(5.3, 0.65, 20_000), 12, 512).astype(
         int
     )  # median 200, a tail beyond 512
-    batches = bucket_batches(lengths, 8_192, 8, 512, rng)
+    batches = bucket_batches(lengths, 8_192, Padding(8, 512), rng)
     places = sum(len(rows) * min(-(-lengths[rows].max() // 8) * 8, 512) for rows in batches)
     assert 1 - lengths.sum() / places < 0.05
 
@@ -189,7 +189,7 @@ def test_padding_is_below_5_percent_on_lengths_like_those_of_reviews(seed):
 def test_a_batch_of_spans_written_by_hand():
     tokens = np.arange(100, 120, dtype=np.uint16)
     spans = Spans(np.array([0, 5, 10]), np.array([2, 9, 10 + 5]), np.array([5, 9, 17]))
-    batch = collate_spans(tokens, spans, np.array([2, 0, 1]), 8, 64)
+    batch = collate_spans(tokens, spans, np.array([2, 0, 1]), Padding(8, 64))
     assert batch.input_ids.tolist() == [
         [CLS, 110, 111, 112, 113, 114, SEP, 115, 116, SEP] + [PAD] * 6,
         [CLS, 100, 101, SEP, 102, 103, 104, SEP] + [PAD] * 8,
@@ -206,18 +206,18 @@ def test_a_batch_of_spans_written_by_hand():
 
 def test_a_batch_without_padding_has_no_mask():
     spans = Spans(np.array([0, 6]), np.array([6, 12]), np.array([6, 12]))
-    batch = collate_spans(np.arange(5, 17), spans, np.array([0, 1]), 8, 64)
+    batch = collate_spans(np.arange(5, 17), spans, np.array([0, 1]), Padding(8, 64))
     assert batch.attention_mask is None and batch.input_ids.shape == (2, 8)
 
 
 def test_width_stops_at_the_longest_even_where_that_is_no_multiple():
     spans = Spans(np.array([0]), np.array([18]), np.array([18]))
-    assert collate_spans(np.arange(5, 30), spans, np.array([0]), 8, 20).input_ids.shape == (1, 20)
+    assert collate_spans(np.arange(5, 30), spans, np.array([0]), Padding(8, 20)).input_ids.shape == (1, 20)
 
 
 def test_examples_of_a_task_written_by_hand():
     batch = collate(
-        [[CLS, 7, SEP], [CLS, 8, 9, SEP, 6, SEP]], [[0, 0, 0], [0, 0, 0, 0, 1, 1]], [1, 0], 4, 64
+        [[CLS, 7, SEP], [CLS, 8, 9, SEP, 6, SEP]], [[0, 0, 0], [0, 0, 0, 0, 1, 1]], [1, 0], Padding(4, 64)
     )
     assert batch.input_ids.tolist() == [
         [CLS, 7, SEP, 0, 0, 0, 0, 0],
@@ -233,7 +233,7 @@ def test_examples_of_a_task_written_by_hand():
 
 def stream(seed=0, text_seed=0, budget=512, multiple=8):
     lines, starts, ends = random_text(text_seed)
-    return SpanBatches(np.arange(5, 5 + lines[-1]), lines, starts, ends, budget, multiple, seed)
+    return SpanBatches(Text(np.arange(5, 5 + lines[-1]), lines, starts, ends), budget, multiple, seed)
 
 
 def test_an_epoch_reads_every_token_once():
@@ -246,7 +246,7 @@ def test_an_epoch_reads_every_token_once():
         for token in row
         if token not in (CLS, SEP)
     ]
-    assert sorted(seen) == mine.tokens.tolist()
+    assert sorted(seen) == mine.text.tokens.tolist()
     assert mine.state() == {64: (0, len(batches))}
     mine.next(64)
     assert mine.state() == {64: (1, 1)}
@@ -364,7 +364,7 @@ def test_single_texts_and_pairs_are_encoded_side_by_side(tokenizer):
     one, two, three, more = tokenizer.encode_batch([*texts, "and more"])
     assert encoded.ids == [[CLS, *one, SEP], [CLS, *two, SEP, *more, SEP], [CLS, *three, SEP]]
     assert encoded.lengths.tolist() == [len(ids) for ids in encoded.ids]
-    batch = encoded.batch(np.array([2, 1]), 8, 32)
+    batch = encoded.batch(np.array([2, 1]), Padding(8, 32))
     assert rows_of(batch) == [encoded.ids[2], encoded.ids[1]] and batch.labels.tolist() == [2, 1]
 
 
@@ -378,7 +378,7 @@ LAST = SpecialIds(pad=50, unk=51, cls=52, sep=53, mask=54)
 def test_spans_are_framed_and_padded_with_the_ids_they_are_given(special, cls, sep, pad):
     tokens = np.arange(10, 20)
     spans = Spans(np.array([0, 4]), np.array([2, 7]), np.array([4, 7]))
-    batch = collate_spans(tokens, spans, np.array([0, 1]), 8, 64, special)
+    batch = collate_spans(tokens, spans, np.array([0, 1]), Padding(8, 64), special)
     assert batch.input_ids.tolist() == [
         [cls, 10, 11, sep, 12, 13, sep, pad],
         [cls, 14, 15, 16, sep, pad, pad, pad],
@@ -390,7 +390,7 @@ def test_spans_are_framed_and_padded_with_the_ids_they_are_given(special, cls, s
 @pytest.mark.parametrize("special, cls, sep, pad", [(BERTS, 101, 102, 0), (LAST, 52, 53, 50)])
 def test_the_stream_and_examples_use_the_ids_they_are_given(special, cls, sep, pad):
     lines, starts, ends = random_text(0)
-    mine = SpanBatches(np.full(lines[-1], 30), lines, starts, ends, 512, 8, 0, special)
+    mine = SpanBatches(Text(np.full(lines[-1], 30), lines, starts, ends), 512, 8, 0, special)
     seen = [mine.next(64) for _ in mine.lay_out(64, 0)[1]]
     assert {i for batch in seen for row in batch.input_ids.tolist() for i in row} == {
         30,
@@ -410,7 +410,7 @@ def test_the_stream_and_examples_use_the_ids_they_are_given(special, cls, sep, p
         [cls, 1, 2, sep, 3, sep],
         [0] * 4 + [1] * 2,
     )
-    assert collate([[cls, sep]], [[0, 0]], None, 4, 64, pad).input_ids.tolist() == [
+    assert collate([[cls, sep]], [[0, 0]], None, Padding(4, 64), pad).input_ids.tolist() == [
         [cls, sep, pad, pad]
     ]
 
@@ -421,6 +421,6 @@ def test_encoded_examples_have_the_special_ids_of_their_tokenizer():
     )
     encoded = encode_examples(words, ["sun rain", "snow"], [None, "moon"], [0, 1], 16, "head")
     assert encoded.ids == [[5, 0, 4, 3], [5, 6, 3, 1, 3]] and encoded.pad == 7
-    batch = encoded.batch(np.array([0, 1]), 8, 16)
+    batch = encoded.batch(np.array([0, 1]), Padding(8, 16))
     assert batch.input_ids.tolist() == [[5, 0, 4, 3, 7, 7, 7, 7], [5, 6, 3, 1, 3, 7, 7, 7]]
     assert batch.attention_mask.sum(1).tolist() == [4, 5]

@@ -9,7 +9,7 @@ import os
 import numpy as np
 import pytest
 
-from electra.data import raw_text, token_cache, token_store
+from electra.data import encode_corpus, raw_text, token_cache, token_store
 from electra.data.raw_text import find_sources, read_lines
 from electra.data.token_cache import corpus_tokenizer, token_dtype
 from electra.data.token_store import TokenStore, hold_out, open_store, whole
@@ -292,19 +292,19 @@ def test_a_document_whose_first_lines_come_out_empty_stays_apart(tmp_path, token
     )
     expected = [["one"], ["two"], ["three", "four"]]
     assert decoded(store_of(tokenizer, tmp_path / "whole", path), tokenizer) == expected
-    monkeypatch.setattr(token_store, "CHUNK_CHARACTERS", 1)  # every line a chunk of its own
+    monkeypatch.setattr(encode_corpus, "CHUNK_CHARACTERS", 1)  # every line a chunk of its own
     assert decoded(store_of(tokenizer, tmp_path / "chunks", path), tokenizer) == expected
 
 
 @pytest.mark.parametrize("characters", [1, 40, 1_000])
 def test_chunks_do_not_show_in_the_store(tmp_path, tokenizer, pages, monkeypatch, characters):
     one = store_of(tokenizer, tmp_path / "one", pages)
-    monkeypatch.setattr(token_store, "CHUNK_CHARACTERS", characters)
+    monkeypatch.setattr(encode_corpus, "CHUNK_CHARACTERS", characters)
     assert same(one, store_of(tokenizer, tmp_path / "many", pages))
 
 
 def test_two_processes_make_the_store_of_one(tmp_path, tokenizer, sample_path, monkeypatch):
-    monkeypatch.setattr(token_store, "CHUNK_CHARACTERS", 5_000)
+    monkeypatch.setattr(encode_corpus, "CHUNK_CHARACTERS", 5_000)
     assert same(
         store_of(tokenizer, tmp_path / "one", sample_path, workers=1),
         store_of(tokenizer, tmp_path / "two", sample_path, workers=2),
@@ -446,7 +446,7 @@ def test_a_half_written_store_is_never_used(tmp_path, tokenizer, pages, monkeypa
     assert [path.name for path in cache.iterdir()] == [folder.name]
 
     bad = write(tmp_path / "bad.txt", b"good words\n" * 50 + b"\xff")
-    monkeypatch.setattr(token_store, "CHUNK_CHARACTERS", 100)
+    monkeypatch.setattr(encode_corpus, "CHUNK_CHARACTERS", 100)
     with pytest.raises(ValueError, match="offset 550"):
         store_of(tokenizer, cache, bad)
     assert [path.name for path in cache.iterdir()] == [folder.name]

@@ -17,7 +17,7 @@ from electra.data.sentencepiece import (
     LARGEST_VOCABULARY,
     PIECE_BYTES,
     SentencePieceTokenizer,
-    _short_pieces,
+    _short_lines,
     train_tokenizer,
 )
 from electra.data.tokenizer import load_tokenizer, tokenizer_from_bytes
@@ -192,7 +192,7 @@ def test_another_set_of_special_tokens_is_refused(train_with):
 
 def test_long_lines_are_cut_at_spaces_and_nothing_is_lost():
     words = "wörter " * 2_000
-    pieces = list(_short_pieces([words, "short", "é" * 5_000]))
+    pieces = list(_short_lines([words, "short", "é" * 5_000]))
     assert all(0 < len(piece.encode()) <= PIECE_BYTES for piece in pieces)
     assert "".join(pieces).replace(" ", "") == (words + "short" + "é" * 5_000).replace(" ", "")
     assert {word for piece in pieces[:-3] for word in piece.split()} == {"wörter", "short"}

@@ -139,7 +139,7 @@ def _batches_contender(
 
     def begin() -> SpanBatches:
         multiple = train.width_multiple(device)
-        return SpanBatches(*text, args.batch_tokens, multiple, 0, tokenizer.special)
+        return SpanBatches(text, args.batch_tokens, multiple, 0, tokenizer.special)
 
     note = (
         f"an epoch in one process, laying it out included, {args.batch_tokens} tokens a batch at "
