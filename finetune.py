@@ -52,9 +52,10 @@ from electra.files import write_atomically
 from electra.model.build import build, check_weights
 from electra.model.classifier import Classifier
 from electra.report.finetuning import finetune_page, held_out_rows
+from electra.tasks.csv_task import CsvSettings
 from electra.tasks.load import load_task
-from electra.tasks.own import load_task_file
 from electra.tasks.task import Example, TaskData, default_folder, with_both_orders, with_fewer
+from electra.tasks.task_file import load_task_file
 from electra.training import distributed
 from electra.training.device import (
     Precision,
@@ -322,8 +323,7 @@ def read_task(config: FinetuneConfig) -> TaskData:
         data = load_task(
             config.task,
             config.data or default_folder(config.task),
-            text_columns=columns,
-            label_column=config.label_column,
+            csv=CsvSettings(columns, config.label_column),
             skip_bad=config.skip_bad,
         )
     return with_fewer(data, config.train_examples)

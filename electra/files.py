@@ -35,7 +35,11 @@ def crc32_of(path: Path) -> str:
 
 def is_encodable(text: str) -> bool:
     """Whether UTF-8 can write a text. JSON can spell half a surrogate pair, which it cannot."""
-    return text.isascii() or not any("\ud800" <= char <= "\udfff" for char in text)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def one_line(message: object) -> str:

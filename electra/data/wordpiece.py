@@ -102,7 +102,7 @@ class WordPieceTokenizer:
     def pieces(self, ids: Iterable[int]) -> list[str]:
         """As a SentencePiece model writes them: a word's first piece begins with ▁.
 
-        [UNK] is a word, the other special tokens are not.
+        The others lose their ##. [UNK] is a word, the other special tokens are not.
         """
         return [self._piece(id_) for id_ in ids]
 
