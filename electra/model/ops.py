@@ -22,9 +22,8 @@ from electra.model import masking
 
 # --- products with weights ---
 
-MANY = (
-    2048  # tokens; with fewer the products of matrices were as fast or faster (docs/performance-log.md)
-)
+# Tokens. With fewer, products of matrices were as fast or faster (docs/performance-log.md).
+MANY = 2048
 
 
 class Linear(nn.Linear):
