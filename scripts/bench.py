@@ -49,7 +49,6 @@ sys.path.insert(
 )  # train.py and finetune.py, whose functions are measured, are in no package
 
 import finetune  # noqa: E402
-import train  # noqa: E402
 from electra import files
 from electra.benchmark.baseline import (  # noqa: E402
     DOCUMENTS_PER_BATCH,
@@ -87,7 +86,7 @@ from electra.model.classifier import Classifier  # noqa: E402
 from electra.model.flops import encoder_flops, pretraining_flops
 from electra.tasks.load import load_task
 from electra.tasks.task import with_fewer
-from electra.training import distributed
+from electra.training import distributed, pretraining
 from electra.training.device import Precision, choose_device, choose_precision  # noqa: E402
 from electra.training.optimizer import Adam, parameter_groups  # noqa: E402
 from electra.training.passes import choose_graphs  # noqa: E402
@@ -327,13 +326,13 @@ def pretraining_side(args: argparse.Namespace, who: str) -> Contender:
             f"--batch-tokens {args.batch_tokens} does not hold one example of {args.seq_len} tokens"
         )
     if args.corpus:
-        tokenizer, shape = train.choose_model(config, set(), None)
-        text, _ = train.split(
+        tokenizer, shape = pretraining.choose_model(config, set(), None)
+        text, _ = pretraining.split(
             token_store.open_store(config.corpus, tokenizer, config.errors, args.cache),
             config,
             tokenizer,
         )
-        stream = train.make_stream(text, args.batch_tokens, device, config.seed, shape.special)
+        stream = pretraining.make_stream(text, args.batch_tokens, device, config.seed, shape.special)
         batches = (
             iter(lambda: stream.next(args.seq_len), None)
             if ours
@@ -363,21 +362,21 @@ def pretraining_side(args: argparse.Namespace, who: str) -> Contender:
         note += f"{DOCUMENTS_PER_BATCH} documents a step, cut at {args.peer_max_len} tokens and padded to the longest"
     if ours:
         model = build(shape, mask_prob).to(device)
-        if train.is_compiled(args.compile, device):
+        if pretraining.is_compiled(args.compile, device):
             model.compile_networks()
             note += ", compiled"
         if who == "ddp":
             distributed.start(device, config.rank_timeout)
             model = distributed.data_parallel(model)
             note += ", one rank"
-        optimizer = Adam(parameter_groups(model, train.WEIGHT_DECAY))
+        optimizer = Adam(parameter_groups(model, pretraining.WEIGHT_DECAY))
         graphs = choose_graphs(who == "graphs", device)
         if graphs is not None:
             note += ", CUDA graphs"
         step = our_step(model, optimizer, precision, device, graphs)
     else:
         model, loss_of = transformers_pretraining(shape, mask_prob, precision, args.peer_attention)
-        step = baseline_step(model, loss_of, device, train.WEIGHT_DECAY)
+        step = baseline_step(model, loss_of, device, pretraining.WEIGHT_DECAY)
         note += (
             f", {args.peer_attention} attention, AdamW, logits at all positions, Gumbel sampling"
         )
@@ -637,7 +636,7 @@ def epochs_of_batches(
 ) -> Callable[[], Workload]:
     """What lays out an epoch of pre-training and takes all of its batches."""
     device = torch.device("cpu")
-    begin = lambda: SpanBatches(*text, args.batch_tokens, train.width_multiple(device), 0, special)
+    begin = lambda: SpanBatches(*text, args.batch_tokens, pretraining.width_multiple(device), 0, special)
     count = len(begin().lay_out(args.seq_len, 0)[1])
 
     def turn() -> Workload:

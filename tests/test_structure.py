@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "checkpoint": {"config", "files", "data"},
     "huggingface": {"config", "data", "checkpoint"},
     "evaluation": {"files", "tasks"},
-    "training": {"data", "model", "evaluation"},
+    "training": {"config", "data", "model", "checkpoint", "evaluation"},
     "benchmark": {"config", "data", "model", "training"},
     "page": set(),
     "report": {"page"},
