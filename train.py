@@ -16,7 +16,7 @@ from pathlib import Path
 from electra.checkpoint.checkpoint import TrainingState
 from electra.checkpoint.run_folder import of_run
 from electra.cli import one_line, parse
-from electra.config import SIZES, ModelConfig, PretrainConfig, nearest_size, parse_phases
+from electra.config import PretrainConfig, parse_phases
 from electra.training import distributed
 from electra.training.device import explain_out_of_memory, give_memory_back, make_deterministic
 from electra.training.log import MetricsLog
@@ -55,6 +55,7 @@ from electra.training.pretraining_save import (
 from electra.training.progress import Progress
 from electra.training.schedule import lr_at
 from electra.training.seeds import derive_seed
+from electra.training.settings import default_out, resolve
 from electra.training.step import train_step
 from electra.training.stopping import NON_FINITE_LIMIT, StopSignals, stop_if_not_finite
 
@@ -205,60 +206,6 @@ def finish(run: PretrainingRun) -> None:
     save_last(run)
     if run.folder is not None:
         print_summary(run, is_sample=str(run.folder.path) == SAMPLE["out"])
-
-
-def resolve(config: PretrainConfig, shape: ModelConfig) -> PretrainConfig:
-    """Fill in what the user left to the presets. Raises ValueError for numbers that make no run."""
-    if config.init:
-        config = replace(config, size=nearest_size(shape), objective=shape.objective)
-    preset = SIZES[config.size]
-    if (
-        sum(limit is not None for limit in (config.steps, config.minutes, config.epochs)) > 1
-        and not config.resume
-    ):
-        raise ValueError("of --steps, --minutes and --epochs give one")
-    if config.lr is None:
-        scratch = preset.lr if config.objective == "electra" else preset.mlm_lr
-        config = replace(config, lr=preset.continue_lr if config.init else scratch)
-    if config.steps is None and config.minutes is None and config.epochs is None:
-        config = replace(config, steps=preset.steps)
-    config = replace(
-        config,
-        batch_tokens=config.batch_tokens or preset.batch_tokens,
-        dropout=shape.dropout,
-        attention_init=shape.attention_init,
-        vocab_size=shape.vocab_size,
-        out=config.out or default_out(config),
-    )
-    for setting in (
-        "steps",
-        "minutes",
-        "epochs",
-        "lr",
-        "batch_tokens",
-        "accumulate",
-        "save_every",
-        "save_minutes",
-        "eval_every",
-        "log_every",
-    ):
-        value = getattr(config, setting)
-        if value is not None and value <= 0:
-            raise ValueError(f"--{setting.replace('_', '-')} must be above 0, not {value}")
-    if config.interleave and not config.phases:
-        raise ValueError(
-            "--interleave needs the lengths to draw from: --phases, e.g. 64:0.8,512:0.2"
-        )
-    if config.seed < 0:
-        raise ValueError(f"--seed must be 0 or more, not {config.seed}")
-    if not 0 <= config.dropout < 1:
-        raise ValueError(f"--dropout must be from 0 to below 1, not {config.dropout}")
-    return config
-
-
-def default_out(config: PretrainConfig) -> str:
-    name = Path(config.corpus[0].rstrip("/")).name.split(".")[0].strip("*") or "corpus"
-    return f"runs/{name}-{config.size}-{config.objective}"
 
 
 if __name__ == "__main__":

@@ -8,19 +8,7 @@ import typing
 from dataclasses import fields
 
 from electra.config import flag_type
-
-LONGEST_MESSAGE = 2_000  # characters
-
-
-def one_line(message: object) -> str:
-    """What an error says as one line of bounded length: line ends and all else that acts on a terminal, as a file's name
-    may hold it, are escaped."""
-    line = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in str(message))
-    return (
-        line
-        if len(line) <= LONGEST_MESSAGE
-        else f"{line[: LONGEST_MESSAGE // 2]} … {line[-LONGEST_MESSAGE // 2 :]}"
-    )
+from electra.files import one_line
 
 
 class Parser(argparse.ArgumentParser):

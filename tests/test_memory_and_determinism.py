@@ -13,7 +13,9 @@ from electra.checkpoint.storage import load_checkpoint
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PROBLEMS = (
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB."),
-    RuntimeError("[enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: can't allocate"),
+    RuntimeError(
+        "[enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: can't allocate"
+    ),
 )
 
 
@@ -75,9 +77,7 @@ def test_another_error_of_ours_is_no_lack_of_memory(text, cache, tmp_path, monke
         run(text, cache, tmp_path / "run")
 
 
-def test_fine_tuning_out_of_memory_names_a_smaller_batch(
-    pretrained, tmp_path, monkeypatch, capsys
-):
+def test_fine_tuning_out_of_memory_names_a_smaller_batch(pretrained, tmp_path, monkeypatch, capsys):
     start = pretrained() / "ckpt.pt"
     fail_at(monkeypatch, 2, PROBLEMS[0])
     assert exit_code(finetune.main, [

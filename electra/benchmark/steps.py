@@ -77,3 +77,8 @@ def go_through(
         step(batch.to(device))
 
     return Workload(len(lengths), sum(lengths), padded_tokens, flops=flops(np.array(lengths)))
+
+
+def dtype_name(precision: Precision) -> str:
+    """Name of the type that matrix products are computed in, such as "bfloat16"."""
+    return str(precision.dtype or torch.float32).removeprefix("torch.")
