@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from electra.checkpoint import storage
 from electra.checkpoint.run_folder import RunFolder
-from electra.cli import one_line, parse
+from electra.cli import parse, run_cli
 from electra.config import SIZES, FinetuneConfig, ModelConfig, model_config, nearest_size, to_dict
 from electra.data.batch import bucket_batches
 from electra.data.examples import Encoded, encode_examples
@@ -85,26 +85,25 @@ class Prepared(NamedTuple):
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run with a command line; returns the exit code: 0, or after one line 2 for a mistake, 1 where another rank is
-    lost."""
+    """Run with a command line; returns the exit code of `run_cli`."""
     distributed.quiet_unless_first()
     try:
-        config, given = parse(FinetuneConfig, "finetune.py", __doc__.split("\n")[0], argv)
-        run(config, given)
-    except (ValueError, OSError) as problem:
-        distributed.report(f"finetune.py: error: {one_line(problem)}")
-        return 2
-    except RuntimeError as problem:
-        if (said := distributed.describe_rank_failure(problem, config.rank_timeout)) is None:
-            raise
-        distributed.report(f"finetune.py: error: {one_line(said)}")
-        return 1
-    except KeyboardInterrupt:
-        print("\nfinetune.py: stopped; no result was written", file=sys.stderr)
-        return 130
+        return run_cli(
+            "finetune.py",
+            lambda: run_command(argv),
+            stopped="stopped; no result was written",
+            report=distributed.report,
+        )
     finally:
         distributed.stop()
-    return 0
+
+
+def run_command(argv: list[str] | None) -> None:
+    """Parse a command line and run it."""
+    assert __doc__ is not None
+    config, given = parse(FinetuneConfig, "finetune.py", __doc__.split("\n")[0], argv)
+    with distributed.explain_rank_failure(config.rank_timeout):
+        run(config, given)
 
 
 def run(config: FinetuneConfig, given: set[str]) -> None:

@@ -1,10 +1,12 @@
-"""Files that are there whole or not at all, and their checksums."""
+"""Files that are there whole or not at all, their checksums, and text that is safe to print."""
 
 from __future__ import annotations
 
 import os
 import zlib
 from pathlib import Path
+
+LONGEST_MESSAGE = 2_000  # characters
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -25,3 +27,15 @@ def crc32_of(path: Path) -> str:
         while block := file.read(1 << 22):
             crc = zlib.crc32(block, crc)
     return f"{crc:08x}"
+
+
+def one_line(message: object) -> str:
+    """A message as one printable line of at most `LONGEST_MESSAGE` characters and an ellipsis.
+
+    Line ends and whatever else acts on a terminal, as the name of a file may hold it, are escaped.
+    """
+    line = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in str(message))
+    if len(line) <= LONGEST_MESSAGE:
+        return line
+    half = LONGEST_MESSAGE // 2
+    return f"{line[:half]} … {line[-half:]}"
