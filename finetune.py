@@ -37,7 +37,7 @@ from electra.evaluation.results import Outcome
 from electra.files import write_atomically
 from electra.model.build import build, check_weights
 from electra.model.classifier import Classifier
-from electra.report import finetune_page, held_out_rows
+from electra.report.finetuning import finetune_page, held_out_rows
 from electra.tasks.load import load_task
 from electra.tasks.own import load_task_file
 from electra.tasks.task import Example, TaskData, default_folder, with_both_orders, with_fewer

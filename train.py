@@ -179,7 +179,7 @@ def run(config: PretrainConfig, given: set[str]) -> None:
             lambda shape: build(shape, SIZES[config.size].mask_prob),
             shape,
             content["model"],
-            config.init or config.out,
+            Path(config.out) / "ckpt.pt" if config.resume else config.init,
         )
     folder = (
         RunFolder(config.out, config.resume, replace=distributed.restarted())

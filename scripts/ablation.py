@@ -46,7 +46,7 @@ from electra.files import write_atomically
 from electra.model import masking
 from electra.model.build import build, with_weights
 from electra.model.electra import Electra
-from electra.report import html_report, markdown_table
+from electra.report.comparison import html_report, markdown_table
 from electra.tasks.load import load_task
 from electra.tasks.task import Example, TaskData, with_fewer
 from electra.training.seeds import derive_seed

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from electra.cli import Parser, one_line
 from electra.files import write_atomically
-from electra.report import finetune_page, held_out_rows, html_report, markdown_table
+from electra.report.comparison import html_report, markdown_table
+from electra.report.finetuning import finetune_page, held_out_rows
 
 
 def main(argv: list[str] | None = None) -> int:

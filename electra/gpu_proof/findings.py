@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 
@@ -52,7 +52,9 @@ class Findings:
         self._add(Finding(what, value, unit, f"goal {bound:g}, {reached}"))
 
     def _add(self, finding: Finding) -> None:
-        line = json.dumps(asdict(finding))
+        if not isinstance(finding.value, str) and not math.isfinite(finding.value):
+            finding = replace(finding, value=str(finding.value))  # JSON has no word for it
+        line = json.dumps(asdict(finding), allow_nan=False)
         with open(self.path, "a", encoding="utf-8") as file:
             file.write(line + "\n")
         print(line, flush=True)

@@ -1,4 +1,4 @@
-"""Stages: ways to run a step that must change nothing but its speed, and what a step must not do."""
+"""Stages: ways to run a step that change nothing but its speed, and what no step does."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import torch
 
+from electra.config import ModelConfig
 from electra.gpu_proof.findings import Findings
 from electra.gpu_proof.stages import Settings
 from electra.gpu_proof.workloads import (
@@ -22,8 +23,9 @@ from electra.gpu_proof.workloads import (
 from electra.training.device import choose_device, make_deterministic
 from electra.training.passes import CudaGraphs
 
-# Largest relative difference of a loss between compiled and plain networks, over COMPILED_STEPS.
-COMPILED = {"float32": 5e-3, "bf16": 2e-2}
+# Largest relative difference of a loss between compiled and plain networks, over COMPILED_STEPS;
+# the most telling first.
+COMPILED = {("electra", "bf16"): 2e-2, ("mlm", "bf16"): 2e-2, ("electra", "float32"): 5e-3}
 COMPILED_STEPS = 5
 MIXED = (64, 128, 192, 256, 512)  # widths of batches
 
@@ -74,7 +76,9 @@ def graphs(settings: Settings, findings: Findings) -> None:
             findings.at_most(f"{kind} in {precision}: tensors that differ", differing, 0)
 
 
-def _three_shapes(trainer: Trainer, config: object, device: torch.device) -> list[torch.Tensor]:
+def _three_shapes(
+    trainer: Trainer, config: ModelConfig, device: torch.device
+) -> list[torch.Tensor]:
     """Four rounds over full, padded and wider batches, beyond the warm-up of each."""
     for number in range(12):
         rows, width, padded = ((8, 64, False), (8, 64, True), (4, 128, False))[number % 3]
@@ -111,27 +115,27 @@ def compile_networks(settings: Settings, findings: Findings) -> None:
     """Losses of compiled networks against plain ones, from the same masks and samples."""
     device = choose_device(settings.device)
     config = config_for(settings, "tiny", dropout=0.0)
-    for kind in ("electra", "mlm"):
-        for precision, bound in COMPILED.items():
-            plain = _some_losses(make_trainer(config, kind, precision, device), config, device)
-            trainer = make_trainer(config, kind, precision, device)
-            began = time.perf_counter()
-            with compiler_at_hand(settings):
-                trainer.model.compile_networks()
-                compiled = _some_losses(trainer, config, device)
-            findings.value(
-                f"{kind} in {precision}: seconds with compiling", time.perf_counter() - began, "s"
-            )
-            furthest = max(
-                abs(one[term] / two[term] - 1)
-                for one, two in zip(compiled, plain, strict=True)
-                for term in one
-            )
-            findings.at_most(f"{kind} in {precision}: largest relative difference", furthest, bound)
+    ways = list(COMPILED.items())
+    for (kind, precision), bound in ways[1:] if settings.rehearse else ways:
+        plain = _some_losses(make_trainer(config, kind, precision, device), config, device)
+        trainer = make_trainer(config, kind, precision, device)
+        began = time.perf_counter()
+        with compiler_at_hand(settings):
+            trainer.model.compile_networks()
+            compiled = _some_losses(trainer, config, device)
+        findings.value(
+            f"{kind} in {precision}: seconds with compiling", time.perf_counter() - began, "s"
+        )
+        furthest = max(
+            abs(one[term] / two[term] - 1)
+            for one, two in zip(compiled, plain, strict=True)
+            for term in one
+        )
+        findings.at_most(f"{kind} in {precision}: largest relative difference", furthest, bound)
 
 
 def _some_losses(
-    trainer: Trainer, config: object, device: torch.device
+    trainer: Trainer, config: ModelConfig, device: torch.device
 ) -> list[dict[str, float]]:
     return [
         losses_of(trainer.step(random_batch(config, 8, 64, seed=number).to(device)))

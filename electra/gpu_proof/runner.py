@@ -121,7 +121,7 @@ def _last_words(log: Path) -> str:
 
 
 def kill_process(process: Any) -> None:
-    """End a stage and all that it has started. One that even SIGKILL does not end is left behind."""
+    """End a stage and all that it has started; one that SIGKILL does not end is left behind."""
     for kill in (os.killpg, os.kill):
         try:
             kill(process.pid, signal.SIGKILL)
@@ -134,13 +134,17 @@ def kill_process(process: Any) -> None:
 def _child(name: str, function: str, settings: Settings) -> None:
     """The process of a stage: its own group, its output in a file."""
     os.setsid()
-    log = open(settings.scratch / f"{name}.log", "ab", buffering=0)  # noqa: SIM115: until the end
+    log = open(settings.scratch / f"{name}.log", "ab", buffering=0)  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
         os.dup2(log.fileno(), stream.fileno())
+    # Locks of other libraries then need no tracker, which would report them as leaked.
+    multiprocessing.set_start_method("fork", force=True)
     try:
         module, _, attribute = function.partition(":")
         stage = getattr(importlib.import_module(module), attribute)
+        if settings.rehearse:
+            _use_one_thread()
         stage(settings, Findings(findings_path(settings, name)))
     except BaseException:
         traceback.print_exc()
@@ -148,3 +152,10 @@ def _child(name: str, function: str, settings: Settings) -> None:
         os._exit(1)
     sys.stdout.flush()
     os._exit(0)  # threads of a library that do not end must not keep the process
+
+
+def _use_one_thread() -> None:
+    """Tiny sizes are fastest so, and stages of a rehearsal run several processes side by side."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    torch = importlib.import_module("torch")
+    torch.set_num_threads(1)

@@ -6,7 +6,6 @@ import contextlib
 import multiprocessing
 import os
 import runpy
-import signal
 import sys
 import time
 import traceback
@@ -40,7 +39,7 @@ CLASSES = 3
 class Trainer:
     """A model and what a step of it needs. `step` is that of train.py and finetune.py."""
 
-    model: nn.Module
+    model: Any  # Electra, BertMLM or Classifier
     optimizer: Adam
     scale: LossScale
     precision: Precision
@@ -98,7 +97,7 @@ def make_trainer(
     """A new model of a kind of KINDS in a precision of PRECISIONS, the same for the same seed."""
     torch.manual_seed(seed)
     if kind == "classifier":
-        model: nn.Module = Classifier(config, CLASSES)
+        model: Any = Classifier(config, CLASSES)
     else:
         model = build(replace(config, objective=kind), SIZES["small"].mask_prob)
     model.to(device)
@@ -193,31 +192,39 @@ def start_program(
     log: str,
     before: Callable[[], None] = lambda: None,
 ) -> Any:
-    """Start a program of the checkout; `before` is called in its process. What it prints goes to
+    """Start a program of the checkout; `before` is called in its process first."""
+    words = [str(settings.root / program), *map(str, arguments)]
+
+    def body() -> None:
+        sys.argv = words
+        sys.path.insert(0, str(settings.root))
+        before()
+        runpy.run_path(words[0], run_name="__main__")
+
+    return start_process(settings, body, log)
+
+
+def start_process(settings: Settings, body: Callable[[], None], log: str) -> Any:
+    """Call `body` in a process of its own, in the scratch folder; what it prints goes to
     `scratch/log`.
 
-    The process is forked: this one must not have used the GPU, and saves the import of torch.
+    The process is forked, which saves the import of torch: this one must not have used the GPU.
     """
-    words = [str(settings.root / program), *map(str, arguments)]
     process = multiprocessing.get_context("fork").Process(
-        target=_be_program, args=(words, settings.scratch / log, settings.scratch, before)
+        target=_run_body, args=(settings, body, settings.scratch / log)
     )
     process.start()
     return process
 
 
-def _be_program(words: list[str], log: Path, folder: Path, before: Callable[[], None]) -> None:
+def _run_body(settings: Settings, body: Callable[[], None], log: Path) -> None:
     with open(log, "ab", buffering=0) as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
-    os.chdir(folder)
-    sys.argv = words
-    sys.path.insert(0, str(Path(words[0]).parent))
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.chdir(settings.scratch)
+    code = 0
     try:
-        before()
-        runpy.run_path(words[0], run_name="__main__")
-        code = 0
+        body()
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except BaseException:
@@ -225,7 +232,7 @@ def _be_program(words: list[str], log: Path, folder: Path, before: Callable[[], 
         code = 1
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(code)
+    os._exit(code)  # threads that do not end must not keep the process
 
 
 def wait_until(condition: Callable[[], bool], process: Any) -> bool:

@@ -1,0 +1,102 @@
+"""Stages: what a model has learned after a short time."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from electra.gpu_proof.findings import Findings
+from electra.gpu_proof.reviews import (
+    cache_of,
+    corpus_of,
+    folder_of,
+    vocabulary,
+    wait_for_data,
+)
+from electra.gpu_proof.stages import Settings
+from electra.gpu_proof.workloads import run_program
+
+PRETRAINING_SHARE = 0.5  # of the stage's time; fine-tuning takes the rest
+FIGURES = ("mlm_loss", "mlm_acc", "rtd_loss", "rtd_auc", "rtd_auc_unigram", "rtd_recall")
+LABELLED = {"sst2": 20_000, "imdb": 5_000}  # examples to learn from
+
+
+def electra(settings: Settings, findings: Findings) -> None:
+    _learn(settings, findings, "electra")
+
+
+def bert(settings: Settings, findings: Findings) -> None:
+    _learn(settings, findings, "mlm")
+
+
+def _learn(settings: Settings, findings: Findings, objective: str) -> None:
+    """Pre-train for a share of the stage's time, then fine-tune on both tasks with one seed."""
+    wait_for_data(settings)
+    out = settings.scratch / f"learn-{objective}"
+    code = run_program(
+        settings, "train.py", _pretraining(settings, objective, out), f"learn-{objective}.train.log"
+    )
+    findings.holds("pre-training ends well", code == 0)
+    _report_run(findings, out)
+    for task, examples in LABELLED.items():
+        if not folder_of(settings, task).is_dir():
+            findings.value(task, "left out: no data")
+            continue
+        tuned = settings.scratch / f"{task}-{objective}"
+        arguments = [
+            *("--task", task, "--data", folder_of(settings, task), "--init", out / "ckpt.pt"),
+            *("--epochs", 1, "--train-examples", 20 if settings.rehearse else examples),
+            *("--max-len", 64 if settings.rehearse else {"sst2": 128, "imdb": 512}[task]),
+            *("--device", settings.device, "--cache", cache_of(settings), "--out", tuned),
+        ]
+        code = run_program(settings, "finetune.py", arguments, f"{task}-{objective}.log")
+        findings.holds(f"{task} ends well", code == 0)
+        _report_scores(findings, tuned, task)
+
+
+def _pretraining(settings: Settings, objective: str, out: Path) -> list[object]:
+    """The command line of train.py."""
+    arguments: list[object] = ["--corpus", *corpus_of(settings), "--objective", objective]
+    arguments += ["--cache", cache_of(settings), "--vocab-size", vocabulary(settings)]
+    arguments += ["--device", settings.device, "--out", out, "--attention-init", "neighbours"]
+    if settings.rehearse:
+        return [
+            *arguments,
+            *("--size", "tiny", "--steps", 4, "--batch-tokens", 512, "--seq-len", 32),
+        ]
+    minutes = round(settings.seconds * PRETRAINING_SHARE / 60, 2)
+    arguments += ["--cuda-graphs"] if _graphs_are_right(settings) else []
+    return [
+        *arguments,
+        *("--size", "small", "--minutes", minutes, "--batch-tokens", 65_536, "--no-compile"),
+        *("--phases", "128:0.9,512:0.1", "--interleave", "--lr", 1e-3),
+    ]
+
+
+def _graphs_are_right(settings: Settings) -> bool:
+    """Whether the stage of CUDA graphs has passed."""
+    path = settings.out / "gpu.json"
+    stages = json.loads(path.read_text())["stages"] if path.exists() else []
+    return any(stage["name"] == "graphs" and stage["status"] == "passed" for stage in stages)
+
+
+def _report_run(findings: Findings, out: Path) -> None:
+    """Tokens and held-out figures of a pre-training."""
+    records = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    findings.value("steps", records[-1]["step"])
+    findings.value("tokens", sum(record.get("tokens", 0) for record in records))
+    valid = [record for record in records if record["split"] == "valid"][-1]
+    findings.value("seconds of pre-training", valid["seconds"], "s")
+    for name in FIGURES:
+        if name in valid:
+            findings.value(f"held out, {name}", valid[name])
+
+
+def _report_scores(findings: Findings, out: Path, task: str) -> None:
+    path = out / "result.json"
+    if not path.exists():
+        return
+    result = json.loads(path.read_text())
+    for name in ("dev_mean", "test_mean"):
+        if result.get(name) is not None:
+            findings.value(f"{task}, {name.removesuffix('_mean')} {result['metric']}", result[name])

@@ -1,0 +1,86 @@
+"""The data of stages that read real text: unpacked and tokenised beside the stages before."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from electra.data.token_cache import corpus_tokenizer
+from electra.data.token_store import TokenStore, open_store
+from electra.data.tokenizer import Tokenizer
+from electra.gpu_proof.findings import Findings
+from electra.gpu_proof.stages import ARCHIVES, Settings
+from electra.gpu_proof.workloads import log_text, run_program
+
+FOLDERS = {"imdb": "aclImdb", "sst2": "SST-2"}
+READY = "data-ready"  # a file in the scratch folder
+
+
+def prepare(settings: Settings, findings: Findings) -> None:
+    """Unpack what is packed, train the tokenizer, tokenise. Then `data-ready` is there: empty, or
+    with what is wrong."""
+    problem = ""
+    try:
+        for name in FOLDERS:
+            _unpack(settings, name)
+        open_reviews(settings, wait=False)
+    except (ValueError, OSError) as wrong:
+        problem = str(wrong)
+        raise
+    finally:
+        (settings.scratch / READY).write_text(problem, encoding="utf-8")
+
+
+def _unpack(settings: Settings, name: str) -> None:
+    if folder_of(settings, name).is_dir():
+        return
+    archives = sorted(settings.data.glob(ARCHIVES[name]))
+    if not archives:
+        return
+    arguments = [name, "--from", archives[0], "--to", settings.scratch / "data"]
+    if run_program(settings, "scripts/download.py", arguments, "unpack.log"):
+        raise ValueError(f"{archives[0]}: {log_text(settings, 'unpack.log')[-300:]}")
+
+
+def folder_of(settings: Settings, name: str) -> Path:
+    """Where a data set is: as a folder under --data, else unpacked. `name`: "imdb" or "sst2"."""
+    given = settings.data / FOLDERS[name]
+    if settings.rehearse and name == "sst2":
+        given = settings.data / "sst2"  # of the sample
+    return given if given.is_dir() else settings.scratch / "data" / FOLDERS[name]
+
+
+def corpus_of(settings: Settings) -> tuple[str, ...]:
+    """The text to pre-train on: no test review is in it. Raises ValueError where there is none."""
+    parts = [folder_of(settings, "imdb") / "train" / part for part in ("unsup", "pos", "neg")]
+    there = tuple(str(part) for part in parts if part.is_dir())
+    if not there:
+        raise ValueError(f"{settings.data} has neither aclImdb nor an archive {ARCHIVES['imdb']}")
+    return there
+
+
+def cache_of(settings: Settings) -> Path:
+    return settings.scratch / "cache-reviews"
+
+
+def vocabulary(settings: Settings) -> int:
+    return 800 if settings.rehearse else 30_522
+
+
+def open_reviews(settings: Settings, wait: bool = True) -> tuple[Tokenizer, TokenStore]:
+    """Tokenizer and token store of the reviews, as train.py finds them in the same cache."""
+    if wait:
+        wait_for_data(settings)
+    corpus, cache = corpus_of(settings), str(cache_of(settings))
+    tokenizer = corpus_tokenizer(corpus, vocabulary(settings), False, "strict", cache)
+    return tokenizer, open_store(corpus, tokenizer, "strict", cache)
+
+
+def wait_for_data(settings: Settings) -> None:
+    """Until `prepare` is done. Raises ValueError with what it ended with. A wait that is too long
+    ends with the stage's time."""
+    ready = settings.scratch / READY
+    while not ready.exists():
+        time.sleep(0.1)
+    if problem := ready.read_text(encoding="utf-8"):
+        raise ValueError(problem)

@@ -1,0 +1,314 @@
+"""The page of one fine-tuning, from result.json and predictions.tsv."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from electra.report import charts
+from electra.report.charts import ticks
+from electra.report.html import (
+    Markup,
+    definitions,
+    document,
+    fold,
+    isolate,
+    join,
+    shade,
+    table,
+    table_row,
+    tag,
+)
+from electra.report.values import MISSING, TASK_NAMES, Json, clip, explain_bad_data, mean_sd, plural
+
+FEW_LABELS = 8  # have room for upright names and decimals in a confusion matrix
+MOST_POINTS = 1000  # of a scatter plot
+MOST_MISTAKES = 100
+DIGIT_WIDTH = 7.5  # pixels
+# Columns of the score table: the key of a seed, and what its value is multiplied by.
+FURTHER = {
+    "last epoch": ("dev_last_epoch", 100),
+    "head only": ("dev_head_only", 100),
+    "loss": ("loss", 1),
+    "ECE": ("ece", 100),
+}
+
+SCORES_CAPTION = """Scores and the expected calibration error (ECE) × 100; loss in nats, of a
+regression the squared error. The deviation is the sample’s, over seeds. The best epoch and seed
+were chosen on the held-out part, so scores on it are slightly too high. Last epoch, and head only
+(on a frozen encoder): """
+SEEDS_NOTE = """Each dot is one seed, red if it collapsed. The bar marks the mean, printed at the
+right."""
+COLLAPSED = """ A collapsed seed predicts one class for every text; its score is the majority’s. The
+means include it."""
+COLLAPSED_REGRESSION = """ A collapsed seed predicts one value for every text. The means include
+it."""
+CONFUSION_CAPTION = """Rows: gold labels; columns: predictions. Each cell shows a count and its
+share of the row, which sets the shade. Blue: correct."""
+CALIBRATION_CAPTION = """Predictions grouped by their probability; the number at the foot of a bar
+counts them. On the dashed line, accuracy equals probability; below it, the model is
+overconfident."""
+SCATTER_CAPTION = """Each dot is a held-out example. On the dashed line, the prediction equals the
+gold value."""
+
+# Set -> metric -> index of a seed -> score × 100. The main metric comes first.
+Scores = dict[str, dict[str, dict[int, float]]]
+
+
+@explain_bad_data()
+def finetune_page(result: Json, rows: Sequence[Json]) -> str:
+    """The page of a fine-tuning.
+
+    result: the parsed result.json. rows: the held-out rows as `held_out_rows` reads them, the most
+    wrong first; may be empty. Raises ValueError for missing values and values of the wrong kind.
+    """
+    seeds, settings = result["seeds"], result["settings"]
+    sets, init = scores_of(result), settings["init"]
+    about = [
+        ("Started from", "random weights" if init == "none" else tag("code", str(init))),
+        ("Training set", plural(result["train_examples"], "example")),
+        ("Seeds", f"{len(seeds)}"),
+        ("Time", f"{result['seconds'] / 60:,.1f} minutes"),
+    ]
+    parts = [tag("p", summary(result, sets), class_="lead"), collapse_note(result)]
+    parts += [definitions(about), tag("h2", "Scores"), seed_table(result, sets)]
+    if len(seeds) > 1:
+        parts += [tag("h3", "Every seed"), tag("div", seed_strips(seeds, sets), class_="strips")]
+        parts.append(tag("p", SEEDS_NOTE, class_="note"))
+
+    if figures := best_seed_figures(result, rows):
+        parts.append(tag("h2", f"Seed {result['best_seed']:d}, held out"))
+        parts.append(tag("div", figures, class_="charts"))
+    if rows:
+        parts += mistakes(rows, result["regression"])
+
+    values = {name: json.dumps(value, ensure_ascii=False) for name, value in settings.items()}
+    listed = definitions((name, tag("code", value)) for name, value in values.items())
+    folded = tag("details", tag("summary", "Show every setting, resolved"), listed)
+    title = f"Fine-tuning on {TASK_NAMES.get(result['task'], result['task'])}"
+    return document(title, parts, tag("h2", "Settings"), folded)
+
+
+@explain_bad_data()
+def held_out_rows(path: Path) -> list[Json]:
+    """The held-out rows of a predictions.tsv, in the order of the file.
+
+    Each has text, gold, prediction, and p and p_gold: the probabilities of these two labels, None
+    in a regression. Raises ValueError for a table of another kind.
+    """
+    lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    head, *rows = [line.split("\t") for line in lines]
+    named = [dict(zip(head, cells, strict=False)) for cells in rows]
+    return [held_out_row(row) for row in named if row["split"] == "dev"]
+
+
+def held_out_row(row: dict[str, str]) -> Json:
+    found: Json = {key: row[key] for key in ("text", "gold", "prediction")}
+    for key, label in (("p", row["prediction"]), ("p_gold", row["gold"])):
+        cell = row.get(f"p({label})")
+        found[key] = None if cell is None else float(cell)
+    return found
+
+
+def by_seed(values: Sequence[float | None], factor: float = 100) -> dict[int, float]:
+    return {i: factor * value for i, value in enumerate(values) if value is not None}
+
+
+def non_empty(columns: dict[str, Any]) -> dict[str, Any]:
+    return {name: column for name, column in columns.items() if column}
+
+
+def scores_of(result: Json) -> Scores:
+    """Scores on the held-out part, on the test set and on further sets."""
+    main, sets = result["metric"], {}
+    for name, part in (("held out", "dev"), ("test", "test")):
+        seeds = [{**(s.get(f"{part}_metrics") or {}), main: s.get(part)} for s in result["seeds"]]
+        metrics = dict.fromkeys([main, *result["also"]])
+        sets[name] = {metric: [seed.get(metric) for seed in seeds] for metric in metrics}
+    sets.update(result.get("more") or {})
+
+    found = {}
+    for name, scores in sets.items():
+        found[name] = non_empty({metric: by_seed(values) for metric, values in scores.items()})
+    return non_empty(found)
+
+
+def summary(result: Json, sets: Scores) -> Markup:
+    metric, n = result["metric"], len(result["seeds"])
+    text = [isolate(metric[:1].upper() + metric[1:]), ": "]
+    for i, (name, scores) in enumerate(sets.items()):
+        mean = mean_sd([*scores.get(metric, {}).values()])
+        text += [", " if i else "", f"{mean}% ", isolate(name)]
+    text.append(f" (mean ± sample standard deviation over {n} seeds)." if n > 1 else ".")
+
+    if result.get("confusion") and metric == "accuracy":
+        golds = [sum(row) for row in result["confusion"]]
+        share = 100 * max(golds) / max(1, sum(golds))
+        text.append(f" Always predicting the most frequent label gives {share:.2f}% held out.")
+    return join(text)
+
+
+def collapse_note(result: Json) -> Markup:
+    names = [f"{seed['seed']:d}" for seed in result["seeds"] if seed["collapsed"]]
+    start = f"Collapsed: seed{'s' if len(names) > 1 else ''} {', '.join(names)}."
+    meaning = COLLAPSED_REGRESSION if result["regression"] else COLLAPSED
+    return tag("p", tag("b", start), meaning, class_="bad") if names else Markup()
+
+
+def seed_table(result: Json, sets: Scores) -> Markup:
+    """Scores of all sets as columns; mean, median and every seed as rows. One seed has one row."""
+    seeds = result["seeds"]
+    further = {}
+    for name, (key, factor) in FURTHER.items():
+        further[name] = by_seed([seed.get(key) for seed in seeds], factor)
+    groups = non_empty({**sets, "held out, further": non_empty(further)})
+    columns = [column for group in groups.values() for column in group.values()]
+
+    rows = []
+    if len(seeds) > 1:
+        rows.append(table_row("mean ± sd", [mean_sd([*column.values()]) for column in columns]))
+        rows.append(table_row("median", [f"{median(column.values()):.2f}" for column in columns]))
+    for i, seed in enumerate(seeds):
+        best = len(seeds) > 1 and seed["seed"] == result["best_seed"]
+        cells = [f"{column[i]:.2f}" if i in column else MISSING for column in columns]
+        rows.append(table_row(seed_name(seed, best), cells))
+
+    heads = [(isolate(name), [*map(isolate, group)]) for name, group in groups.items()]
+    caption = [SCORES_CAPTION, isolate(result["metric"]), "."]
+    return table("Scores", [("", [""]), *heads], rows, caption, "seeds")
+
+
+def seed_name(seed: Json, best: bool) -> Markup:
+    name = f"seed {seed['seed']:d}{', best' if best else ''}"
+    retried = ", tried twice" if seed["retried"] else ""
+    collapsed = (", ", tag("b", "collapsed", class_="bad")) if seed["collapsed"] else ""
+    return join(name, retried, collapsed)
+
+
+def seed_strips(seeds: Sequence[Json], sets: Scores) -> list[Markup]:
+    """For each metric, every seed as a dot, a collapsed one in red."""
+    drawings = []
+    for metric in dict.fromkeys(metric for scores in sets.values() for metric in scores):
+        rows = []
+        for i, (name, scores) in enumerate(sets.items()):
+            dots = [seed_dot(seeds[j], score) for j, score in scores.get(metric, {}).items()]
+            rows.append(charts.Dots(name, charts.COLOURS[i % len(charts.COLOURS)], dots))
+        values = [score for row in rows for score, _, _ in row.seeds]
+        drawings.append(charts.strip(metric, f"{metric} × 100", rows, values))
+    return drawings
+
+
+def seed_dot(seed: Json, score: float) -> tuple[float, str, str]:
+    note, kind = (", collapsed", "bad") if seed["collapsed"] else ("", "seed")
+    return score, f"seed {seed['seed']:d}: {score:.2f}{note}", kind
+
+
+def best_seed_figures(result: Json, rows: Sequence[Json]) -> list[Markup]:
+    eces = {seed["seed"]: seed.get("ece") for seed in result["seeds"]}
+    figures = []
+    if result.get("confusion"):
+        figures.append(confusion_matrix(result["labels"], result["confusion"]))
+    if result.get("calibration"):
+        figures.append(calibration(result["calibration"], eces[result["best_seed"]]))
+    if result["regression"] and rows:
+        figures.append(scatter(rows))
+    return figures
+
+
+def confusion_matrix(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> Markup:
+    """Counts and their share of the row, with a row for each gold label."""
+    few = len(labels) <= FEW_LABELS
+    rows = []
+    for i, (gold, row) in enumerate(zip(labels, counts, strict=True)):
+        n = sum(row)
+        cells = []
+        for j, (prediction, count) in enumerate(zip(labels, row, strict=True)):
+            share = count / n if n else 0.0
+            percent = tag("small", f"{100 * share:.{1 if few else 0}f}%")
+            text = join(f"{count:,}", percent) if count else "·"
+            note = f"{gold}, predicted as {prediction}: {count:,} of {n:,}"
+            kind = f"{shade(share)}{' right' if i == j else ''}"
+            cells.append(tag("td", text, class_=kind, title=note))
+        name = tag("th", isolate(clip(gold, 40)), scope="row")
+        rows.append(tag("tr", name, cells, tag("td", f"{n:,}")))
+
+    names = [tag("span", isolate(clip(label, 24))) for label in labels]
+    heads = [("", ["gold \\ predicted", *names, "all"])]
+    kind = "confusion" if few else "confusion many"
+    title = "Confusion matrix"
+    return charts.figure(title, table(title, heads, rows, "", kind), CONFUSION_CAPTION)
+
+
+def calibration(bins: Sequence[Json], ece: float | None) -> Markup:
+    """A reliability diagram: accuracy against confidence, bin by bin."""
+    bins = [one for one in bins if one["count"]]
+    lowest = min((one["from"] for one in bins), default=0)
+    x = charts.x_axis("probability of the prediction", ticks(lowest, 1))
+    y = charts.y_axis("accuracy", ticks(0, 1))
+
+    bars, dots = [], []
+    for one in bins:
+        n, accuracy, confidence = one["count"], one["accuracy"], one["confidence"]
+        left, right, top = x.at(one["from"]), x.at(one["to"]), y.at(accuracy)
+        note = f"{n:,} predictions: mean probability {confidence:.3f}, accuracy {accuracy:.3f}"
+        size = {"x": left, "y": top, "width": right - left, "height": y.start - top}
+        bars.append(charts.shape("rect", "bar", note, **size))
+        dots.append(charts.circle("dot", x.at(confidence), top, 3.5, note))
+        count = f"{n:,}" if n < 10_000 else f"{n / 1000:,.0f}k"
+        if right - left >= DIGIT_WIDTH * len(count):
+            dots.append(charts.words("count", (left + right) / 2, y.start - 6, count, "middle"))
+
+    diagonal = charts.line("rule", x.start, y.at(x.ticks[0]), x.end, y.at(x.high))
+    parts = tag("g", bars, diagonal, dots, class_="c0")
+    percent = "" if ece is None else tag("b", f"{100 * ece:.2f}%")
+    error = ("Expected calibration error: ", percent, ". ") if percent else ""
+    return charts.chart("Calibration", x, y, parts, [error, CALIBRATION_CAPTION])
+
+
+def scatter(rows: Sequence[Json]) -> Markup:
+    """Prediction against gold of a regression; of very many examples, evenly chosen ones."""
+    chosen = rows[:: -(-len(rows) // MOST_POINTS)]
+    points = [(float(row["gold"]), float(row["prediction"]), row["text"]) for row in chosen]
+    values = [value for gold, prediction, _ in points for value in (gold, prediction)]
+    marks = ticks(min(values), max(values), 8)
+    x, y = charts.x_axis("gold", marks), charts.y_axis("prediction", marks)
+
+    dots = []
+    for gold, prediction, text in points:
+        note = f"gold {gold:g}, prediction {prediction:g}: {clip(text, 80)}"
+        dots.append(charts.circle("seed", x.at(gold), y.at(prediction), 3.5, note))
+    diagonal = charts.line("rule", x.start, y.start, x.end, y.end)
+    parts = [diagonal, tag("g", dots, class_="c0")]
+    some = "" if len(chosen) == len(rows) else f" {len(chosen):,} of {len(rows):,} are drawn."
+    return charts.chart("Prediction against gold", x, y, parts, [SCATTER_CAPTION, some])
+
+
+def mistakes(rows: Sequence[Json], regression: bool) -> list[Markup]:
+    """The first wrong examples; of a regression, the first examples."""
+    wrong = [row for row in rows if regression or row["prediction"] != row["gold"]]
+    title, heads = f"Mistakes: {len(wrong):,} of {len(rows):,}", ["p", "p of gold"]
+    caption = "The most confident mistakes first; p: probability."
+    if regression:
+        title, heads, caption = "Largest errors", ["off by"], "Off by: prediction − gold."
+    if not wrong:
+        return [tag("h2", title), tag("p", "None.")]
+
+    heads = ["gold", "prediction", *heads]
+    lines = []
+    for row in wrong[:MOST_MISTAKES]:
+        cells = [isolate(row["gold"]), isolate(row["prediction"]), *mistake_cells(row, regression)]
+        found = [tag("td", cell, data_head=head) for head, cell in zip(heads, cells, strict=True)]
+        lines.append(tag("tr", found, tag("td", fold(row["text"]), dir="auto")))
+    if len(wrong) > MOST_MISTAKES:
+        caption += f" {len(wrong) - MOST_MISTAKES:,} more are in predictions.tsv."
+    listed = table(title, [("", [*heads, "text"])], lines, caption, "examples")
+    return [tag("h2", title), listed]
+
+
+def mistake_cells(row: Json, regression: bool) -> list[str]:
+    if regression:
+        return [f"{float(row['prediction']) - float(row['gold']):+.2f}".replace("-", "−")]
+    return [MISSING if row[key] is None else f"{row[key]:.3f}" for key in ("p", "p_gold")]

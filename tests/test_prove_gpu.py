@@ -1,0 +1,213 @@
+"""scripts/prove_gpu.py: a rehearsal of every stage; stages that raise, hang and are killed."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from electra.gpu_proof.document import markdown, stage_list
+from electra.gpu_proof.findings import Finding, Findings, read_findings
+from electra.gpu_proof.runner import StageResult
+from electra.gpu_proof.stages import STAGES, Stage
+
+ROOT = Path(__file__).resolve().parent.parent
+SCRIPT = ROOT / "scripts" / "prove_gpu.py"
+
+
+def start(*arguments):
+    return subprocess.Popen(
+        [sys.executable, SCRIPT, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def rehearsal(tmp_path_factory):
+    """(process, folder) of a rehearsal that goes on beside the tests of this file."""
+    out = tmp_path_factory.mktemp("rehearsal") / "out"
+    process = start("--rehearse", "--out", out, "--minutes", 30)
+    yield process, out
+    process.kill()
+    process.communicate()
+
+
+def prove_with(names, tmp_path, minutes=5.0, limit=60.0):
+    """The proof with stages of gpu_stages.py instead; the process, its folder, its stages."""
+    stages = [
+        Stage(name, "right", f"gpu_stages:{name}", 10.0 if name == "hangs" else limit, f"{name} x")
+        for name in names
+    ]
+    out = tmp_path / "out"
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from electra.gpu_proof import runner\n"
+        "from electra.gpu_proof.prove import prove\n"
+        "from electra.gpu_proof.stages import Stage\n"
+        "runner.PRELOADED.clear()  # these stages need no torch\n"
+        f"sys.exit(prove(Path({str(ROOT)!r}), None, Path({str(out)!r}), {minutes}, True, None, "
+        f"{stages!r}))"
+    )
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    content = json.loads((out / "gpu.json").read_text())
+    return done, out, {stage["name"]: stage for stage in content["stages"]}
+
+
+# --- what goes wrong ---
+
+
+def test_a_stage_that_goes_wrong_costs_only_itself(rehearsal, tmp_path):
+    names = ["raises", "hangs", "is_killed", "exits", "misses", "passes"]
+    done, out, stages = prove_with(names, tmp_path)
+    assert done.returncode == 1, done.stderr
+    assert list(stages) == names
+    assert {name: stage["status"] for name, stage in stages.items()} == {
+        "raises": "failed",
+        "hangs": "timed out",
+        "is_killed": "killed",
+        "exits": "failed",
+        "misses": "failed",
+        "passes": "passed",
+    }
+    assert stages["raises"]["why"] == "RuntimeError: the stage is broken | really"
+    assert stages["hangs"]["why"] == "it had not ended after 10 s"
+    assert stages["is_killed"]["why"] == "signal SIGKILL"
+    assert stages["exits"]["why"] == "exit code 3"
+    assert stages["misses"]["why"] == "two is three; not a number"
+    assert done.stdout.splitlines()[-1] == "failed: raises, hangs, is_killed, exits, misses"
+
+    found = {name: [f["what"] for f in stage["findings"]] for name, stage in stages.items()}
+    assert found["raises"] == ["before the error"] and found["is_killed"] == ["before the end"]
+    assert found["passes"] == ["device", "a difference"] and found["exits"] == []
+    assert "RuntimeError: the stage is broken" in (out / "prove.log").read_text()
+    child = stages["hangs"]["findings"][0]["value"]  # which the stage had started
+    state = Path(f"/proc/{child}/stat")
+    assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z"
+
+    text = (out / "gpu.md").read_text()
+    assert all(f"| {name} |" in text for name in names)
+    assert "the stage is broken \\| really" in text  # a table's cell stays one cell
+
+
+def test_the_time_is_kept_and_the_last_stages_are_left_out_and_named(rehearsal, tmp_path):
+    done, _, found = prove_with(["sleeps", "passes", "misses"], tmp_path, minutes=0.25)
+    assert [stage["status"] for stage in found.values()] == ["timed out", "left out", "left out"]
+    assert found["sleeps"]["seconds"] <= 0.25 * 60
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[-2:] == [
+        "left out, since no time was left: passes, misses",
+        "failed: sleeps",
+    ]
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (["--minutes", "0"], "--minutes must be above 0"),
+        (["--minutes", "nan"], "--minutes must be above 0"),
+        ([], "--data is needed"),
+        (["--data", "nowhere"], "--data nowhere holds neither aclImdb nor aclImdb*.tar.*"),
+        (["--data", str(ROOT / "data" / "sample")], "torch finds no GPU here; --rehearse runs"),
+        (["--only", "nothing"], "invalid choice: 'nothing'"),
+    ],
+)
+def test_a_mistake_is_one_line(arguments, said, tmp_path):
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(
+        [sys.executable, SCRIPT, "--out", tmp_path / "out", *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("prove_gpu.py: error: ") and done.stderr.count("\n") == 1
+    assert said in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+# --- what is written ---
+
+
+def test_a_line_that_was_cut_off_is_no_finding(tmp_path):
+    findings = Findings(tmp_path / "findings")
+    findings.value("one", 1.5, "s")
+    findings.at_least("two", 3.0, 2.0)
+    with open(tmp_path / "findings", "a") as file:
+        file.write('{"what": "thr')
+    assert read_findings(tmp_path / "findings") == [
+        Finding("one", 1.5, "s"),
+        Finding("two", 3.0, "", "at least 2", True),
+    ]
+    assert read_findings(tmp_path / "nothing") == []
+
+
+def test_checks_fail_where_they_should(tmp_path):
+    findings = Findings(tmp_path / "findings")
+    for value in (0.9, 1.0, 1.1, float("inf"), float("nan")):
+        findings.at_most("most", value, 1.0)
+        findings.at_least("least", value, 1.0)
+    findings.goal("goal", 1.0, 2.0)
+    passed = [finding.passed for finding in read_findings(tmp_path / "findings")]
+    most, least = passed[:-1:2], passed[1:-1:2]
+    assert most == [True, True, False, False, False]
+    assert least == [False, True, True, False, False]
+    assert passed[-1] is None  # a goal that is missed is no failure
+
+
+def test_the_table_says_what_is_a_rehearsal():
+    stage = Stage("graphs", "right", "a:b", 10, "all is well", "plain steps twice")
+    result = StageResult(stage, "passed", "", 1.25, [Finding("speed", 1234567.0, "tokens/s")])
+    real, rehearsed = (markdown("command", "2026-01-01", mode, [result]) for mode in (False, True))
+    assert "| graphs | passed | 1.2 |" in real and "| speed | 1,234,567 tokens/s |  |" in real
+    assert "All is well." in real and "rehearsal" not in real
+    assert "A rehearsal on the CPU" in rehearsed and "plain steps twice" in rehearsed
+
+
+def test_the_docs_have_the_stages():
+    text = (ROOT / "docs" / "gpu.md").read_text(encoding="utf-8")
+    assert stage_list() in text
+
+
+# --- the rehearsal ---
+
+
+def test_every_stage_passes_in_a_rehearsal(rehearsal):
+    process, out = rehearsal
+    output, errors = process.communicate(timeout=600)
+    content = json.loads((out / "gpu.json").read_text())
+    failed = {s["name"]: s["why"] for s in content["stages"] if s["status"] != "passed"}
+    assert failed == {} and process.returncode == 0, (output, errors)
+    assert errors == ""
+    assert content["rehearsal"] is True
+    assert [stage["name"] for stage in content["stages"]] == [stage.name for stage in STAGES]
+    assert all(stage["findings"] for stage in content["stages"])
+
+    found = {
+        (stage["name"], finding["what"]): finding
+        for stage in content["stages"]
+        for finding in stage["findings"]
+    }
+    checks = [finding for finding in found.values() if finding["passed"] is not None]
+    assert len(checks) > 60
+    killed = found[("resume", "killed twice")]
+    assert killed["value"].startswith("at steps [")
+    assert found[("learn-electra", "held out, rtd_auc")]["value"] > 0
+    assert 0 < found[("learn-bert", "sst2, dev accuracy")]["value"] < 1
+    assert (out / "profile.txt").read_text().startswith("small, 65,536 tokens a step, plain")
+    assert sorted(path.name for path in out.iterdir()) == [
+        "gpu.json",
+        "gpu.md",
+        "profile.txt",
+        "prove.log",
+    ]
