@@ -23,10 +23,24 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from electra.checkpoint import storage
+from electra.checkpoint.checkpoint import (
+    KINDS,
+    PRETRAINED,
+    Checkpoint,
+    load_encoder,
+    make_checkpoint,
+)
 from electra.checkpoint.run_folder import RunFolder
+from electra.checkpoint.storage import load_checkpoint, save_checkpoint
 from electra.cli import parse, run_cli
-from electra.config import SIZES, FinetuneConfig, ModelConfig, model_config, nearest_size, to_dict
+from electra.config import (
+    SIZES,
+    FinetuneConfig,
+    ModelConfig,
+    nearest_size,
+    preset_model_config,
+    to_dict,
+)
 from electra.data.batch import bucket_batches
 from electra.data.examples import Encoded, encode_examples
 from electra.data.sentencepiece import train_tokenizer
@@ -55,7 +69,7 @@ from electra.training.log import MetricsLog
 from electra.training.optimizer import Adam, parameter_groups
 from electra.training.schedule import lr_at, warmup_factor
 from electra.training.seeds import derive_seed
-from electra.training.step import LossScale, train_step
+from electra.training.step import Learner, LossScale, train_step
 
 ROWS = 32  # examples of a step, at most (paper, appendix B)
 EVALUATION_TOKENS = 8_192
@@ -80,7 +94,7 @@ class Prepared(NamedTuple):
     data: TaskData
     encoded: dict[str, Encoded]  # "train", and every set of `results.sets_of`
     shape: ModelConfig
-    content: dict[str, Any] | None  # the checkpoint to start from, None for random weights
+    checkpoint: Checkpoint | None  # to start from, None for random weights
     class_weights: Tensor | None
 
 
@@ -117,35 +131,35 @@ def run(config: FinetuneConfig, given: set[str]) -> None:
         raise ValueError(f"--{sorted(alone)[0]} is for --task glue")
     if config.task_file and given & {"task", "data"}:
         raise ValueError("--task-file names its own data; leave out --task and --data")
-    content = read_start(config.init)
+    checkpoint = read_start(config.init)
     device = choose_device(distributed.device_name(config.device))
     machine = Machine(
         device, choose_precision(config.amp, device), distributed.start(device, config.rank_timeout)
     )
     if config.task == "glue":
-        return run_glue(config, content, machine)
-    run_task(config, read_task(config), content, machine)
+        return run_glue(config, checkpoint, machine)
+    run_task(config, read_task(config), checkpoint, machine)
 
 
-def read_start(init: str) -> dict[str, Any] | None:
+def read_start(init: str) -> Checkpoint | None:
     """The checkpoint to start from, None for random weights."""
     if init == "none":
         return None
-    content = storage.load(init, storage.PRETRAINED)
+    checkpoint = load_checkpoint(init, PRETRAINED)
     check_weights(
-        lambda shape: build(shape, 0.15), storage.config_of(content), content["model"], init
+        lambda config: build(config, 0.15), checkpoint.model_config, checkpoint.model, init
     )
-    return content
+    return checkpoint
 
 
 def run_task(
-    config: FinetuneConfig, data: TaskData, content: dict[str, Any] | None, machine: Machine
+    config: FinetuneConfig, data: TaskData, checkpoint: Checkpoint | None, machine: Machine
 ) -> dict[str, Any]:
     """Fine-tune on one task, with every seed, and write the run folder. Returns the content of result.json."""
     began = time.monotonic()
     ranks = machine.ranks
-    config = fill_in(config, data, content)
-    tokenizer, shape = choose_model(config, data, content)
+    config = fill_in(config, data, checkpoint)
+    tokenizer, shape = choose_model(config, data, checkpoint)
     if config.max_len > shape.max_positions:
         raise ValueError(
             f"--max-len {config.max_len} is beyond the model's {shape.max_positions} positions"
@@ -172,7 +186,7 @@ def run_task(
         f"{data.task.name}: {len(data.train):,} to learn from, {len(data.dev):,} held out"
         + (f", {len(data.test):,} to test on" if data.test else "")
         + (f", {data.skipped:,} lines left out" if data.skipped else "")
-        + f"; from {'random weights' if content is None else config.init}, on {machine.device} (amp {machine.precision.name}"
+        + f"; from {'random weights' if checkpoint is None else config.init}, on {machine.device} (amp {machine.precision.name}"
         + (f", {ranks.world_size} ranks" if ranks.world_size > 1 else "")
         + f"), into {config.out}",
         flush=True,
@@ -185,7 +199,7 @@ def run_task(
         )
         log = MetricsLog(folder.path, step=-1)  # no line of an earlier run stays
 
-    prepared = Prepared(data, encoded, shape, content, class_weights)
+    prepared = Prepared(data, encoded, shape, checkpoint, class_weights)
     half = config.batch_tokens // 2
     advice = f"--batch-tokens {half}" if half >= config.max_len else "a smaller --max-len"
     with explain_out_of_memory(machine.device, advice):
@@ -213,9 +227,9 @@ def write_run(
     data, shape = prepared.data, prepared.shape
     model = Classifier(shape, outputs_of(data))
     model.load_state_dict(best.state)
-    storage.save(
+    save_checkpoint(
         folder.checkpoint,
-        storage.pack(
+        make_checkpoint(
             model,
             tokenizer,
             config,
@@ -227,7 +241,7 @@ def write_run(
     return write_results(folder, config, data, outcomes, best, seconds)
 
 
-def run_glue(config: FinetuneConfig, content: dict[str, Any] | None, machine: Machine) -> None:
+def run_glue(config: FinetuneConfig, checkpoint: Checkpoint | None, machine: Machine) -> None:
     """Every task of GLUE whose data are there, each in its own folder; then one table. What is done is skipped."""
     root = Path(config.data or "data/glue")
     name = "random" if config.init == "none" else Path(config.init).resolve().parent.name
@@ -258,10 +272,10 @@ def run_glue(config: FinetuneConfig, content: dict[str, Any] | None, machine: Ma
             out=f"{config.out}/{task}",
             force=True,
         )
-        start = content
+        start = checkpoint
         if config.intermediate and task in glue.AFTER_MNLI:
             own = replace(own, init=f"{config.out}/{config.intermediate}/ckpt.pt")
-            start = storage.load(own.init, ("classifier",))
+            start = load_checkpoint(own.init, ("classifier",))
         data = read_task(own)
         before = machine.ranks.gather(finished(fill_in(own, data, start), config.force))[0]
         found[task] = before or run_task(own, data, start, machine)
@@ -343,12 +357,12 @@ def read_class_weights(text: str | None, data: TaskData) -> Tensor | None:
 
 
 def fill_in(
-    config: FinetuneConfig, data: TaskData, content: dict[str, Any] | None
+    config: FinetuneConfig, data: TaskData, checkpoint: Checkpoint | None
 ) -> FinetuneConfig:
     """Replace each `None` by what the task's row and the preset of the size say."""
-    size = config.size if content is None else nearest_size(storage.config_of(content))
+    size = config.size if checkpoint is None else nearest_size(checkpoint.model_config)
     preset = SIZES[size]
-    name = "random" if content is None else Path(config.init).resolve().parent.name
+    name = "random" if checkpoint is None else Path(config.init).resolve().parent.name
     pick = lambda mine, default: default if mine is None else mine
     epochs = (
         max(SMALL_SET_EPOCHS, data.task.epochs) if len(data.train) < SMALL_SET else data.task.epochs
@@ -387,14 +401,14 @@ def fill_in(
 
 
 def choose_model(
-    config: FinetuneConfig, data: TaskData, content: dict[str, Any] | None
+    config: FinetuneConfig, data: TaskData, checkpoint: Checkpoint | None
 ) -> tuple[Tokenizer, ModelConfig]:
     """Tokenizer and shape: the checkpoint's, or for random weights those of the settings."""
-    if content is not None:
-        tokenizer, shape = storage.tokenizer_of(content), storage.config_of(content)
+    if checkpoint is not None:
+        tokenizer, shape = checkpoint.tokenizer, checkpoint.model_config
     else:
         if config.tokenizer and config.tokenizer.endswith(".pt"):
-            tokenizer = storage.tokenizer_of(storage.load(config.tokenizer, storage.KINDS))
+            tokenizer = load_checkpoint(config.tokenizer, KINDS).tokenizer
         elif config.tokenizer:
             tokenizer = load_tokenizer(config.tokenizer)
         else:
@@ -402,7 +416,7 @@ def choose_model(
                 text for example in data.train for text in (example.text_a, example.text_b) if text
             )
             tokenizer = train_tokenizer(lines, SIZES[config.size].vocab_size)
-        shape = model_config(
+        shape = preset_model_config(
             config.size,
             "mlm",
             tokenizer.vocab_size,
@@ -475,8 +489,8 @@ def train_once(
     device, precision, ranks = machine
     torch.manual_seed(derive_seed(seed, 0xF17E))
     model = Classifier(prepared.shape, outputs_of(data), prepared.class_weights).to(device)
-    if prepared.content is not None:
-        storage.load_encoder(model, prepared.content)
+    if prepared.checkpoint is not None:
+        load_encoder(model, prepared.checkpoint)
     best: tuple[float, dict[str, Tensor], np.ndarray] | None = None
     score, last_loss, step, dev_head = 0.0, 0.0, 0, None
     for frozen, epochs in ((True, config.freeze_epochs), (False, config.epochs)):
@@ -491,6 +505,7 @@ def train_once(
         )
         wrapped = distributed.wrap(model, ranks)  # anew: it looks once at which parameters learn
         scale = LossScale(precision, device)
+        learner = Learner(wrapped, optimizer, scale, precision, ranks)
         total = max(1, round(epochs * len(epoch_plan(train, config, seed, 0))))
         done = 0
         for epoch in range(math.ceil(epochs) + 1):
@@ -508,16 +523,7 @@ def train_once(
                 lr = config.lr * lr_at(
                     warmup_factor(done, round(config.warmup * total)), done / total
                 )
-                result = train_step(
-                    wrapped,
-                    [batch],
-                    optimizer,
-                    lr,
-                    scale,
-                    precision,
-                    derive_seed(seed, step),
-                    ranks,
-                )
+                result = train_step(learner, [batch], lr, derive_seed(seed, step))
                 loss, count = loss + result.sums["loss"], count + result.sums["weight"]
                 done, step = done + 1, step + 1
                 if step % TRIM_EVERY == 0:

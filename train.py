@@ -22,8 +22,10 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from electra.checkpoint import run_folder, storage
+from electra.checkpoint import run_folder
+from electra.checkpoint.checkpoint import PRETRAINED, Checkpoint, TrainingState, make_checkpoint
 from electra.checkpoint.run_folder import RunFolder
+from electra.checkpoint.storage import load_checkpoint
 from electra.cli import parse, run_cli
 from electra.config import (
     SIZES,
@@ -32,9 +34,9 @@ from electra.config import (
     PretrainConfig,
     SpecialIds,
     from_dict,
-    model_config,
     nearest_size,
     parse_phases,
+    preset_model_config,
     to_dict,
 )
 from electra.data import token_cache, token_store
@@ -68,7 +70,7 @@ from electra.training.optimizer import Adam, ShardedAdam, parameter_groups
 from electra.training.passes import CudaGraphs, choose_graphs
 from electra.training.schedule import lr_at, warmup_factor
 from electra.training.seeds import derive_seed
-from electra.training.step import LossScale, train_step
+from electra.training.step import Learner, LossScale, train_step
 
 # `python train.py` with nothing else: small enough to watch.
 SAMPLE = dict(
@@ -131,14 +133,14 @@ def run_command(argv: list[str] | None) -> None:
 
 def run(config: PretrainConfig, given: set[str]) -> None:
     """Build everything, or read it back, then train."""
-    content = None
+    checkpoint = None
     if distributed.restarted():  # by torchrun, with the command line of the beginning
         config = replace(config, out=config.out or default_out(config))
         config = replace(config, resume=config.resume or bool(run_folder.of_run(Path(config.out))))
     if config.resume:
-        content, config = read_run(config, given)
+        checkpoint, config = read_run(config, given)
     elif config.init:
-        content = storage.load(config.init, storage.PRETRAINED)
+        checkpoint = load_checkpoint(config.init, PRETRAINED)
     if config.deterministic:
         make_deterministic()
     device = choose_device(distributed.device_name(config.device))
@@ -147,7 +149,7 @@ def run(config: PretrainConfig, given: set[str]) -> None:
     graphs = choose_graphs(config.cuda_graphs, device, ranks)
 
     with ranks.rank0_first():  # the others find tokenizer and tokens in the cache
-        tokenizer, shape = choose_model(config, given, content)
+        tokenizer, shape = choose_model(config, given, checkpoint)
         config = resolve(config, shape)
         phases = parse_phases(config.seq_len, config.phases, shape.max_positions)
         store = token_store.open_store(config.corpus, tokenizer, config.errors, config.cache)
@@ -174,11 +176,11 @@ def run(config: PretrainConfig, given: set[str]) -> None:
             config, warmup_steps=min(wanted, config.steps // 10) if config.steps else wanted
         )
 
-    if content is not None:
+    if checkpoint is not None:
         model = with_weights(
             lambda shape: build(shape, SIZES[config.size].mask_prob),
             shape,
-            content["model"],
+            checkpoint.model,
             Path(config.out) / "ckpt.pt" if config.resume else config.init,
         )
     folder = (
@@ -186,7 +188,7 @@ def run(config: PretrainConfig, given: set[str]) -> None:
         if ranks.first
         else None
     )
-    if content is None:
+    if checkpoint is None:
         torch.manual_seed(derive_seed(config.seed, 0xE1EC))
         model = build(shape, SIZES[config.size].mask_prob)
     model.to(device)
@@ -196,7 +198,7 @@ def run(config: PretrainConfig, given: set[str]) -> None:
     scale = LossScale(precision, device)
     start = Progress()
     if config.resume:
-        start = restore(content["training"], optimizer, scale, stream, store, ranks)
+        start = restore(checkpoint.training, optimizer, scale, stream, store, ranks)
     elif folder is not None:
         folder.write_json(
             "config.json", {**to_dict(config), "model": to_dict(shape), "amp_used": precision.name}
@@ -253,19 +255,19 @@ class Progress:
         self.window, self.places, self.window_seconds = window or {}, places, window_seconds
 
 
-def read_run(config: PretrainConfig, given: set[str]) -> tuple[dict[str, Any], PretrainConfig]:
+def read_run(config: PretrainConfig, given: set[str]) -> tuple[Checkpoint, PretrainConfig]:
     """The checkpoint and the settings of the run in --out. Raises ValueError where a flag contradicts them."""
     if config.out is None:
         raise ValueError("--resume needs --out, the folder of the run to go on with")
-    content, instead = run_folder.load_newest(Path(config.out), storage.PRETRAINED)
+    checkpoint, instead = run_folder.load_newest(Path(config.out), PRETRAINED)
     if instead:
         print(instead, flush=True)
-    if "training" not in content:
+    if checkpoint.training is None:
         raise ValueError(
             f"{config.out} holds an imported checkpoint, not a run to go on with; begin one with --init"
         )
     try:
-        old = from_dict(PretrainConfig, content["settings"])
+        old = from_dict(PretrainConfig, checkpoint.settings)
     except ValueError as problem:
         raise ValueError(f"{Path(config.out) / 'ckpt.pt'}: {problem}") from None
     changed = sorted(
@@ -278,21 +280,21 @@ def read_run(config: PretrainConfig, given: set[str]) -> tuple[dict[str, Any], P
             f"{getattr(old, name)}; leave it out, or begin another run with --init"
         )
     free = {name: getattr(config, name) for name in (FREE_ON_RESUME & given) | {"out", "resume"}}
-    return content, replace(old, **free)
+    return checkpoint, replace(old, **free)
 
 
 def choose_model(
-    config: PretrainConfig, given: set[str], content: dict[str, Any] | None
+    config: PretrainConfig, given: set[str], checkpoint: Checkpoint | None
 ) -> tuple[Tokenizer, ModelConfig]:
     """Tokenizer and shape: of the checkpoint where there is one, else of the settings and the corpus."""
-    if content is not None:
+    if checkpoint is not None:
         clash = given & {"tokenizer", "vocab_size", "cased", "size", "attention_init"}
         if clash and not config.resume:
             raise ValueError(
                 f"--{sorted(clash)[0].replace('_', '-')} cannot be chosen with --init: it comes with the "
                 f"checkpoint"
             )
-        shape = storage.config_of(content)
+        shape = checkpoint.model_config
         if "objective" in given and config.objective != shape.objective:
             raise ValueError(
                 f"{config.init} is a checkpoint of objective {shape.objective}; its weights do not make "
@@ -300,7 +302,7 @@ def choose_model(
             )
         if config.dropout is not None and not config.resume:
             shape = replace(shape, dropout=config.dropout, attention_dropout=config.dropout)
-        return storage.tokenizer_of(content), shape
+        return checkpoint.tokenizer, shape
     if config.tokenizer:
         tokenizer = load_tokenizer(config.tokenizer, config.cased)
     else:
@@ -308,7 +310,7 @@ def choose_model(
         tokenizer = token_cache.corpus_tokenizer(
             config.corpus, vocab_size, config.cased, config.errors, config.cache
         )
-    return tokenizer, model_config(
+    return tokenizer, preset_model_config(
         config.size,
         config.objective,
         tokenizer.vocab_size,
@@ -445,7 +447,7 @@ def held_out_batches(
 
 
 def restore(
-    training: dict[str, Any],
+    training: TrainingState,
     optimizer: Adam,
     scale: LossScale,
     stream: SpanBatches,
@@ -454,25 +456,25 @@ def restore(
 ) -> Progress:
     """Put everything back to where the checkpoint was; what all ranks had counted since the last line of the log is the
     first one's. Raises ValueError where the corpus is no longer the same."""
-    if training["corpus_tokens"] != len(store.tokens):
+    if training.corpus_tokens != len(store.tokens):
         raise ValueError(
             f"the corpus has changed since the run began: {len(store.tokens):,} tokens, not "
-            f"{training['corpus_tokens']:,}; begin another run with --init"
+            f"{training.corpus_tokens:,}; begin another run with --init"
         )
-    optimizer.load_state_dict(training["optimizer"])
-    scale.load_state_dict(training["scale"])
-    stream.load(training["stream"])
+    optimizer.load_state_dict(training.optimizer)
+    scale.load_state_dict(training.scale)
+    stream.load(training.stream)
     window = (
-        {name: value.to(scale.scale.device) for name, value in training["window"].items()}
+        {name: value.to(scale.scale.device) for name, value in training.window.items()}
         if ranks.first
         else {}
     )
     return Progress(
-        training["step"],
-        training["seconds"],
+        training.step,
+        training.seconds,
         window,
-        training["places"],
-        training["window_seconds"],
+        training.padded_tokens,
+        training.window_seconds,
     )
 
 
@@ -564,6 +566,9 @@ class Loop:
         config, progress = self.config, self.progress
         self.window, self.places = progress.window, progress.places
         self.window_began = time.monotonic() - progress.window_seconds
+        learner = Learner(
+            self.wrapped, self.optimizer, self.scale, self.precision, self.ranks, self.graphs
+        )
         share, stop, _ = self._agree()
         if progress.step and share >= 1.0:
             print("this run is already finished")
@@ -593,17 +598,7 @@ class Loop:
                     LATEST_WARMUP if config.minutes else math.inf,
                 )
                 lr = config.lr * lr_at(self.warm, share)
-                result = train_step(
-                    self.wrapped,
-                    batches,
-                    self.optimizer,
-                    lr,
-                    self.scale,
-                    self.precision,
-                    derive_seed(config.seed, progress.step),
-                    self.ranks,
-                    self.graphs,
-                )
+                result = train_step(learner, batches, lr, derive_seed(config.seed, progress.step))
                 progress.step += 1
                 bar.update()
                 add_up(self.window, result.sums)
@@ -754,21 +749,21 @@ class Loop:
             return
         self.tell(self.folder.wait_for_save())
         self.progress.seconds = time.monotonic() - self.began
-        training = {
-            "step": self.progress.step,
-            "seconds": self.progress.seconds,
-            "corpus_tokens": len(self.store.tokens),
-            "optimizer": optimizer,
-            "scale": self.scale.state_dict(),
-            "stream": self.stream.state(),
-            "window": self.window,
-            "places": self.places,
-            "window_seconds": time.monotonic() - self.window_began,
-        }
-        content = storage.pack(
+        training = TrainingState(
+            step=self.progress.step,
+            seconds=self.progress.seconds,
+            corpus_tokens=len(self.store.tokens),
+            optimizer=optimizer,
+            scale=self.scale.state_dict(),
+            stream=self.stream.state(),
+            window=self.window,
+            padded_tokens=self.places,
+            window_seconds=time.monotonic() - self.window_began,
+        )
+        checkpoint = make_checkpoint(
             self.model, self.tokenizer, replace(self.config, resume=False), training
         )
-        self.folder.save(content, self.progress.step, self.config.keep)
+        self.folder.save(checkpoint, self.progress.step, self.config.keep)
 
     def _save_last(self) -> None:
         """Save, and wait until it is done. Raises ValueError where this step is not on the disk in the end."""

@@ -218,7 +218,7 @@ SIZES = {
 }
 
 
-def model_config(
+def preset_model_config(
     size: str,
     objective: str,
     vocab_size: int,

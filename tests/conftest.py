@@ -69,6 +69,14 @@ def tokenizer(sample_path):
 
 
 @pytest.fixture(scope="session")
+def model_file(tokenizer, tmp_path_factory):
+    """The same tokenizer as a file."""
+    path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.model"
+    path.write_bytes(tokenizer.to_bytes())
+    return path
+
+
+@pytest.fixture(scope="session")
 def text(sample_path, tmp_path_factory):
     """A WikiText file of its first 40 kB: what is held out of it takes no longer than a few steps."""
     path = tmp_path_factory.mktemp("text") / "wiki.raw"

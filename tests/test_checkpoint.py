@@ -17,24 +17,21 @@ import pytest
 import torch
 
 from electra.checkpoint import run_folder, storage
-from electra.checkpoint.run_folder import RunFolder, link, load_newest
-from electra.checkpoint.storage import (
+from electra.checkpoint.checkpoint import (
     FORMAT,
+    KINDS,
     PRETRAINED,
-    config_of,
-    load,
+    TrainingState,
     load_encoder,
-    pack,
-    save,
+    make_checkpoint,
     snapshot,
-    tokenizer_of,
 )
+from electra.checkpoint.run_folder import RunFolder, link, load_newest
+from electra.checkpoint.storage import load_checkpoint, save_checkpoint, write_sealed
 from electra.config import FinetuneConfig, PretrainConfig, from_dict
 from electra.model.bert import BertMLM
 from electra.model.classifier import Classifier
 from electra.model.electra import Electra
-
-ALL = (*PRETRAINED, "classifier")
 
 
 @pytest.fixture
@@ -44,22 +41,20 @@ def model(shape, tokenizer):
 
 
 @pytest.fixture
-def content(model, tokenizer):
-    return pack(
-        model,
-        tokenizer,
-        PretrainConfig(seed=7, lr=1e-3),
-        {
-            "step": 3,
-            "optimizer": {"exp_avg": [torch.randn(3), torch.tensor(float("inf"))]},
-            "seconds": 1.5,
-        },
+def checkpoint(model, tokenizer):
+    training = TrainingState(
+        step=3,
+        optimizer={"exp_avg": [torch.randn(3), torch.tensor(float("inf"))]},
+        seconds=1.5,
+        stream={32: (1, 2)},
+        window={"tokens": torch.tensor(5.0, dtype=torch.float64)},
     )
+    return make_checkpoint(model, tokenizer, PretrainConfig(seed=7, lr=1e-3), training)
 
 
 @pytest.fixture
-def path(content, tmp_path):
-    save(tmp_path / "ckpt.pt", content)
+def path(checkpoint, tmp_path):
+    save_checkpoint(tmp_path / "ckpt.pt", checkpoint)
     return tmp_path / "ckpt.pt"
 
 
@@ -69,9 +64,9 @@ def sealed(data):
     return data[:-2] + struct.pack("<H", len(comment)) + comment
 
 
-def refused(match, path, kinds=ALL):
+def refused(match, path, kinds=KINDS):
     with pytest.raises(ValueError, match=match) as caught:
-        load(path, kinds)
+        load_checkpoint(path, kinds)
     assert "\n" not in str(caught.value) and str(path) in str(caught.value)
 
 
@@ -83,40 +78,77 @@ def same(a, b):
         )
     if isinstance(a, dict):
         return list(a) == list(b) and all(same(a[key], b[key]) for key in a)
-    if isinstance(a, list):
-        return len(a) == len(b) and all(map(same, a, b))
+    if isinstance(a, (list, tuple)):
+        return type(a) is type(b) and len(a) == len(b) and all(map(same, a, b))
     return type(a) is type(b) and a == b
 
 
-def test_what_is_saved_comes_back_bitwise(content, path):
-    found = load(path, PRETRAINED)
-    found["model"] = dict(found["model"])
-    assert same({**content, "model": dict(content["model"])}, found)
+def plain(checkpoint):
+    """All that a file holds of a checkpoint, in dictionaries."""
+    content = checkpoint.to_dict()
+    return {**content, "model": dict(content["model"])}
+
+
+def test_what_is_saved_comes_back_bitwise(checkpoint, path):
+    found = load_checkpoint(path, PRETRAINED)
+    assert same(plain(checkpoint), plain(found))
+    assert (
+        found.model_config == checkpoint.model_config
+        and vars(found).keys() == vars(checkpoint).keys()
+    )
+
+
+def test_the_keys_of_the_file_are_those_of_every_version(path):
+    found = torch.load(path, weights_only=True)
+    assert list(found) == [
+        "format",
+        "kind",
+        "model",
+        "model_config",
+        "tokenizer",
+        "labels",
+        "pairs",
+        "scale",
+        "settings",
+        "training",
+    ]
+    assert list(found["training"]) == [
+        "step",
+        "seconds",
+        "corpus_tokens",
+        "optimizer",
+        "scale",
+        "stream",
+        "window",
+        "places",
+        "window_seconds",
+    ]
 
 
 def test_a_checkpoint_is_enough_to_rebuild_the_model(model, tokenizer, path):
-    found = load(path, PRETRAINED)
-    assert config_of(found) == model.config
-    assert tokenizer_of(found).fingerprint == tokenizer.fingerprint
-    assert from_dict(PretrainConfig, found["settings"]) == PretrainConfig(seed=7, lr=1e-3)
-    again = Electra(config_of(found))
-    again.load_state_dict(found["model"])
+    found = load_checkpoint(path, PRETRAINED)
+    assert found.model_config == model.config
+    assert found.tokenizer.fingerprint == tokenizer.fingerprint
+    assert from_dict(PretrainConfig, found.settings) == PretrainConfig(seed=7, lr=1e-3)
+    again = Electra(found.model_config)
+    again.load_state_dict(found.model)
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters()))
 
 
 def test_a_classifier_keeps_its_labels_and_has_no_training_state(shape, tokenizer, tmp_path):
-    save(
+    save_checkpoint(
         tmp_path / "c.pt",
-        pack(
+        make_checkpoint(
             Classifier(shape(vocab_size=tokenizer.vocab_size), 2),
             tokenizer,
             FinetuneConfig(seeds=(1, 2)),
             labels=("no", "yes"),
         ),
     )
-    found = load(tmp_path / "c.pt", ("classifier",))
-    assert found["labels"] == ["no", "yes"] and "training" not in found
-    assert from_dict(FinetuneConfig, found["settings"]).seeds == (1, 2)
+    found = load_checkpoint(tmp_path / "c.pt", ("classifier",))
+    assert found.labels == ("no", "yes") and found.training is None
+    assert "training" not in torch.load(tmp_path / "c.pt", weights_only=True)
+    assert from_dict(FinetuneConfig, found.settings).seeds == (1, 2)
 
 
 def test_any_program_that_reads_checkpoints_of_torch_reads_it(path):
@@ -125,9 +157,9 @@ def test_any_program_that_reads_checkpoints_of_torch_reads_it(path):
     assert zipfile.ZipFile(path).testzip() is None
 
 
-def test_saving_twice_gives_the_same_bytes(content, path, tmp_path):
+def test_saving_twice_gives_the_same_bytes(checkpoint, path, tmp_path):
     (tmp_path / "other").mkdir()
-    save(tmp_path / "other" / "ckpt.pt", content)
+    save_checkpoint(tmp_path / "other" / "ckpt.pt", checkpoint)
     assert (tmp_path / "other" / "ckpt.pt").read_bytes() == path.read_bytes()
 
 
@@ -171,9 +203,9 @@ class Hostile:
 
 
 @pytest.mark.parametrize("seal", [False, True])
-def test_code_in_a_file_is_refused_and_not_run(tmp_path, content, seal):
+def test_code_in_a_file_is_refused_and_not_run(tmp_path, checkpoint, seal):
     path, target = tmp_path / "ckpt.pt", tmp_path / "was-run"
-    torch.save({**content, "labels": Hostile(target)}, path)
+    torch.save({**checkpoint.to_dict(), "labels": Hostile(target)}, path)
     if seal:
         path.write_bytes(sealed(path.read_bytes()))
     refused("not loaded" if seal else "not a checkpoint", path)
@@ -208,8 +240,8 @@ def test_another_kind_is_refused_by_name(path):
 
 
 @pytest.mark.parametrize("version", [FORMAT + 1, 0])
-def test_another_format_is_refused_by_number(content, tmp_path, version):
-    save(tmp_path / "c.pt", {**content, "format": version})
+def test_another_format_is_refused_by_number(checkpoint, tmp_path, version):
+    write_sealed(tmp_path / "c.pt", {**checkpoint.to_dict(), "format": version})
     refused(f"has format {version}.* reads format {FORMAT}", tmp_path / "c.pt")
 
 
@@ -221,7 +253,7 @@ def test_another_format_is_refused_by_number(content, tmp_path, version):
     ],
 )
 def test_a_save_that_fails_leaves_the_old_file_and_nothing_else(
-    content, path, monkeypatch, problem
+    checkpoint, path, monkeypatch, problem
 ):
     before = path.read_bytes()
 
@@ -231,7 +263,7 @@ def test_a_save_that_fails_leaves_the_old_file_and_nothing_else(
 
     monkeypatch.setattr(torch, "save", fail)
     with pytest.raises(ValueError, match="cannot write the checkpoint") as caught:
-        save(path, content)
+        save_checkpoint(path, checkpoint)
     assert "\n" not in str(caught.value)
     assert path.read_bytes() == before and list(path.parent.iterdir()) == [path]
 
@@ -239,7 +271,7 @@ def test_a_save_that_fails_leaves_the_old_file_and_nothing_else(
 @pytest.mark.parametrize("function", ["fsync", "replace"])
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EIO])
 def test_a_disk_that_fails_late_leaves_the_old_file_and_nothing_else(
-    content, path, monkeypatch, function, number
+    checkpoint, path, monkeypatch, function, number
 ):
     before = path.read_bytes()
 
@@ -250,11 +282,11 @@ def test_a_disk_that_fails_late_leaves_the_old_file_and_nothing_else(
     with pytest.raises(
         ValueError, match=f"{path}: {os.strerror(number)}; the one before it is untouched"
     ):
-        save(path, content)
+        save_checkpoint(path, checkpoint)
     assert path.read_bytes() == before and list(path.parent.iterdir()) == [path]
 
 
-def test_the_reason_comes_through_the_writer_of_torch(content, path, monkeypatch):
+def test_the_reason_comes_through_the_writer_of_torch(checkpoint, path, monkeypatch):
     """It closes its archive when a write has failed, and hides the first error behind a second."""
     before = path.read_bytes()
 
@@ -278,41 +310,40 @@ def test_the_reason_comes_through_the_writer_of_torch(content, path, monkeypatch
 
     monkeypatch.setattr(storage, "open", Full, raising=False)
     with pytest.raises(ValueError, match="No space left on device; the one before it is untouched"):
-        save(path, content)
+        save_checkpoint(path, checkpoint)
     assert path.read_bytes() == before and list(path.parent.iterdir()) == [path]
 
 
-def test_a_snapshot_shares_nothing_with_what_it_was_taken_of(content):
-    expected = {**content, "model": dict(content["model"])}
-    taken = snapshot(content)
-    assert same(expected, taken)
-    for value in (*content["model"].values(), *content["training"]["optimizer"]["exp_avg"]):
+def test_a_snapshot_shares_nothing_with_what_it_was_taken_of(checkpoint):
+    taken = snapshot(checkpoint)
+    assert same(plain(checkpoint), plain(taken))
+    for value in (*checkpoint.model.values(), *checkpoint.training.optimizer["exp_avg"]):
         value.add_(1)
-    content["training"]["step"] = 4
-    assert taken["training"]["step"] == 3
+    checkpoint.training.step = 4
+    assert taken.training.step == 3
     assert not any(
-        torch.equal(value, content["model"][name]) for name, value in taken["model"].items()
+        torch.equal(value, checkpoint.model[name]) for name, value in taken.model.items()
     )
-    assert not same(expected["training"]["optimizer"], taken["training"]["optimizer"])
+    assert not same(checkpoint.training.optimizer, taken.training.optimizer)
 
 
 @pytest.mark.parametrize("make", [Electra, BertMLM])
 def test_fine_tuning_starts_from_every_tensor_of_the_encoder(shape, tokenizer, tmp_path, make):
     torch.manual_seed(1)
     pretrained = make(shape(objective=make.kind, vocab_size=tokenizer.vocab_size))
-    save(tmp_path / "c.pt", pack(pretrained, tokenizer, PretrainConfig()))
+    save_checkpoint(tmp_path / "c.pt", make_checkpoint(pretrained, tokenizer, PretrainConfig()))
     classifier = Classifier(replace(pretrained.config, dropout=0.1), 2)
     head = [p.clone() for p in classifier.head.parameters()]
-    load_encoder(classifier, load(tmp_path / "c.pt", PRETRAINED))
+    load_encoder(classifier, load_checkpoint(tmp_path / "c.pt", PRETRAINED))
     for mine, theirs in zip(classifier.encoder_state(), pretrained.encoder_state()):
         assert same(dict(mine.state_dict()), dict(theirs.state_dict()))
     assert all(torch.equal(a, b) for a, b in zip(head, classifier.head.parameters()))
 
 
-def test_an_encoder_with_a_tensor_missing_is_refused(shape, content):
-    del content["model"]["discriminator.layers.1.up.bias"]
+def test_an_encoder_with_a_tensor_missing_is_refused(shape, checkpoint):
+    del checkpoint.model["discriminator.layers.1.up.bias"]
     with pytest.raises(RuntimeError, match="layers.1.up.bias"):
-        load_encoder(Classifier(shape(vocab_size=1_000), 2), content)
+        load_encoder(Classifier(shape(vocab_size=1_000), 2), checkpoint)
 
 
 def test_a_link_is_the_same_file_and_replaces_what_is_there(tmp_path):
@@ -381,13 +412,13 @@ def test_an_earlier_run_is_refused_with_the_way_on(tmp_path, config, way):
     RunFolder(tmp_path / "run", replace=True).close()
 
 
-def test_there_is_nothing_to_resume_without_a_checkpoint(tmp_path, content):
+def test_there_is_nothing_to_resume_without_a_checkpoint(tmp_path, checkpoint):
     with pytest.raises(ValueError, match="nothing to resume"):
         RunFolder(tmp_path / "run", resume=True)
     assert not (tmp_path / "run").exists()
     first = RunFolder(tmp_path / "run")
     first.write_json("config.json", {"corpus": []})
-    first.save(content, 1, 1)
+    first.save(checkpoint, 1, 1)
     first.close()  # which waits
     RunFolder(tmp_path / "run", resume=True).close()
     (tmp_path / "run" / "ckpt.pt").unlink()
@@ -401,9 +432,13 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
 
 
 @pytest.fixture
-def state(content):
-    """state(step) -> a checkpoint's content."""
-    return lambda step: {**content, "step": step}
+def state(checkpoint):
+    """state(step) -> a checkpoint of that step."""
+    return lambda step: replace(checkpoint, training=replace(checkpoint.training, step=step))
+
+
+def step_in(path):
+    return load_checkpoint(path, PRETRAINED).training.step
 
 
 @pytest.mark.parametrize(
@@ -417,15 +452,15 @@ def state(content):
         (9, [4, 30, 200, 1000]),
     ],
 )
-def test_the_newest_checkpoints_are_kept(tmp_path, content, keep, expected, state):
+def test_the_newest_checkpoints_are_kept(tmp_path, keep, expected, state):
     folder = RunFolder(tmp_path / "run")
     for step in (4, 30, 200, 1000):
         folder.save(state(step), step, keep)
         assert folder.wait_for_save() is None and folder.saved_step == step
-        assert load(folder.checkpoint, PRETRAINED)["step"] == step
+        assert step_in(folder.checkpoint) == step
     assert sorted(int(p.stem.split("-")[1]) for p in folder.path.glob("ckpt-*.pt")) == expected
     for step in expected:
-        assert load(folder.path / f"ckpt-{step}.pt", PRETRAINED)["step"] == step
+        assert step_in(folder.path / f"ckpt-{step}.pt") == step
     assert {p.name for p in folder.path.iterdir()} == {
         ".lock",
         "ckpt.pt",
@@ -452,18 +487,18 @@ def folder(tmp_path):
     folder.close()
 
 
-def test_what_is_written_is_the_state_at_the_call(folder, content, monkeypatch):
+def test_what_is_written_is_the_state_at_the_call(folder, checkpoint, monkeypatch):
     """The thread comes to it when training has long gone on."""
-    expected, gone_on, real = snapshot(content), threading.Event(), save
-    monkeypatch.setattr(storage, "save", lambda *args: gone_on.wait(10) and real(*args))
-    folder.save(content, 3, 1)
-    for value in content["model"].values():
+    expected, gone_on, real = snapshot(checkpoint), threading.Event(), save_checkpoint
+    monkeypatch.setattr(storage, "save_checkpoint", lambda *args: gone_on.wait(10) and real(*args))
+    folder.save(checkpoint, 3, 1)
+    for value in checkpoint.model.values():
         value.zero_()
-    content["training"]["optimizer"]["exp_avg"].clear()
+    checkpoint.training.optimizer["exp_avg"].clear()
     assert folder.wait_for_save(wait=False) is None and not folder.checkpoint.exists()
     gone_on.set()
     assert folder.wait_for_save() is None
-    assert same(expected, load(folder.checkpoint, PRETRAINED))
+    assert same(plain(expected), plain(load_checkpoint(folder.checkpoint, PRETRAINED)))
 
 
 def test_a_save_that_failed_is_told_once_and_the_next_one_works(folder, monkeypatch, state):
@@ -478,7 +513,7 @@ def test_a_save_that_failed_is_told_once_and_the_next_one_works(folder, monkeypa
         folder.save(state(2), 2, 2)
         assert "ckpt.pt: No space left on device" in folder.wait_for_save()
     assert folder.wait_for_save() is None and folder.saved_step == 1
-    assert load(folder.checkpoint, PRETRAINED)["step"] == 1
+    assert step_in(folder.checkpoint) == 1
     folder.save(state(3), 3, 2)
     assert folder.wait_for_save() is None
     assert sorted(run_folder.numbered(folder.path)) == [1, 3]
@@ -488,7 +523,7 @@ def test_what_is_not_the_disks_fault_is_raised(folder, monkeypatch, state):
     def mistake(*args):
         raise TypeError("ours")
 
-    monkeypatch.setattr(storage, "save", mistake)
+    monkeypatch.setattr(storage, "save_checkpoint", mistake)
     folder.save(state(1), 1, 2)
     with pytest.raises(TypeError, match="ours"):
         folder.wait_for_save()
@@ -498,7 +533,7 @@ def test_a_file_that_cannot_be_linked_leaves_ckpt_pt_saved(folder, monkeypatch, 
     (folder.path / "ckpt-5.pt").mkdir()  # not to be replaced by a file
     folder.save(state(5), 5, 2)
     assert "cannot write in the run folder" in folder.wait_for_save()
-    assert folder.saved_step == 5 and load(folder.checkpoint, PRETRAINED)["step"] == 5
+    assert folder.saved_step == 5 and step_in(folder.checkpoint) == 5
     assert {p.name for p in folder.path.iterdir()} == {
         ".lock",
         "config.json",
@@ -571,9 +606,9 @@ def test_the_newest_whole_checkpoint_is_found(folder, state):
         folder.save(state(step), step, 3)
         assert folder.wait_for_save() is None
     found = lambda: load_newest(path, PRETRAINED)
-    assert found()[0]["step"] == 200 and found()[1] is None
+    assert found()[0].training.step == 200 and found()[1] is None
     (path / "ckpt.pt").unlink()
-    assert found()[0]["step"] == 200
+    assert found()[0].training.step == 200
     assert (
         found()[1]
         == f"cannot read the checkpoint {path / 'ckpt.pt'}: No such file or directory; going on from "
@@ -583,14 +618,14 @@ def test_the_newest_whole_checkpoint_is_found(folder, state):
     with open(path / "ckpt.pt", "r+b") as file:  # and so in both names
         file.seek(1000)
         file.write(b"\xff")
-    content, said = found()
-    assert content["step"] == 10 and "\n" not in said
+    earlier, said = found()
+    assert earlier.training.step == 10 and "\n" not in said
     assert (
         said.startswith(f"the checkpoint {path / 'ckpt.pt'} is damaged")
         and "ckpt-10.pt instead" in said
     )
     (path / "ckpt-10.pt").write_bytes(b"")
-    assert found()[0]["step"] == 9
+    assert found()[0].training.step == 9
     (path / "ckpt-9.pt").unlink()
     with pytest.raises(ValueError, match=f"{path / 'ckpt.pt'} is damaged"):
         found()

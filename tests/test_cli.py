@@ -13,16 +13,29 @@ from conftest import exit_code
 from electra.cli import CLOSED_PIPE, Failure, run_cli
 
 ROOT = Path(__file__).resolve().parent.parent
-# A program, what it calls to do its work, and a command line with which it comes to that.
+# Every program, with a command line that its parser takes; then it calls its function `run`.
 PROGRAMS = {
-    "train.py": ("run", []),
-    "finetune.py": ("run", []),
+    "train.py": [],
+    "finetune.py": [],
+    "scripts/bench.py": ["startup", "--corpus", "x.txt", "--tokenizer", "x.model"],
+    "scripts/compare_models.py": [],
+    "scripts/convert.py": ["export", "x.pt", "folder"],
+    "scripts/download.py": ["sst2"],
+    "scripts/predict.py": ["--ckpt", "x.pt"],
+    "scripts/prepare_imdb.py": ["aclImdb", "--out", "folder"],
+    "scripts/prove_gpu.py": ["--out", "folder"],
+    "scripts/report.py": ["result.json"],
+    "scripts/significance.py": ["a.json", "b.json"],
 }
 # What a program that has something to lose says of it after Ctrl-C.
 STOPPED = {
     "train.py": "stopped at once; what was saved before is whole",
     "finetune.py": "stopped; no result was written",
+    "scripts/compare_models.py": "stopped; the same command resumes it",
+    "scripts/download.py": "stopped; the same command resumes the download",
+    "scripts/prove_gpu.py": "stopped; what was found is in --out",
 }
+CLOSED = {"scripts/predict.py": 0}  # exit codes of programs whose readers may have had enough
 
 
 def load(path):
@@ -39,11 +52,11 @@ def load(path):
 def program(request, monkeypatch, tmp_path):
     """program(work) -> the exit code of a program that does `work()` in place of its own."""
     monkeypatch.chdir(tmp_path)
-    module, (function, argv) = load(ROOT / request.param), PROGRAMS[request.param]
+    module = load(ROOT / request.param)
 
     def run(work):
-        monkeypatch.setattr(module, function, lambda *arguments, **settings: work())
-        return exit_code(module.main, argv)
+        monkeypatch.setattr(module, "run", lambda *arguments: work())
+        return exit_code(module.main, PROGRAMS[request.param])
 
     run.prog = Path(request.param).name
     run.path = request.param
@@ -67,6 +80,11 @@ def closed_pipe():
         stream.flush()
 
 
+def test_every_program_is_tested():
+    found = {*ROOT.glob("*.py"), *(ROOT / "scripts").glob("*.py")}
+    assert {str(path.relative_to(ROOT)) for path in found} == set(PROGRAMS)
+
+
 @pytest.mark.parametrize("kind", (ValueError, OSError, FileNotFoundError))
 def test_a_mistake_is_one_line_without_control_characters(kind, program, capsys):
     assert program(raising(kind("no file a\x1b[2J\nb\r\u2028"))) == 2
@@ -88,7 +106,7 @@ def test_a_closed_pipe_ends_quietly(lines, program, capfd):
             print("a line")
 
     with closed_pipe():
-        assert program(work) == CLOSED_PIPE
+        assert program(work) == CLOSED.get(program.path, CLOSED_PIPE)
     assert capfd.readouterr().err == ""
 
 

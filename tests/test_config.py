@@ -14,10 +14,10 @@ from electra.config import (
     Phase,
     PretrainConfig,
     from_dict,
-    model_config,
     nearest_size,
     option,
     parse_phases,
+    preset_model_config,
     to_dict,
 )
 
@@ -43,8 +43,8 @@ def help_of(config_class, capsys):
     [
         PretrainConfig(corpus=("a", "b"), seed=3, lr=1e-3),
         FinetuneConfig(seeds=(1, 2)),
-        model_config("small", "electra", 1_000),
-        model_config("tiny", "mlm", 1_000, dropout=0.3),
+        preset_model_config("small", "electra", 1_000),
+        preset_model_config("tiny", "mlm", 1_000, dropout=0.3),
     ],
 )
 def test_a_config_survives_the_trip_through_a_dictionary(config):
@@ -56,7 +56,7 @@ def test_a_config_survives_the_trip_through_a_dictionary(config):
 
 
 def test_unknown_and_missing_keys_raise_by_name():
-    values = to_dict(model_config("small", "electra", 1_000))
+    values = to_dict(preset_model_config("small", "electra", 1_000))
     with pytest.raises(ValueError, match="hiden_size"):
         from_dict(ModelConfig, {**values, "hiden_size": 3})
     del values["num_layers"]
@@ -84,7 +84,9 @@ def test_the_generator_of_a_shape_shares_everything_but_its_four_sizes(shape):
 
 @pytest.mark.parametrize("size", SIZES)
 def test_a_preset_is_nearest_to_itself_and_bert_has_the_same_encoder(size):
-    electra, bert = (model_config(size, objective, 1_000) for objective in ("electra", "mlm"))
+    electra, bert = (
+        preset_model_config(size, objective, 1_000) for objective in ("electra", "mlm")
+    )
     assert nearest_size(electra) == size
     assert dataclasses.replace(bert, objective="electra") == electra
 

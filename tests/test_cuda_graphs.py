@@ -14,7 +14,7 @@ from electra.training.device import Precision
 from electra.training.distributed import Ranks
 from electra.training.optimizer import Adam, parameter_groups
 from electra.training.passes import CudaGraphs, choose_graphs
-from electra.training.step import LossScale, train_step
+from electra.training.step import Learner, LossScale, train_step
 
 CPU = torch.device("cpu")
 HALF = Precision(torch.float16, "cpu")  # with a loss scale that moves
@@ -121,6 +121,7 @@ def steps(shape, make_batch, objective, graphs, accumulate):
     model.register_forward_hook(lambda *arguments: passes.append(1))
     optimizer = Adam(parameter_groups(model, 0.01))
     scale = LossScale(HALF, CPU)
+    learner = Learner(model, optimizer, scale, HALF, graphs=graphs)
     seen = []
     for step in range(12):
         lengths, width = [([16, 9, 3], 16), ([16, 16, 16], 16), ([24, 20], 24)][
@@ -133,9 +134,7 @@ def steps(shape, make_batch, objective, graphs, accumulate):
             2.0**100 if step == 9 else 1.0
         )  # too much for float16: the step is skipped and the scale halved
         scale.scale = scale.scale * factor
-        result = train_step(
-            model, batches, optimizer, 1e-3 / (1 + step), scale, HALF, step, graphs=graphs
-        )
+        result = train_step(learner, batches, 1e-3 / (1 + step), step)
         scale.scale = scale.scale / factor
         seen.append(
             {name: value.clone() for name, value in result.sums.items()}

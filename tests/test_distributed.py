@@ -15,7 +15,7 @@ import torch
 from conftest import SHAPE, exit_code
 
 import train
-from electra.checkpoint import storage
+from electra.checkpoint.storage import load_checkpoint
 from electra.config import CLS, SEP
 from electra.data.batch import Batch
 from electra.model.bert import BertMLM
@@ -27,7 +27,7 @@ from electra.training.distributed import Ranks
 from electra.training.evaluate import evaluate, sum_over
 from electra.training.optimizer import Adam, ShardedAdam, parameter_groups
 from electra.training.seeds import derive_seed
-from electra.training.step import LossScale, train_step
+from electra.training.step import Learner, LossScale, train_step
 
 ROOT = Path(__file__).resolve().parent.parent
 CPU, OFF = torch.device("cpu"), Precision(None, "cpu")
@@ -139,11 +139,9 @@ def fifty_steps(name, ranks):
     model = MODELS[name]()
     wrapped = distributed.wrap(model, ranks)
     optimizer, scale = Adam(parameter_groups(model, 0.01)), LossScale(OFF, CPU)
-    sums = {}
+    learner, sums = Learner(wrapped, optimizer, scale, OFF, ranks), {}
     for step in range(STEPS):
-        result = train_step(
-            wrapped, batches_of(step), optimizer, 1e-3, scale, OFF, derive_seed(7, step), ranks
-        )
+        result = train_step(learner, batches_of(step), 1e-3, derive_seed(7, step))
         for key, value in sum_over(ranks, result.sums).items():
             sums[key] = sums.get(key, 0.0) + value.item()
     unigram = torch.ones(200)
@@ -167,11 +165,10 @@ def changing_optimizers(ranks, kinds):
         optimizer = kind(parameter_groups(model, 0.01))
         if state is not None:
             optimizer.load_state_dict(state)
+        learner = Learner(wrapped, optimizer, scale, OFF, ranks)
         for step in range(5 * number, 5 * number + 5):
             scale.scale.fill_(float("inf") if step == 2 else 1.0)
-            train_step(
-                wrapped, batches_of(step), optimizer, 1e-3, scale, OFF, derive_seed(7, step), ranks
-            )
+            train_step(learner, batches_of(step), 1e-3, derive_seed(7, step))
         if kind is ShardedAdam:
             held = [state["exp_avg"].numel() for state in optimizer.shards.optim.state.values()]
             assert sum(sum(one) for one in ranks.gather(held)) == sum(
@@ -397,8 +394,8 @@ def runs(text, cache, tmp_path_factory):
 
 
 def test_two_ranks_under_torchrun_train_as_one_process(runs):
-    one, two = (storage.load(runs / name / "ckpt.pt", ("electra",)) for name in ("one", "two"))
-    assert_near(two["model"], one["model"])
+    one, two = (load_checkpoint(runs / name / "ckpt.pt", ("electra",)) for name in ("one", "two"))
+    assert_near(two.model, one.model)
     assert_same_log(runs / "two", runs / "one")
 
 
@@ -415,8 +412,8 @@ def test_a_checkpoint_of_two_ranks_goes_on_with_other_ranks(runs, cache, tmp_pat
     else:
         assert [code for code, _, _ in on_ranks(world, *resume)] == [0] * world
     assert_near(
-        storage.load(out / "ckpt.pt", ("electra",))["model"],
-        storage.load(runs / "two" / "ckpt.pt", ("electra",))["model"],
+        load_checkpoint(out / "ckpt.pt", ("electra",)).model,
+        load_checkpoint(runs / "two" / "ckpt.pt", ("electra",)).model,
     )
     assert_same_log(out, runs / "two")  # step 4 is between two lines
 
@@ -428,22 +425,22 @@ def test_a_shared_out_optimizer_trains_saves_and_goes_on_as_a_whole_one(
     done = on_ranks(2, "train.py", *command(text, cache, out), "--zero")
     assert [code for code, _, _ in done] == [0, 0], done
     two, sharded = (
-        storage.load(folder / "ckpt.pt", ("electra",)) for folder in (runs / "two", out)
+        load_checkpoint(folder / "ckpt.pt", ("electra",)) for folder in (runs / "two", out)
     )
     assert_equal(sharded, two)
     (out / "ckpt.pt").write_bytes((out / "ckpt-4.pt").read_bytes())
     assert exit_code(train.main, ["--out", out, "--resume", "--cache", cache]) == 0
-    assert_near(storage.load(out / "ckpt.pt", ("electra",))["model"], two["model"])
+    assert_near(load_checkpoint(out / "ckpt.pt", ("electra",)).model, two.model)
 
 
 def assert_equal(one, other):
     """To the bit: weights and optimizer."""
     for mine, theirs in (
-        (one["model"], other["model"]),
+        (one.model, other.model),
         *(
             (
-                {str(i): value for i, value in enumerate(content["training"]["optimizer"][name])}
-                for content in (one, other)
+                {str(i): value for i, value in enumerate(checkpoint.training.optimizer[name])}
+                for checkpoint in (one, other)
             )
             for name in ("exp_avg", "exp_avg_sq")
         ),
@@ -451,7 +448,7 @@ def assert_equal(one, other):
         assert mine.keys() == theirs.keys() and all(
             torch.equal(value, theirs[name]) for name, value in mine.items()
         )
-    assert one["training"]["optimizer"]["updates"] == other["training"]["optimizer"]["updates"]
+    assert one.training.optimizer["updates"] == other.training.optimizer["updates"]
 
 
 def test_two_ranks_fine_tune_as_one_process(runs, tmp_path):
@@ -482,9 +479,9 @@ def test_two_ranks_fine_tune_as_one_process(runs, tmp_path):
     assert [code for code, _, _ in done] == [0, 0], done
     assert done[1][1] == "" and "2 ranks" in done[0][1]
     one, two = (
-        storage.load(tmp_path / name / "ckpt.pt", ("classifier",)) for name in ("one", "two")
+        load_checkpoint(tmp_path / name / "ckpt.pt", ("classifier",)) for name in ("one", "two")
     )
-    assert_near(two["model"], one["model"])
+    assert_near(two.model, one.model)
     mine, theirs = (
         json.loads((tmp_path / name / "result.json").read_text()) for name in ("two", "one")
     )
@@ -515,6 +512,6 @@ def test_a_restart_by_torchrun_goes_on_from_the_checkpoint(
     )  # killed before its first checkpoint: from the beginning
     (out / "ckpt.pt").write_bytes((runs / "one" / "ckpt-4.pt").read_bytes())
     assert exit_code(train.main, again) == 0
-    expected = storage.load(runs / "one" / "ckpt.pt", ("electra",))["model"]
-    for name, value in storage.load(out / "ckpt.pt", ("electra",))["model"].items():
+    expected = load_checkpoint(runs / "one" / "ckpt.pt", ("electra",)).model
+    for name, value in load_checkpoint(out / "ckpt.pt", ("electra",)).model.items():
         assert torch.equal(value, expected[name])

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from electra.config import SIZES, model_config
+from electra.config import SIZES, preset_model_config
 from electra.model import encoder
 from electra.model.bert import BertMLM
 from electra.model.electra import Electra
@@ -176,7 +176,7 @@ def electra_of():
     def make(size, attention_init):
         if (size, attention_init) not in made:
             torch.manual_seed(0)
-            config = model_config(size, "electra", 3_000, attention_init=attention_init)
+            config = preset_model_config(size, "electra", 3_000, attention_init=attention_init)
             made[size, attention_init] = Electra(config).eval()
         return made[size, attention_init]
 

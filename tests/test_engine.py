@@ -35,7 +35,7 @@ from electra.training.evaluate import (
 from electra.training.log import MetricsLog
 from electra.training.optimizer import Adam, parameter_groups
 from electra.training.seeds import derive_seed
-from electra.training.step import LossScale, train_step
+from electra.training.step import Learner, LossScale, train_step
 
 ROOT = Path(__file__).resolve().parent.parent
 CPU = torch.device("cpu")
@@ -224,7 +224,8 @@ def steps(shape, make_batch, seeds, count=1, global_seed=0, **changes):
     optimizer = Adam(parameter_groups(model, 0.01))
     scale = LossScale(OFF, CPU)
     batches = [make_batch([40, 33], 40, seed=i) for i in range(count)]
-    results = [train_step(model, batches, optimizer, 1e-3, scale, OFF, seed) for seed in seeds]
+    learner = Learner(model, optimizer, scale, OFF)
+    results = [train_step(learner, batches, 1e-3, seed) for seed in seeds]
     return model, optimizer, scale, results
 
 
@@ -244,9 +245,8 @@ def test_micro_batches_of_a_step_have_masks_of_their_own(shape, make_batch):
     model.generator.encoder.register_forward_hook(
         lambda module, inputs, output: seen.append(output.detach())
     )
-    train_step(
-        model, [batch, batch], Adam(parameter_groups(model, 0.0)), 0.0, LossScale(OFF, CPU), OFF, 1
-    )
+    learner = Learner(model, Adam(parameter_groups(model, 0.0)), LossScale(OFF, CPU), OFF)
+    train_step(learner, [batch, batch], 0.0, 1)
     assert len(seen) == 2 and not torch.equal(*seen)
 
 
@@ -260,11 +260,8 @@ def test_steps_learn_one_batch_by_heart(shape, make_batch):
     torch.manual_seed(0)
     model = Classifier(shape(), 2)
     batch = make_batch([9, 7, 9, 8], 9, labels=[0, 1, 1, 0])
-    optimizer, scale = Adam(parameter_groups(model, 0.0)), LossScale(OFF, CPU)
-    losses = [
-        train_step(model, [batch], optimizer, 5e-3, scale, OFF, seed).sums["loss"].item()
-        for seed in range(60)
-    ]
+    learner = Learner(model, Adam(parameter_groups(model, 0.0)), LossScale(OFF, CPU), OFF)
+    losses = [train_step(learner, [batch], 5e-3, seed).sums["loss"].item() for seed in range(60)]
     assert losses[0] / 4 == pytest.approx(math.log(2), rel=0.1) and losses[-1] / 4 < 0.05
 
 
@@ -274,9 +271,9 @@ def test_a_loss_that_is_not_finite_skips_the_step(shape, make_batch):
     optimizer, scale = Adam(parameter_groups(model, 0.01)), LossScale(OFF, CPU)
     with torch.no_grad():
         model.head.out.bias[0] = math.nan
-    before = state_of(model, optimizer)
+    before, learner = state_of(model, optimizer), Learner(model, optimizer, scale, OFF)
     for _ in range(2):
-        train_step(model, [make_batch([9, 7], 9, labels=[0, 1])], optimizer, 1e-3, scale, OFF, 1)
+        train_step(learner, [make_batch([9, 7], 9, labels=[0, 1])], 1e-3, 1)
     assert all(
         torch.equal(a, b) or a.isnan().any() for a, b in zip(before, state_of(model, optimizer))
     )
@@ -290,15 +287,8 @@ def test_a_step_in_bf16_is_close_to_one_in_float32(shape, make_batch, make):
         torch.manual_seed(0)
         model = make(shape(objective=make.kind))
         optimizer = Adam(parameter_groups(model, 0.0))
-        result = train_step(
-            model,
-            [make_batch([40, 33], 40)],
-            optimizer,
-            0.0,
-            LossScale(precision, CPU),
-            precision,
-            1,
-        )
+        learner = Learner(model, optimizer, LossScale(precision, CPU), precision)
+        result = train_step(learner, [make_batch([40, 33], 40)], 0.0, 1)
         assert all(p.grad.dtype == torch.float32 for p in model.parameters() if p.grad is not None)
         norms.append(figures(result.sums)["mlm_loss"])
     assert norms[0] == pytest.approx(norms[1], rel=0.01)
@@ -487,7 +477,7 @@ def test_no_step_looks_at_a_value_or_makes_a_shape_of_one(
     batches = [
         make_batch(lengths, 16, labels=[0, 1, 1]).to(meta) for lengths in ([16, 9, 3], [16, 16, 16])
     ]
-    result = train_step(model, batches, optimizer, 1e-3, scale, half, seed=1)
+    result = train_step(Learner(model, optimizer, scale, half), batches, 1e-3, seed=1)
     window = {}
     add_up(window, result.sums)
     assert {
@@ -516,7 +506,10 @@ def test_networks_compile_into_whole_graphs_that_compute_the_same(
         optimizer = Adam(parameter_groups(model, 0.01))
         results = [
             train_step(
-                model, [make_batch(lengths, 16)], optimizer, 1e-3, LossScale(OFF, CPU), OFF, seed
+                Learner(model, optimizer, LossScale(OFF, CPU), OFF),
+                [make_batch(lengths, 16)],
+                1e-3,
+                seed,
             )
             for seed, lengths in enumerate([[16, 9], [16, 16], [16, 9, 3]])
         ]

@@ -11,7 +11,7 @@ from conftest import exit_code
 from faults import harness, with_nan
 
 import train
-from electra.checkpoint import storage
+from electra.checkpoint.storage import load_checkpoint, save_checkpoint
 
 PROGRAMS = {"train.py": train.main, "tests/faults/with_nan.py": with_nan.main}
 SHORT = {
@@ -51,11 +51,11 @@ def test_the_harness_notices_what_differs(part, bench, tmp_path):
     out, cache = tmp_path / "run", tmp_path / "cache"
     shutil.copytree(bench.whole, out, ignore=shutil.ignore_patterns("ckpt-*"))
     bench.check(out, cache)
-    content = storage.load(out / "ckpt.pt", ("electra",))
+    checkpoint = load_checkpoint(out / "ckpt.pt", ("electra",))
     if part == "weight":
-        next(iter(content["model"].values())).view(-1)[0].add_(1e-3)
+        next(iter(checkpoint.model.values())).view(-1)[0].add_(1e-3)
     elif part == "moment":
-        content["training"]["optimizer"]["exp_avg_sq"][-1].view(-1)[0].add_(1e-3)
+        checkpoint.training.optimizer["exp_avg_sq"][-1].view(-1)[0].add_(1e-3)
     elif part == "log":
         log = (out / "metrics.jsonl").read_text()
         (out / "metrics.jsonl").write_text(
@@ -63,6 +63,6 @@ def test_the_harness_notices_what_differs(part, bench, tmp_path):
         )
     else:
         (out / ".ckpt.pt.1").write_bytes(b"half")
-    storage.save(out / "ckpt.pt", content)
+    save_checkpoint(out / "ckpt.pt", checkpoint)
     with pytest.raises(harness.Broken, match="left behind" if part == "half a file" else "differ"):
         bench.check(out, cache)

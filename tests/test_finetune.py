@@ -10,8 +10,8 @@ import torch
 from conftest import exit_code
 
 import finetune as program
-from electra.checkpoint import storage
-from electra.checkpoint.storage import PRETRAINED
+from electra.checkpoint.checkpoint import PRETRAINED
+from electra.checkpoint.storage import load_checkpoint
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT / "data" / "sample"
@@ -146,11 +146,9 @@ def test_sst2_leaves_all_its_files(objective, tuned):
 
 
 def test_the_checkpoint_is_a_classifier_that_stands_alone(pretrained, tuned):
-    content = storage.load(tuned() / "ckpt.pt", ("classifier",))
-    assert content["labels"] == ["negative", "positive"] and "training" not in content
-    assert (
-        storage.tokenizer_of(content).to_bytes() == (pretrained() / "tokenizer.model").read_bytes()
-    )
+    checkpoint = load_checkpoint(tuned() / "ckpt.pt", ("classifier",))
+    assert checkpoint.labels == ("negative", "positive") and checkpoint.training is None
+    assert checkpoint.tokenizer.to_bytes() == (pretrained() / "tokenizer.model").read_bytes()
 
 
 def test_same_seed_same_scores_and_another_seed_others(tuned, flags, tmp_path):
@@ -214,8 +212,8 @@ def learnable(folder):
 
 def encoders(pretrained, classifier):
     """Embeddings and encoder of both, under the classifier's names."""
-    old = storage.load(pretrained, PRETRAINED)["model"]
-    new = storage.load(classifier, ("classifier",))["model"]
+    old = load_checkpoint(pretrained, PRETRAINED).model
+    new = load_checkpoint(classifier, ("classifier",)).model
     old = {name.replace("discriminator.", "encoder."): value for name, value in old.items()}
     names = [name for name in new if not name.startswith("head.")]
     assert set(names) <= set(old)
@@ -331,8 +329,8 @@ def test_values_are_learned_by_regression(flags, tmp_path):
     assert (
         2 < min(values) < 17 and 23 < max(values) < 40
     )  # in the table's unit; the model's own is from 0 to 1
-    content = storage.load(tmp_path / "out" / "ckpt.pt", ("classifier",))
-    assert content["scale"] == 30.0 and content["pairs"] and content["labels"] == []
+    checkpoint = load_checkpoint(tmp_path / "out" / "ckpt.pt", ("classifier",))
+    assert checkpoint.scale == 30.0 and checkpoint.pairs and checkpoint.labels == ()
 
 
 def test_class_weights_move_the_predictions(flags, tmp_path):

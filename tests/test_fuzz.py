@@ -20,14 +20,17 @@ from faults import fuzz, inputs
 
 import finetune
 import train
-from electra.checkpoint import storage
-from electra.cli import LONGEST_MESSAGE, one_line
+from electra.checkpoint.checkpoint import KINDS
+from electra.checkpoint.storage import load_checkpoint, write_sealed
 from electra.config import SPECIAL_TOKENS
 from electra.data.raw_text import find_sources, read_lines
 from electra.data.tokenizer import tokenizer_from_bytes
+from electra.download import archives
+from electra.files import LONGEST_MESSAGE, one_line
 from electra.huggingface.config import read_config
 from electra.huggingface.safetensors import read_weights
 from electra.huggingface.tokenizer_files import write_tokenizer
+from electra.inference.replaced import mark_words
 from electra.model.build import build, check_weights
 from electra.tasks.imdb import read_reviews
 from electra.tasks.load import load_task
@@ -144,10 +147,9 @@ def test_the_fuzz_notices(bad, match, tmp_path, monkeypatch):
 
 
 def test_a_message_is_one_printable_line_of_bounded_length():
-    for say in (one_line, program("download").one_line):
-        assert say(ValueError(HOSTILE)) == r"two\nlines \x1b[31mred \u202e \udcff"
-        assert say("Ünïcode 漢字 😀") == "Ünïcode 漢字 😀"
-        assert len(say("x" * 100_000)) <= LONGEST_MESSAGE + 3
+    assert one_line(ValueError(HOSTILE)) == r"two\nlines \x1b[31mred \u202e \udcff"
+    assert one_line("Ünïcode 漢字 😀") == "Ünïcode 漢字 😀"
+    assert len(one_line("x" * 100_000)) <= LONGEST_MESSAGE + 3
 
 
 def test_no_program_prints_a_file_name_as_it_is(stopped, tmp_path):
@@ -158,11 +160,15 @@ def test_no_program_prints_a_file_name_as_it_is(stopped, tmp_path):
     stopped(program("predict").main, ["--ckpt", path], shown)
     stopped(program("convert").main, ["import", path, "--out", tmp_path / "out.pt"], shown)
     stopped(program("convert").main, ["export", path, tmp_path / "out"], shown)
-    stopped(program("compare").main, [path, path], shown)
+    stopped(program("significance").main, [path, path], shown)
     stopped(program("report").main, [path / "x.json"], shown)
     stopped(program("prepare_imdb").main, [path, "--out", tmp_path / "out"], shown)
     stopped(program("download").main, ["sst2", "--from", path, "--to", tmp_path / "to"], shown)
-    stopped(program("ablation").main, ["--imdb", path, "--sst2", path], "ablation.py: error: ")
+    stopped(
+        program("compare_models").main,
+        ["--imdb", path, "--sst2", path],
+        "compare_models.py: error: ",
+    )
 
 
 # ---------------------------------------------------------------- text, tables, tasks
@@ -347,7 +353,7 @@ SETTINGS = changed()["settings"]
 def test_a_checkpoint_with_wrong_content_under_a_right_checksum_is_refused(
     parts, match, stopped, tmp_path
 ):
-    storage.save(tmp_path / "ckpt.pt", changed(**parts))
+    write_sealed(tmp_path / "ckpt.pt", changed(**parts))
     stopped(
         program("predict").main,
         ["--ckpt", tmp_path / "ckpt.pt", "a film"],
@@ -361,7 +367,7 @@ def test_fine_tuning_and_export_refuse_weights_that_are_not_those_of_their_setti
 ):
     content = torch.load(io.BytesIO(inputs.checkpoints()[0]), weights_only=True)
     content["model_config"]["num_layers"] = 2
-    storage.save(tmp_path / "ckpt.pt", content)
+    write_sealed(tmp_path / "ckpt.pt", content)
     said = f"{tmp_path / 'ckpt.pt'}: the weights are not those of its settings"
     sample = ROOT / "data" / "sample"
     stopped(
@@ -408,7 +414,7 @@ def test_a_checkpoint_whose_pickle_breaks_the_reader_is_refused(tmp_path):
     at = data.index(b"\x80\x02")  # where the pickle begins
     data[at + 2 : at + 4] = b"ee"  # an opcode that takes from an empty stack
     (tmp_path / "ckpt.pt").write_bytes(inputs.sealed(bytes(data[:-73])))
-    refused(lambda: storage.load(tmp_path / "ckpt.pt", storage.KINDS), tmp_path / "ckpt.pt")
+    refused(lambda: load_checkpoint(tmp_path / "ckpt.pt", KINDS), tmp_path / "ckpt.pt")
 
 
 # ---------------------------------------------------------------- archives
@@ -456,8 +462,7 @@ def test_a_tar_with_absurd_headers_is_refused(member, match, stopped, tmp_path):
 
 @pytest.mark.parametrize("name", ["a.zip", "a.tar.gz"])
 def test_an_archive_that_is_made_to_fill_a_disk_is_refused(name, stopped, tmp_path, monkeypatch):
-    download = program("download")
-    monkeypatch.setattr(download, "ALWAYS_ROOM", 1 << 20)
+    monkeypatch.setattr(archives, "ALWAYS_ALLOWED", 1 << 20)
     if name == "a.zip":
         with zipfile.ZipFile(tmp_path / name, "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr("SST-2/train.tsv", bytes(1 << 23))
@@ -465,7 +470,7 @@ def test_an_archive_that_is_made_to_fill_a_disk_is_refused(name, stopped, tmp_pa
         member = ("SST-2/train.tsv", 1 << 23, tarfile.REGTYPE, {}, bytes(1 << 23))
         (tmp_path / name).write_bytes(inputs.PACKERS[".gz"](tar_of(member)))
     stopped(
-        download.main,
+        program("download").main,
         ["sst2", "--from", tmp_path / name, "--to", tmp_path / "to"],
         "200 times its size",
     )
@@ -542,7 +547,7 @@ def test_a_checkpoint_of_any_name_goes_out_and_in(tmp_path, capsys):
 
 
 def test_the_view_of_a_text_does_not_act_on_the_terminal():
-    said = program("predict").marked([("a\x00\x1b[2J\x9b2J", 0.1), ("é漢", 0.9)], colour=False)
+    said = mark_words([("a\x00\x1b[2J\x9b2J", 0.1), ("é漢", 0.9)], colour=False)
     assert said == r"a\x00\x1b[2J\x9b2J é漢⟨0.90⟩"
 
 
@@ -558,7 +563,7 @@ def test_results_of_any_name_are_compared(tmp_path, capsys):
     for flags in ([], ["--json"]):
         assert (
             exit_code(
-                program("compare").main,
+                program("significance").main,
                 [folder / "result.json", folder / "result.json", "--samples", 100, *flags],
             )
             == 0
@@ -585,7 +590,7 @@ def test_a_report_takes_no_number_for_how_often_to_say_something(stopped, tmp_pa
 
 
 def test_a_report_draws_runs_that_go_far_back(tmp_path):
-    results = inputs.ablation(random.Random(0))
+    results = inputs.comparison_of_models(random.Random(0))
     run = results["pretraining"][0]
     results["pretraining"] = [
         {**run, "name": f"run {i}", "init": f"run {i - 1}"} for i in range(1_200)

@@ -8,12 +8,14 @@ from conftest import exit_code
 
 import finetune
 import train
-from electra.checkpoint import storage
+from electra.checkpoint.storage import load_checkpoint
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PROBLEMS = (
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB."),
-    RuntimeError("[enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: can't allocate"),
+    RuntimeError(
+        "[enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: can't allocate"
+    ),
 )
 
 
@@ -56,8 +58,7 @@ def test_out_of_memory_is_one_line_that_names_a_smaller_batch(
     error = capsys.readouterr().err.splitlines()
     assert [line for line in error if "error" in line] == error[-1:]
     assert "is out of memory; try --accumulate 2: micro-batches of 128 tokens" in error[-1]
-    state = storage.load(tmp_path / "run" / "ckpt.pt", ("electra",))
-    assert state["training"]["step"] == 4
+    assert load_checkpoint(tmp_path / "run" / "ckpt.pt", ("electra",)).training.step == 4
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
     assert exit_code(train.main, ["--out", tmp_path / "run", "--resume"]) == 0
@@ -76,9 +77,7 @@ def test_another_error_of_ours_is_no_lack_of_memory(text, cache, tmp_path, monke
         run(text, cache, tmp_path / "run")
 
 
-def test_fine_tuning_out_of_memory_names_a_smaller_batch(
-    pretrained, tmp_path, monkeypatch, capsys
-):
+def test_fine_tuning_out_of_memory_names_a_smaller_batch(pretrained, tmp_path, monkeypatch, capsys):
     start = pretrained() / "ckpt.pt"
     fail_at(monkeypatch, 2, PROBLEMS[0])
     assert exit_code(finetune.main, [
@@ -99,7 +98,7 @@ def test_a_deterministic_run_resumes_bitwise_and_keeps_its_mode(text, cache, tmp
     assert exit_code(train.main, ["--out", tmp_path / "parts", "--resume"]) == 0
     assert torch.are_deterministic_algorithms_enabled()  # of the run, not of the command line
     whole, parts = (
-        storage.load(tmp_path / name / "ckpt.pt", ("electra",)) for name in ("whole", "parts")
+        load_checkpoint(tmp_path / name / "ckpt.pt", ("electra",)) for name in ("whole", "parts")
     )
-    assert whole["training"]["step"] == parts["training"]["step"] == 8
-    assert all(torch.equal(whole["model"][name], parts["model"][name]) for name in whole["model"])
+    assert whole.training.step == parts.training.step == 8
+    assert all(torch.equal(whole.model[name], parts.model[name]) for name in whole.model)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from conftest import ROOT
 
-from electra.config import CLS, MASK, PAD, SEP, model_config
+from electra.config import CLS, MASK, PAD, SEP, preset_model_config
 from electra.data.batch import Batch
 from electra.model import masking, ops
 from electra.model.bert import BertMLM
@@ -22,7 +22,7 @@ from electra.model.outputs import Detection, detection_sums
 from electra.training.device import Precision
 from electra.training.optimizer import Adam, parameter_groups
 from electra.training.seeds import derive_seed
-from electra.training.step import LossScale, train_step
+from electra.training.step import Learner, LossScale, train_step
 
 OFF = Precision(None, "cpu")
 
@@ -53,7 +53,7 @@ def encoder_count(E, C, L, I):
 
 
 def test_small_has_the_paper_s_14_million_parameters():
-    model = Electra(model_config("small", "electra", 30_522))
+    model = Electra(preset_model_config("small", "electra", 30_522))
     embeddings = 30_522 * 128 + 512 * 128 + 2 * 128 + 2 * 128
     discriminator = encoder_count(128, 256, 12, 1024) + (256 * 256 + 256) + (256 + 1)
     mlm_head = (64 * 128 + 128) + 2 * 128 + 30_522
@@ -220,9 +220,8 @@ def test_a_batch_in_two_micro_batches_is_the_batch(shape, make_batch, pooling):
     def gradients(batches):
         model = seeded(Classifier, shape(pooling=pooling), 3)
         optimizer = Adam(parameter_groups(model, 0.0))
-        result = train_step(
-            model, batches, optimizer, 1e-3, LossScale(OFF, torch.device("cpu")), OFF, seed=1
-        )
+        learner = Learner(model, optimizer, LossScale(OFF, torch.device("cpu")), OFF)
+        result = train_step(learner, batches, 1e-3, seed=1)
         return {name: p.grad for name, p in model.named_parameters()}, result
 
     lengths = [20, 17, 9, 5, 3]
@@ -241,9 +240,8 @@ def test_electra_s_loss_is_divided_once_by_the_counts_of_all_micro_batches(shape
     model = seeded(Electra, shape())
     batches = [make_batch([40, 35], 40), make_batch([6, 9], 16, seed=1)]
     optimizer = Adam(parameter_groups(model, 0.0))
-    result = train_step(
-        model, batches, optimizer, 0.0, LossScale(OFF, torch.device("cpu")), OFF, seed=4
-    )
+    learner = Learner(model, optimizer, LossScale(OFF, torch.device("cpu")), OFF)
+    result = train_step(learner, batches, 0.0, seed=4)
     clipping = max(1.0, result.grad_norm.item())
     mine = {name: p.grad * clipping for name, p in model.named_parameters()}
 

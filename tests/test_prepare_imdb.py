@@ -22,14 +22,14 @@ def prepare(*args):
 
 @pytest.fixture
 def acl_imdb(tmp_path):
-    folder = tmp_path / "aclImdb"
+    folder, ratings = tmp_path / "aclImdb", {"pos": 8, "neg": 3, "unsup": 0}
     for split, words in (("train", ("pos", "neg", "unsup")), ("test", ("pos", "neg"))):
         for word in words:
             place = folder / split / word
             place.mkdir(parents=True)
             for i in range(11):
                 text = f'{split} "{word}", {i}<br /><br />second line\n\n third\r\n'
-                (place / f"{i}_{dict(pos=8, neg=3, unsup=0)[word]}.txt").write_bytes(text.encode())
+                (place / f"{i}_{ratings[word]}.txt").write_bytes(text.encode())
     return folder
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from electra.evaluation import metrics
+from electra.evaluation.classification import f1
 from electra.tasks.load import load_task
 from electra.tasks.own import load_task_file
 from electra.tasks.task import (
@@ -94,7 +94,7 @@ def test_f1_counts_the_class_of_paraphrases(tmp_path):
     lines = MRPC + "1\t1\t2\tsame\tsame\n0\t3\t4\tone\tother\n"
     data = load_task("mrpc", glue(tmp_path, "MRPC", train=lines, dev=lines))
     assert [e.label for e in data.train] == [1, 0] and data.labels[1] == "equivalent"
-    assert metrics.f1([1, 0], [1, 1]) == 2 / 3
+    assert f1([1, 0], [1, 1]) == 2 / 3
 
 
 def test_both_orders_double_the_pairs_and_know_no_side():

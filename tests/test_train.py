@@ -26,9 +26,10 @@ from faults.harness import difference, metrics_of
 
 import train as program
 from electra.checkpoint import run_folder, storage
+from electra.checkpoint.checkpoint import FORMAT, PRETRAINED, make_checkpoint
 from electra.checkpoint.run_folder import RunFolder
-from electra.checkpoint.storage import PRETRAINED
-from electra.config import SIZES, FinetuneConfig, PretrainConfig, model_config
+from electra.checkpoint.storage import load_checkpoint, save_checkpoint, write_sealed
+from electra.config import SIZES, FinetuneConfig, PretrainConfig, preset_model_config
 from electra.data import raw_text
 from electra.model.classifier import Classifier
 
@@ -125,7 +126,7 @@ def wait_for_file(path):
 
 
 def load(folder):
-    return storage.load(folder / "ckpt.pt", PRETRAINED)
+    return load_checkpoint(folder / "ckpt.pt", PRETRAINED)
 
 
 def assert_same_run(first, second):
@@ -160,9 +161,9 @@ def test_a_run_leaves_all_its_files(objective, flags, tmp_path, capsys):
     assert [record["step"] for record in metrics_of(run, "train")] == [2, 4, 6, 8, 10, 12]
     assert [record["step"] for record in metrics_of(run, "valid")] == [6, 12]
     assert ("rtd_auc_unigram" in metrics_of(run, "valid")[0]) == (objective == "electra")
-    content = load(run)
-    assert content["kind"] == objective and content["training"]["step"] == 12
-    assert content["tokenizer"].numpy().tobytes() == (run / "tokenizer.model").read_bytes()
+    checkpoint = load(run)
+    assert checkpoint.kind == objective and checkpoint.training.step == 12
+    assert checkpoint.tokenizer.to_bytes() == (run / "tokenizer.model").read_bytes()
     said = capsys.readouterr().out
     assert f"finetune.py --task sst2 --init {run / 'ckpt.pt'}" in said
 
@@ -195,20 +196,18 @@ def test_minutes_end_the_run_and_the_learning_rate(flags, tmp_path):
         )
         == 0
     )
-    training = load(tmp_path / "run")["training"]
-    assert 3 <= training["seconds"] < 6 and training["step"] > 5
+    training = load(tmp_path / "run").training
+    assert 3 <= training.seconds < 6 and training.step > 5
     rates = [record["lr"] for record in metrics_of(tmp_path / "run", "train")]
     assert rates[-1] < 0.2 * max(rates)
-    assert [record["step"] for record in metrics_of(tmp_path / "run", "valid")] == [
-        training["step"]
-    ]
+    assert [record["step"] for record in metrics_of(tmp_path / "run", "valid")] == [training.step]
 
 
 def test_half_an_epoch_is_half_of_the_corpus(flags, tmp_path, capsys):
     assert train(*flags(steps=None, epochs=0.5, batch_tokens=1024, eval_every=1000)) == 0
     line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("text: "))
     tokens = int(line.split()[1].replace(",", ""))
-    steps = load(tmp_path / "run")["training"]["step"]
+    steps = load(tmp_path / "run").training.step
     assert (
         0.5 * tokens / 1024 <= steps <= 0.7 * tokens / 1024
     )  # special tokens and padding come on top
@@ -216,8 +215,8 @@ def test_half_an_epoch_is_half_of_the_corpus(flags, tmp_path, capsys):
 
 def test_accumulate_takes_that_many_micro_batches_a_step(flags, tmp_path):
     assert train(*flags(steps=6, accumulate=2)) == 0
-    training = load(tmp_path / "run")["training"]
-    assert (training["step"], training["stream"]) == (6, {32: (0, 12)})
+    training = load(tmp_path / "run").training
+    assert (training.step, training.stream) == (6, {32: (0, 12)})
     assert all(record["skipped_steps"] == 0 for record in metrics_of(tmp_path / "run", "train"))
 
 
@@ -282,7 +281,7 @@ def test_killed_and_resumed_is_bitwise_the_run_that_was_never_stopped(text, cach
         process.kill()
         process.communicate()
     assert process.returncode == -signal.SIGKILL
-    assert load(tmp_path / "run")["training"]["step"] < LONG
+    assert load(tmp_path / "run").training.step < LONG
     assert train("--out", tmp_path / "run", "--resume") == 0
     assert_same_run(tmp_path / "run", whole)
 
@@ -297,7 +296,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(text, cache, whole, tmp_path):
         process.kill()
     assert (process.returncode, error) == (0, "")
     assert said.splitlines()[-1] == f"  python train.py --out {tmp_path / 'run'} --resume"
-    assert load(tmp_path / "run")["training"]["step"] < LONG
+    assert load(tmp_path / "run").training.step < LONG
     assert train("--out", tmp_path / "run", "--resume") == 0
     assert_same_run(tmp_path / "run", whole)
 
@@ -320,7 +319,7 @@ def test_a_stop_between_two_lines_of_the_log_changes_no_line(flags, tmp_path, mo
     with monkeypatch.context() as patch:
         stop_in_step(patch, 3, lambda: os.kill(os.getpid(), signal.SIGTERM))
         assert train(*flags(steps=8, log_every=4)) == 0
-    assert load(tmp_path / "run")["training"]["step"] == 3
+    assert load(tmp_path / "run").training.step == 3
     assert train("--out", tmp_path / "run", "--resume") == 0
     assert_same_run(tmp_path / "run", tmp_path / "whole")
 
@@ -395,7 +394,7 @@ def test_a_signal_after_the_last_step_lets_the_run_end(flags, tmp_path, monkeypa
 
     monkeypatch.setattr(program, "evaluate", evaluate)
     assert train(*flags(steps=4, eval_every=1000)) == 0
-    assert load(tmp_path / "run")["training"]["step"] == 4
+    assert load(tmp_path / "run").training.step == 4
     assert [record["step"] for record in metrics_of(tmp_path / "run", "valid")] == [4]
 
 
@@ -406,7 +405,7 @@ def test_a_second_signal_stops_at_once(flags, tmp_path, monkeypatch, capsys):
 
     stop_in_step(monkeypatch, 6, twice)
     assert train(*flags()) == 130
-    assert load(tmp_path / "run")["training"]["step"] == 4
+    assert load(tmp_path / "run").training.step == 4
     assert "stopped at once" in capsys.readouterr().err
 
 
@@ -419,11 +418,11 @@ def test_handlers_of_signals_are_put_back(flags):
 @pytest.mark.parametrize("eval_every", (2, 3))
 def test_resuming_a_finished_run_changes_nothing(eval_every, flags, tmp_path, capsys):
     assert train(*flags(steps=4, eval_every=eval_every, keep=1)) == 0
-    weights, log = load(tmp_path / "run")["model"], (tmp_path / "run" / "metrics.jsonl").read_text()
+    weights, log = load(tmp_path / "run").model, (tmp_path / "run" / "metrics.jsonl").read_text()
     for _ in range(2):
         assert train("--out", tmp_path / "run", "--resume") == 0
     assert all(
-        torch.equal(value, weights[name]) for name, value in load(tmp_path / "run")["model"].items()
+        torch.equal(value, weights[name]) for name, value in load(tmp_path / "run").model.items()
     )
     assert (tmp_path / "run" / "metrics.jsonl").read_text() == log
 
@@ -565,9 +564,9 @@ def test_how_often_a_run_saves_changes_nothing_in_it(save_every, short, flags, t
 def test_a_disk_that_fails_for_a_while_stops_nothing(
     module, function, number, short, flags, tmp_path, monkeypatch, capsys
 ):
-    save, saves = storage.save, []
+    save, saves = storage.save_checkpoint, []
 
-    def second_fails(path, content):
+    def second_fails(path, checkpoint):
         def fail(*arguments, **settings):
             raise OSError(number, os.strerror(number))
 
@@ -575,9 +574,9 @@ def test_a_disk_that_fails_for_a_while_stops_nothing(
         with monkeypatch.context() as patch:
             if len(saves) == 2:  # of step 4
                 patch.setattr(module, function, fail, raising=False)
-            save(path, content)
+            save(path, checkpoint)
 
-    monkeypatch.setattr(storage, "save", second_fails)
+    monkeypatch.setattr(storage, "save_checkpoint", second_fails)
     assert train(*flags(**SHORT)) == 0
     said = [line for line in capsys.readouterr().out.splitlines() if "cannot write" in line]
     assert said == [
@@ -762,9 +761,9 @@ def test_a_resumed_run_names_its_own_checkpoint(trained, flags, tmp_path, capsys
     """Not the one that it began from."""
     plain = dict(size=None, vocab_size=None, steps=1, keep=0)
     assert train(*flags(init=trained / "ckpt.pt", **plain)) == 0
-    content = load(tmp_path / "run")
-    del content["model"]["rtd_head.out.bias"]
-    storage.save(tmp_path / "run" / "ckpt.pt", content)
+    checkpoint = load(tmp_path / "run")
+    del checkpoint.model["rtd_head.out.bias"]
+    save_checkpoint(tmp_path / "run" / "ckpt.pt", checkpoint)
     refused(
         capsys,
         f"{tmp_path / 'run' / 'ckpt.pt'}: the weights are not those of its settings",
@@ -811,7 +810,7 @@ def test_bad_checkpoints_are_refused_in_one_line(trained, flags, tmp_path, capsy
 
 def test_a_checkpoint_runs_no_code(flags, tmp_path, capsys):
     bad, marker = tmp_path / "bad.pt", tmp_path / "was here"
-    storage.save(bad, {"format": storage.FORMAT, "kind": "electra", "model": Evil(marker)})
+    write_sealed(bad, {"format": FORMAT, "kind": "electra", "model": Evil(marker)})
     refused(capsys, "was not loaded", *flags(init=bad, size=None, vocab_size=None))
     bad.write_bytes(pickle.dumps(Evil(marker)))
     refused(capsys, "not a checkpoint", *flags(init=bad, size=None, vocab_size=None))
@@ -819,11 +818,11 @@ def test_a_checkpoint_runs_no_code(flags, tmp_path, capsys):
 
 
 def test_a_classifier_is_no_pre_trained_checkpoint(trained, flags, tmp_path, capsys):
-    tokenizer = storage.tokenizer_of(load(trained))
-    model = Classifier(model_config("tiny", "electra", tokenizer.vocab_size), 2)
-    storage.save(
+    tokenizer = load(trained).tokenizer
+    model = Classifier(preset_model_config("tiny", "electra", tokenizer.vocab_size), 2)
+    save_checkpoint(
         tmp_path / "classifier.pt",
-        storage.pack(model, tokenizer, FinetuneConfig(), labels=("no", "yes")),
+        make_checkpoint(model, tokenizer, FinetuneConfig(), labels=("no", "yes")),
     )
     refused(
         capsys,

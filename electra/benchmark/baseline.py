@@ -185,17 +185,17 @@ def transformers_config(model_config: ModelConfig, attention: str) -> Any:
     """Our sizes as an `ElectraConfig` of `transformers`."""
     import transformers
 
-    settings: dict[str, Any] = dict(
-        vocab_size=model_config.vocab_size,
-        embedding_size=model_config.embedding_size,
-        hidden_size=model_config.hidden_size,
-        num_hidden_layers=model_config.num_layers,
-        num_attention_heads=model_config.num_heads,
-        intermediate_size=model_config.intermediate_size,
-        max_position_embeddings=model_config.max_positions,
-        hidden_dropout_prob=model_config.dropout,
-        attention_probs_dropout_prob=model_config.attention_dropout,
-        pad_token_id=model_config.special.pad,
-        attn_implementation=attention,
-    )
+    settings: dict[str, Any] = {
+        "vocab_size": model_config.vocab_size,
+        "embedding_size": model_config.embedding_size,
+        "hidden_size": model_config.hidden_size,
+        "num_hidden_layers": model_config.num_layers,
+        "num_attention_heads": model_config.num_heads,
+        "intermediate_size": model_config.intermediate_size,
+        "max_position_embeddings": model_config.max_positions,
+        "hidden_dropout_prob": model_config.dropout,
+        "attention_probs_dropout_prob": model_config.attention_dropout,
+        "pad_token_id": model_config.special.pad,
+        "attn_implementation": attention,
+    }
     return transformers.ElectraConfig(**settings)

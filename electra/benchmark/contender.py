@@ -57,3 +57,13 @@ def take_turns(contenders: Sequence[Contender], repeats: int) -> dict[str, list[
             trials[contender.name].append(Trial(time.perf_counter() - began, workload))
 
     return trials
+
+
+class Measurement(NamedTuple):
+    """All trials of one run, and what is needed to compare them."""
+
+    contenders: list[Contender]  # the first one is compared with each of the others
+    trials: dict[str, list[Trial]]  # by the contender's name
+    unit: str  # the field of Workload whose rate is compared; "" where only the time counts
+    memory: dict[str, int | None]  # bytes, by the contender's name
+    limits: dict[str, float]  # FLOP/s, by the type of the matrix products

@@ -17,7 +17,7 @@ from electra.training.evaluate import add_up
 from electra.training.optimizer import Adam
 from electra.training.passes import CudaGraphs
 from electra.training.seeds import derive_seed
-from electra.training.step import LossScale, train_step
+from electra.training.step import Learner, LossScale, train_step
 
 LEARNING_RATE = 1e-4  # how well anything learns is not measured
 
@@ -30,14 +30,13 @@ def our_step(
     graphs: CudaGraphs | None = None,
 ) -> Callable[[Batch], None]:
     """A step as in the loops of train.py and finetune.py. `model` must be on `device`."""
-    scale, numbers = LossScale(precision, device), itertools.count()
+    learner = Learner(model, optimizer, LossScale(precision, device), precision, graphs=graphs)
+    numbers = itertools.count()
     sums: dict[str, Tensor] = {}
 
     def step(batch: Batch) -> None:
         seed = derive_seed(0, next(numbers))
-        result = train_step(
-            model, [batch], optimizer, LEARNING_RATE, scale, precision, seed, graphs=graphs
-        )
+        result = train_step(learner, [batch], LEARNING_RATE, seed)
         add_up(sums, result.sums)
 
     return step
@@ -78,3 +77,8 @@ def go_through(
         step(batch.to(device))
 
     return Workload(len(lengths), sum(lengths), padded_tokens, flops=flops(np.array(lengths)))
+
+
+def dtype_name(precision: Precision) -> str:
+    """Name of the type that matrix products are computed in, such as "bfloat16"."""
+    return str(precision.dtype or torch.float32).removeprefix("torch.")

@@ -10,12 +10,12 @@ import re
 import shutil
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from tqdm import tqdm
 
 from electra.checkpoint import storage
-from electra.checkpoint.storage import snapshot
+from electra.checkpoint.checkpoint import Checkpoint, snapshot
 from electra.files import write_atomically
 
 
@@ -50,19 +50,21 @@ def of_run(folder: Path) -> list[Path]:
     return [newest] * newest.exists() + list(numbered(folder).values())
 
 
-def load_newest(folder: Path, kinds: tuple[str, ...]) -> tuple[dict[str, Any], str | None]:
+def load_newest(folder: Path, kinds: tuple[str, ...]) -> tuple[Checkpoint, str | None]:
     """The newest whole checkpoint of a run folder and, where that is not its ckpt.pt, a line that says why.
 
     Raises the ValueError of ckpt.pt where none is whole. A second name of a damaged file is not read again.
     """
     newest = folder / "ckpt.pt"
     try:
-        return storage.load(newest, kinds), None
+        return storage.load_checkpoint(newest, kinds), None
     except ValueError as problem:
         for path in of_run(folder):
             if not (newest.exists() and path.samefile(newest)):
                 with contextlib.suppress(ValueError):
-                    return storage.load(path, kinds), f"{problem}; going on from {path} instead"
+                    return storage.load_checkpoint(
+                        path, kinds
+                    ), f"{problem}; going on from {path} instead"
         raise
 
 
@@ -135,11 +137,11 @@ class RunFolder:
     def write_json(self, name: str, content: object) -> None:
         self.write(name, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
 
-    def save(self, content: dict[str, Any], step: int, keep: int) -> None:
+    def save(self, checkpoint: Checkpoint, step: int, keep: int) -> None:
         """Copy the state as it is now and return. A thread writes it as ckpt.pt and as ckpt-<step>.pt, of which the
         newest `keep` stay. The save before has to be settled."""
         assert self._saving is None
-        self._saving = self._writer.submit(self._write, snapshot(content), step, keep)
+        self._saving = self._writer.submit(self._write, snapshot(checkpoint), step, keep)
 
     def wait_for_save(self, wait: bool = True) -> str | None:
         """What went wrong with the last save: None where nothing did, where that was told already, or where it is under
@@ -154,11 +156,11 @@ class RunFolder:
             self._saving = None
         return None
 
-    def _write(self, content: dict[str, Any], step: int, keep: int) -> None:
+    def _write(self, checkpoint: Checkpoint, step: int, keep: int) -> None:
         """In the thread. Raises ValueError, in one line, where something cannot be written."""
         try:
             self._make_again()
-            storage.save(self.checkpoint, content)
+            storage.save_checkpoint(self.checkpoint, checkpoint)
             self.saved_step = step
             if keep:
                 link(self.checkpoint, self.path / f"ckpt-{step}.pt")

@@ -1,4 +1,4 @@
-"""GLUE as a whole: which tasks have data, the table of scores, and the files that its server takes.
+"""GLUE as a whole: which tasks have data, the table of scores, and the files for its server.
 
 Wang et al., ICLR 2019; gluebenchmark.com (FAQ: names, headers and label words of the files).
 """
@@ -7,23 +7,22 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from electra.evaluation.metrics import mean_sd
 from electra.evaluation.results import read_every_seed
+from electra.evaluation.statistics import mean_sd
 from electra.files import write_atomically
 from electra.tasks.task import GLUE, TASKS
 
-AFTER_MNLI = (
-    "mrpc",
-    "rte",
-    "stsb",
-)  # gain from a model that learned MNLI first (paper, section 3.1; appendix B)
+# Tasks that gain from a model fine-tuned on MNLI first (paper, section 3.1; appendix B).
+AFTER_MNLI = ("mrpc", "rte", "stsb")
 NOT_AVERAGED = ("wnli",)  # its dev set contradicts its training set: the paper leaves it out
-# Dev scores in percent, of google-research/electra's README and of the paper's appendix; no figure for WNLI.
+
+# Dev scores in percent, from google-research/electra's README and from the paper's appendix;
+# neither has a figure for WNLI.
 REFERENCES = {
     "ELECTRA-Small, released": {
         "cola": 57.0,
@@ -52,12 +51,11 @@ class File(NamedTuple):
     """A file of a submission."""
 
     name: str
-    task: str  # whose model predicts it
-    set: str  # on which of its sets
+    task: str  # the task whose model predicts it
+    set: str  # the set of that task to predict
     rows: int
-    majority: (
-        str  # for a task without data: the commonest answer of its training set; STS-B: its mean
-    )
+    # The answer of a task without data: the commonest of its training set; STS-B: the mean.
+    majority: str
 
 
 FILES = (
@@ -76,19 +74,15 @@ FILES = (
 
 
 def folder_of(root: Path, task: str) -> Path:
-    """Where a task's files are, under GLUE's folder."""
+    """The folder of a task's files, under GLUE's folder."""
     return root / TASKS[task].folder
 
 
 def tasks_there(root: Path) -> list[str]:
-    """The tasks whose training data are there; MNLI first, since others may start from its model."""
+    """The tasks whose training data exist; MNLI first, because others may start from its model."""
+    files = ("train.tsv", "msr_paraphrase_train.txt")
     there = [
-        task
-        for task in GLUE
-        if any(
-            (folder_of(root, task) / name).exists()
-            for name in ("train.tsv", "msr_paraphrase_train.txt")
-        )
+        task for task in GLUE if any((folder_of(root, task) / name).exists() for name in files)
     ]
     return sorted(there, key=lambda task: task != "mnli")
 
@@ -97,93 +91,95 @@ def tasks_there(root: Path) -> list[str]:
 
 
 def rows_of(found: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    """A row a task, in GLUE's order; scores in percent."""
-    rows = []
-    for task in GLUE:
-        if task not in found:
-            continue
-        result = found[task]
-        values = [100 * seed["dev"] for seed in result["seeds"]]
-        mean, sd = mean_sd(values)
-        further = {
-            name: mean_sd([100 * seed["dev_metrics"][name] for seed in result["seeds"]])
-            for name in result["also"]
-        }
-        further |= {
-            f"{name} {metric}": mean_sd([100 * value for value in of_seeds])
-            for name, measured in result["more"].items()
-            for metric, of_seeds in measured.items()
-        }
-        rows.append(
-            {
-                "task": task,
-                "metric": result["metric"],
-                "seeds": len(values),
-                "mean": mean,
-                "sd": sd,
-                "median": 100 * result["dev_median"],
-                "best": max(values),
-                "further": further,
-                "seconds": result["seconds"],
-                "collapsed": any(seed["collapsed"] for seed in result["seeds"]),
-            }
-        )
-    return rows
+    """{task: content of its result.json} -> a row for each task, in GLUE's order; percent."""
+    return [_row_of(task, found[task]) for task in GLUE if task in found]
 
 
-def average(scores: dict[str, float]) -> float | None:
-    """Of the tasks that the paper averages; None where one is missing."""
-    wanted = [task for task in GLUE if task not in NOT_AVERAGED]
-    return (
-        sum(scores[task] for task in wanted) / len(wanted) if set(wanted) <= set(scores) else None
-    )
+def _row_of(task: str, result: dict[str, Any]) -> dict[str, Any]:
+    seeds = result["seeds"]
+    values = [100 * seed["dev"] for seed in seeds]
+    mean, sd = mean_sd(values)
+
+    # Further metrics of dev, then every metric of the further sets.
+    further = {
+        name: mean_sd([100 * seed["dev_metrics"][name] for seed in seeds])
+        for name in result["also"]
+    }
+    for set_name, metrics in result["more"].items():
+        for metric, by_seed in metrics.items():
+            further[f"{set_name} {metric}"] = mean_sd([100 * value for value in by_seed])
+
+    return {
+        "task": task,
+        "metric": result["metric"],
+        "seeds": len(values),
+        "mean": mean,
+        "sd": sd,
+        "median": 100 * result["dev_median"],
+        "best": max(values),
+        "further": further,
+        "seconds": result["seconds"],
+        "collapsed": any(seed["collapsed"] for seed in seeds),
+    }
+
+
+def average(scores: Mapping[str, float]) -> float | None:
+    """The mean of the tasks that the paper averages; None where one of them is missing."""
+    averaged = [task for task in GLUE if task not in NOT_AVERAGED]
+    if not set(averaged) <= set(scores):
+        return None
+    return sum(scores[task] for task in averaged) / len(averaged)
 
 
 def markdown(rows: Sequence[dict[str, Any]], references: bool) -> str:
-    """The table for people; percent, dev sets."""
+    """The table of dev scores for people, in percent; with `references`, published scores too."""
     published = REFERENCES if references else {}
-    spread = lambda mean, sd, seeds: f"{mean:.1f} ± {sd:.1f}" if seeds > 1 else f"{mean:.1f}"
-    lines = [["task", "metric", "dev", "median", "best", "further", "seconds", *published]]
-    lines.append(["---"] * len(lines[0]))
-    for row in rows:
-        further = ", ".join(
-            f"{name} {spread(*values, row['seeds'])}" for name, values in row["further"].items()
-        )
-        lines.append(
-            [
-                row["task"] + (" (one class!)" if row["collapsed"] else ""),
-                row["metric"],
-                spread(row["mean"], row["sd"], row["seeds"]),
-                f"{row['median']:.1f}",
-                f"{row['best']:.1f}",
-                further,
-                f"{row['seconds']:,.0f}",
-                *(str(scores.get(row["task"], "–")) for scores in published.values()),
-            ]
-        )
-    whole = average({row["task"]: row["mean"] for row in rows})
-    note = (
-        "GLUE average"
-        if whole is not None
-        else f"no GLUE average: {len(rows)} of {len(GLUE)} tasks have data"
-    )
-    lines.append(
-        [
-            f"{note} (without WNLI)" if whole is not None else note,
-            "",
-            "–" if whole is None else f"{whole:.1f}",
-            "",
-            "",
-            "",
-            f"{sum(row['seconds'] for row in rows):,.0f}",
-            *(f"{average(scores):.1f}" for scores in published.values()),
-        ]
-    )
+    header = ["task", "metric", "dev", "median", "best", "further", "seconds", *published]
+    lines = [header, ["---"] * len(header)]
+    lines += [_cells_of(row, published) for row in rows]
+    lines.append(_last_line(rows, published))
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 
+def _cells_of(row: dict[str, Any], published: Mapping[str, Mapping[str, float]]) -> list[str]:
+    seeds = row["seeds"]
+    further = [
+        f"{name} {_mean_and_sd(mean, sd, seeds)}" for name, (mean, sd) in row["further"].items()
+    ]
+    return [
+        row["task"] + (" (one class!)" if row["collapsed"] else ""),
+        row["metric"],
+        _mean_and_sd(row["mean"], row["sd"], seeds),
+        f"{row['median']:.1f}",
+        f"{row['best']:.1f}",
+        ", ".join(further),
+        f"{row['seconds']:,.0f}",
+        *(str(scores.get(row["task"], "–")) for scores in published.values()),
+    ]
+
+
+def _last_line(
+    rows: Sequence[dict[str, Any]], published: Mapping[str, Mapping[str, float]]
+) -> list[str]:
+    """The average of the tasks, or how many of them have data."""
+    mean = average({row["task"]: row["mean"] for row in rows})
+    if mean is None:
+        name, shown = f"no GLUE average: {len(rows)} of {len(GLUE)} tasks have data", "–"
+    else:
+        name, shown = "GLUE average (without WNLI)", f"{mean:.1f}"
+    seconds = f"{sum(row['seconds'] for row in rows):,.0f}"
+    return [
+        *(name, "", shown, "", "", "", seconds),
+        *(f"{average(scores):.1f}" for scores in published.values()),
+    ]
+
+
+def _mean_and_sd(mean: float, sd: float, seeds: int) -> str:
+    return f"{mean:.1f} ± {sd:.1f}" if seeds > 1 else f"{mean:.1f}"
+
+
 def write_table(out: Path, found: dict[str, dict[str, Any]], references: bool) -> None:
-    """glue.json and glue.md, and the table on the screen."""
+    """Write glue.json and glue.md, and print the table."""
     rows = rows_of(found)
     table = markdown(rows, references)
     write_atomically(out / "glue.json", (json.dumps({"rows": rows}, indent=1) + "\n").encode())
@@ -195,53 +191,59 @@ def write_table(out: Path, found: dict[str, dict[str, Any]], references: bool) -
 
 
 def check_rows(name: str, sets: dict[str, int]) -> None:
-    """Raises ValueError where a set that goes into a submission has not as many rows as the server wants."""
+    """ValueError where a set of a submission has another number of rows than the server expects.
+
+    `sets` has the number of examples of each set of the task `name`.
+    """
     for file in FILES:
         if file.task == name and sets.get(file.set, file.rows) != file.rows:
             raise ValueError(
-                f"--submission: GLUE's {file.name} has {file.rows:,} rows to predict, the {file.set} set of "
-                f"{name} here has {sets[file.set]:,}"
+                f"--submission: GLUE's {file.name} has {file.rows:,} rows to predict, "
+                f"the {file.set} set of {name} here has {sets[file.set]:,}"
             )
 
 
 def write_submission(out: Path, found: dict[str, dict[str, Any]]) -> None:
-    """`submission/` with the eleven files, and submission.zip of them; each by the best seed on the dev set, or, without
-    data, the majority's answer in every row."""
-    made, packed, guessed = {}, BytesIO(), []
+    """Write `submission/` with the eleven files, and submission.zip of them.
+
+    The answers are those of the seed that is best on dev. A task without data gets the majority's
+    answer in every row.
+    """
+    made, without_data = {}, []
     for file in FILES:
-        path = out / file.task / f"{file.set}_predictions.tsv"
-        if file.task in found and path.exists():
-            seeds = [seed["seed"] for seed in found[file.task]["seeds"]]
-            best = seeds.index(found[file.task]["best_seed"])
-            answers = _answers(file.task, read_every_seed(path, seeds).by_seed[best])
-        else:
+        answers = _predicted_answers(out, file, found)
+        if answers is None:
             answers = [file.majority] * file.rows
-            guessed.append(file.name)
+            without_data.append(file.name)
         assert len(answers) == file.rows, file
-        made[f"{file.name}.tsv"] = "index\tprediction\n" + "".join(
-            f"{i}\t{a}\n" for i, a in enumerate(answers)
-        )
+        lines = ["index\tprediction", *(f"{i}\t{answer}" for i, answer in enumerate(answers))]
+        made[f"{file.name}.tsv"] = "\n".join(lines) + "\n"
+
+    packed = BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, text in made.items():
             write_atomically(out / "submission" / name, text.encode())
-            archive.writestr(
-                zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), text, zipfile.ZIP_DEFLATED
-            )
+            # A fixed date, so that equal answers make an equal archive.
+            entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+            archive.writestr(entry, text, zipfile.ZIP_DEFLATED)
     write_atomically(out / "submission.zip", packed.getvalue())
-    print(
-        f"{out / 'submission'} and submission.zip are written"
-        + (
-            f"; the majority's answer stands in {', '.join(guessed)}, for which there are no data"
-            if guessed
-            else ""
-        )
-    )
+
+    note = f"; without data, with the majority's answer: {', '.join(without_data)}"
+    print(f"{out / 'submission'} and submission.zip are written{note if without_data else ''}")
 
 
-def _answers(task: str, predictions: list[str]) -> list[str]:
-    """Label words, or values, as the server writes them."""
-    row = TASKS[task]
-    if row.regression:
-        return [f"{min(max(float(value), 0.0), row.scale):.3f}" for value in predictions]
-    words = dict(zip(row.labels, row.words))
-    return [words[prediction] for prediction in predictions]
+def _predicted_answers(out: Path, file: File, found: dict[str, dict[str, Any]]) -> list[str] | None:
+    """The best seed's answers for a file, as the server writes them; None without predictions."""
+    path = out / file.task / f"{file.set}_predictions.tsv"
+    if file.task not in found or not path.exists():
+        return None
+    result = found[file.task]
+    seeds = [seed["seed"] for seed in result["seeds"]]
+    predictions = read_every_seed(path, seeds).by_seed[seeds.index(result["best_seed"])]
+
+    task = TASKS[file.task]
+    if task.regression:
+        assert task.scale is not None
+        return [f"{min(max(float(value), 0.0), task.scale):.3f}" for value in predictions]
+    word_of = dict(zip(task.labels, task.words, strict=True))
+    return [word_of[prediction] for prediction in predictions]

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from electra.checkpoint import storage
+from electra.checkpoint.storage import load_checkpoint
 from electra.files import write_atomically
 from electra.gpu_proof.findings import Findings
 from electra.gpu_proof.stages import Settings
@@ -129,13 +129,14 @@ def check_same(
 ) -> None:
     """Weights, moments and, where asked for, the log of two runs, bit for bit."""
     first, second = (
-        storage.load(settings.scratch / run / "ckpt.pt", ("electra",)) for run in (one, two)
+        load_checkpoint(settings.scratch / run / "ckpt.pt", ("electra",)) for run in (one, two)
     )
     tensors = []
-    for content in (first, second):
-        optimizer = content["training"]["optimizer"]
+    for checkpoint in (first, second):
+        assert checkpoint.training is not None
+        optimizer = checkpoint.training.optimizer
         moments = [*optimizer["exp_avg"], *optimizer["exp_avg_sq"]]
-        tensors.append([*content["model"].values(), *(moment.cpu() for moment in moments)])
+        tensors.append([*checkpoint.model.values(), *(moment.cpu() for moment in moments)])
     differing = sum(not torch.equal(a, b) for a, b in zip(*tensors, strict=True))
     findings.at_most(f"{one} and {two}: tensors that differ", differing, 0)
     if with_log:

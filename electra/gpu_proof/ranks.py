@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import torch
 
-from electra.config import model_config
+from electra.config import preset_model_config
 from electra.gpu_proof.findings import Findings
 from electra.gpu_proof.programs import check_same, short_run
 from electra.gpu_proof.stages import Settings
@@ -83,7 +83,7 @@ def compare_sharing(device_name: str) -> None:
     make_deterministic()
     device = choose_device(distributed.device_name(device_name))
     distributed.start(device, minutes=1.0)
-    config = replace(model_config("tiny", "electra", 1000), num_layers=2)
+    config = replace(preset_model_config("tiny", "electra", 1000), num_layers=2)
 
     plain: list[torch.Tensor] = []
     for name in ("nothing", "shared gradients", "shared gradients and moments"):

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from electra.config import CLS, SEP, SIZES, ModelConfig, model_config
+from electra.config import CLS, SEP, SIZES, ModelConfig, preset_model_config
 from electra.data.batch import Batch
 from electra.gpu_proof.stages import Settings
 from electra.model.build import build
@@ -28,7 +28,7 @@ from electra.training.evaluate import figures
 from electra.training.optimizer import Adam, parameter_groups
 from electra.training.passes import CudaGraphs
 from electra.training.seeds import derive_seed
-from electra.training.step import LossScale, StepResult, train_step
+from electra.training.step import Learner, LossScale, StepResult, train_step
 
 KINDS = ("electra", "mlm", "classifier")
 PRECISIONS = {"float32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -52,16 +52,14 @@ class Trainer:
         """One optimizer step; its seed is its number."""
         seed = derive_seed(0, self.steps)
         self.steps += 1
-        return train_step(
+        learner = Learner(
             self.wrapped or self.model,
-            [batch],
             self.optimizer,
-            self.lr,
             self.scale,
             self.precision,
-            seed,
             graphs=self.graphs,
         )
+        return train_step(learner, [batch], self.lr, seed)
 
     def weights(self) -> list[Tensor]:
         """Copies of all parameters and moments, on the host."""
@@ -73,7 +71,7 @@ def config_for(
     settings: Settings, size: str, objective: str = "electra", dropout: float | None = None
 ) -> ModelConfig:
     """The shape of a size; in a rehearsal one so small that a step takes milliseconds."""
-    config = model_config(size, objective, SIZES[size].vocab_size, dropout)
+    config = preset_model_config(size, objective, SIZES[size].vocab_size, dropout)
     if not settings.rehearse:
         return config
     return replace(

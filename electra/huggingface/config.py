@@ -1,17 +1,33 @@
-"""config.json of a released checkpoint, and ours."""
+"""config.json of a released checkpoint, and the one that is written for an export."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from electra.config import LARGEST_SIZE, MOST_LAYERS, ModelConfig
 from electra.huggingface.json_files import read_json
-from electra.huggingface.tensor_names import _PREFIX
+from electra.huggingface.tensor_names import PREFIX
 
-# --- settings ---
 
-# ours: theirs, in config.json
+class NetworkConfig(NamedTuple):
+    """What config.json says of one network; the names are those of `ModelConfig`."""
+
+    vocab_size: int
+    embedding_size: int
+    hidden_size: int
+    num_layers: int
+    num_heads: int
+    intermediate_size: int
+    max_positions: int
+    type_vocab_size: int
+    dropout: float
+    attention_dropout: float
+    layer_norm_eps: float
+    initializer_range: float
+
+
+# Name here -> name in config.json. A BERT's embedding_size is its hidden_size.
 _SETTINGS = {
     "vocab_size": "vocab_size",
     "hidden_size": "hidden_size",
@@ -25,7 +41,8 @@ _SETTINGS = {
     "layer_norm_eps": "layer_norm_eps",
     "initializer_range": "initializer_range",
 }
-# What their classes take where config.json leaves a setting out.
+_FRACTIONS = ("dropout", "attention_dropout", "layer_norm_eps", "initializer_range")
+# What the classes of transformers take where config.json leaves a setting out.
 _THEIR_DEFAULTS = {
     "embedding_size": 128,
     "max_position_embeddings": 512,
@@ -37,10 +54,10 @@ _THEIR_DEFAULTS = {
 }
 _RANGES = {
     "num_layers": (1, MOST_LAYERS),
-    "type_vocab_size": (2, LARGEST_SIZE),
-}  # an example has segments A and B
-# Settings that would make another network of the same weights; None: may be absent.
-_MUST_BE = {
+    "type_vocab_size": (2, LARGEST_SIZE),  # an example has segments A and B
+}
+# Settings with which the same weights would be another network; None: may be absent.
+_REQUIRED_VALUES = {
     "hidden_act": ("gelu", None),
     "position_embedding_type": ("absolute", None),
     "is_decoder": (False, None),
@@ -51,11 +68,14 @@ _ARCHITECTURES = {
     "generator": "ElectraForMaskedLM",
     "bert": "BertForMaskedLM",
 }
-_BARE = {"electra": "ElectraModel", "bert": "BertModel"}
+_ENCODER_ARCHITECTURES = {"electra": "ElectraModel", "bert": "BertModel"}
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """`config.json` of a folder, if it is of an ELECTRA or a BERT that can be read. Raises ValueError otherwise."""
+    """`config.json` of a folder.
+
+    Raises ValueError where there is none, or it is of a network that cannot be read here.
+    """
     path = folder / "config.json"
     if not folder.is_dir():
         raise ValueError(f"{folder} is not a folder; give the one with config.json and the weights")
@@ -64,10 +84,11 @@ def read_config(folder: Path) -> dict[str, Any]:
             f"{folder} has no config.json; it is not a checkpoint of the Hugging Face layout"
         )
     values = read_json(path)
-    kind = values.get("model_type")
-    if kind not in tuple(_BARE):
-        raise ValueError(f"{path}: model_type is {kind!r}; only electra and bert can be read")
-    for name, allowed in _MUST_BE.items():
+
+    model_type = values.get("model_type")
+    if model_type not in tuple(_ENCODER_ARCHITECTURES):
+        raise ValueError(f"{path}: model_type is {model_type!r}; only electra and bert can be read")
+    for name, allowed in _REQUIRED_VALUES.items():
         if values.get(name) not in allowed:
             raise ValueError(
                 f"{path}: {name} is {values.get(name)!r}; only {allowed[0]!r} is known here"
@@ -75,48 +96,55 @@ def read_config(folder: Path) -> dict[str, Any]:
     return values
 
 
-def shape_of(values: dict[str, Any], source: str) -> dict[str, Any]:
-    """The fields of `ModelConfig` that a config.json tells. Raises ValueError naming what is missing or no number."""
-    shape: dict[str, Any] = {}
-    embedding = {
-        "embedding_size": "embedding_size" if values["model_type"] == "electra" else "hidden_size"
-    }
-    for ours, theirs in (_SETTINGS | embedding).items():
-        value = values.get(theirs, _THEIR_DEFAULTS.get(theirs))
-        whole = isinstance(getattr(ModelConfig, ours, 1), int)
-        least, most = _RANGES.get(ours, (1, LARGEST_SIZE))
-        good = (
-            isinstance(value, int if whole else (int, float))
-            and not isinstance(value, bool)
-            and (least <= value <= most if whole else 0 <= value < 1)
-        )  # not: nan is neither
-        if not good:
-            raise ValueError(
-                f"{source}/config.json: {theirs} is {value!r:.60}, not "
-                + (f"a whole number from {least} to {most:,}" if whole else "from 0 to below 1")
-            )
-        shape[ours] = value
-    if shape["hidden_size"] % shape["num_heads"]:
+def network_config(values: dict[str, Any], source: str) -> NetworkConfig:
+    """The settings in a config.json's `values`.
+
+    Raises ValueError, with the folder `source`, for one that is missing, no number, or out of
+    range.
+    """
+    names = dict(_SETTINGS)
+    names["embedding_size"] = (
+        "embedding_size" if values["model_type"] == "electra" else "hidden_size"
+    )
+    config = NetworkConfig(
+        **{ours: _read_setting(values, ours, theirs, source) for ours, theirs in names.items()}
+    )
+
+    if config.hidden_size % config.num_heads:
         raise ValueError(
-            f"{source}/config.json: hidden_size {shape['hidden_size']} does not divide by "
-            f"{shape['num_heads']} heads"
+            f"{source}/config.json: hidden_size {config.hidden_size} does not divide by "
+            f"{config.num_heads} heads"
         )
-    if shape["initializer_range"] == 0:
+    if config.initializer_range == 0:
         raise ValueError(
             f"{source}/config.json: initializer_range is 0, and a model of zeros does not learn"
         )
-    return shape
+    return config
+
+
+def _read_setting(values: dict[str, Any], ours: str, theirs: str, source: str) -> Any:
+    value: Any = values.get(theirs, _THEIR_DEFAULTS.get(theirs))
+    if ours in _FRACTIONS:
+        # nan fails the comparison.
+        is_valid = type(value) in (int, float) and 0 <= value < 1
+        wanted = "from 0 to below 1"
+    else:
+        low, high = _RANGES.get(ours, (1, LARGEST_SIZE))
+        is_valid = type(value) is int and low <= value <= high
+        wanted = f"a whole number from {low} to {high:,}"
+
+    if not is_valid:
+        raise ValueError(f"{source}/config.json: {theirs} is {value!r:.60}, not {wanted}")
+    return value
 
 
 def export_config(config: ModelConfig, network: str, bare: bool) -> dict[str, Any]:
-    """config.json of a network; `bare`: of its encoder alone. `config` is the network's own."""
-    kind = _PREFIX[network].rstrip(".")
-    values = {
-        "architectures": [_BARE[kind] if bare else _ARCHITECTURES[network]],
-        "model_type": kind,
-    }
+    """The values of a config.json. `config` is the network's own; `bare`: its encoder alone."""
+    model_type = PREFIX[network].rstrip(".")
+    architecture = _ENCODER_ARCHITECTURES[model_type] if bare else _ARCHITECTURES[network]
+    values: dict[str, Any] = {"architectures": [architecture], "model_type": model_type}
     values |= {theirs: getattr(config, ours) for ours, theirs in _SETTINGS.items()}
-    if kind == "electra":
+    if model_type == "electra":
         values["embedding_size"] = config.embedding_size
     return values | {
         "hidden_act": "gelu",

@@ -1,4 +1,4 @@
-"""JSON files of a released folder."""
+"""JSON files in the folder of a released checkpoint."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object; {} where there is no such file."""
-    return json_object(path.read_bytes(), str(path)) if path.is_file() else {}
+    """A JSON object; {} where there is no such file. Raises ValueError for anything else."""
+    return parse_json_object(path.read_bytes(), str(path)) if path.is_file() else {}
 
 
-def json_object(data: bytes, name: str) -> dict[str, Any]:
-    """Bytes -> a JSON object. Raises ValueError with `name` for anything else."""
+def parse_json_object(data: bytes, name: str) -> dict[str, Any]:
+    """Bytes -> a JSON object. Raises ValueError, with `name`, for anything else."""
     try:
         content = json.loads(data.decode())
-    except (ValueError, RecursionError):  # also of UTF-8, and of numbers with thousands of digits
+    except (ValueError, RecursionError):  # also for bytes that are not UTF-8, and for huge numbers
         raise ValueError(f"{name} is not JSON") from None
     if not isinstance(content, dict):
         raise ValueError(f"{name} is not a JSON object")

@@ -1,4 +1,4 @@
-"""Weights in files: safetensors, and pickles read without trust."""
+"""Weights in files: safetensors, and pickles that are read without trust."""
 
 from __future__ import annotations
 
@@ -6,46 +6,13 @@ import json
 import math
 import struct
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, NamedTuple
 
 import torch
 from torch import Tensor
 
 from electra.checkpoint.safe_load import is_plain, read_pickle
-from electra.huggingface.json_files import json_object
-
-
-def read_weights(folder: Path) -> dict[str, Tensor]:
-    """`model.safetensors` or `pytorch_model.bin` of a folder. Raises ValueError where there is neither, or it is
-    damaged or holds more than tensors."""
-    safe, pickled = folder / "model.safetensors", folder / "pytorch_model.bin"
-    if safe.is_file():
-        return read_safetensors(safe)
-    if not pickled.is_file():
-        parts = sorted(path.name for path in folder.glob("*.index.json"))
-        raise ValueError(
-            f"{folder} has "
-            + (
-                f"weights in several parts ({parts[0]}), which are not read"
-                if parts
-                else "neither model.safetensors nor pytorch_model.bin"
-            )
-        )
-    try:
-        tensors = read_pickle(pickled)
-    except ValueError as problem:
-        raise ValueError(
-            f"{pickled} is damaged, or holds something other than tensors, and was not loaded: "
-            f"{problem}"
-        ) from None
-    if not isinstance(tensors, dict) or not all(
-        isinstance(name, str) and is_plain(tensor) for name, tensor in tensors.items()
-    ):
-        raise ValueError(f"{pickled} is not a dictionary of tensors")
-    return tensors
-
-
-# --- safetensors ---
+from electra.huggingface.json_files import parse_json_object
 
 _DTYPES = {
     "F64": torch.float64,
@@ -59,107 +26,148 @@ _DTYPES = {
     "U8": torch.uint8,
     "BOOL": torch.bool,
 }
-_LONGEST_HEADER = 100_000_000  # bytes, as in the reference implementation
+_LENGTH_BYTES = 8  # before the header
+_LARGEST_HEADER = 100_000_000  # bytes, as in the reference implementation
+_LARGEST_SHAPE = 1 << 56  # elements
+
+
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """The tensors in `model.safetensors` or `pytorch_model.bin` of a folder.
+
+    Raises ValueError where there is neither, or it is damaged or holds more than tensors.
+    """
+    safe, pickled = folder / "model.safetensors", folder / "pytorch_model.bin"
+    if safe.is_file():
+        return read_safetensors(safe)
+    if pickled.is_file():
+        return _read_pickled(pickled)
+    parts = sorted(path.name for path in folder.glob("*.index.json"))
+    if parts:
+        raise ValueError(f"{folder} has weights in several parts ({parts[0]}), which are not read")
+    raise ValueError(f"{folder} has neither model.safetensors nor pytorch_model.bin")
+
+
+def _read_pickled(path: Path) -> dict[str, Tensor]:
+    try:
+        tensors = read_pickle(path)
+    except ValueError as problem:
+        raise ValueError(
+            f"{path} is damaged, or holds something other than tensors, and was not loaded: "
+            f"{problem}"
+        ) from None
+    if not isinstance(tensors, dict) or not all(
+        isinstance(name, str) and is_plain(tensor) for name, tensor in tensors.items()
+    ):
+        raise ValueError(f"{path} is not a dictionary of tensors")
+    return tensors
+
+
+class _Entry(NamedTuple):
+    """A tensor in a safetensors header. `begin` and `end` are bytes of the data."""
+
+    begin: int
+    end: int
+    dtype: torch.dtype
+    shape: list[int]
+    name: str
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
     """All tensors of a file.
 
-    Layout: the header's length (8 bytes, little-endian), the header (JSON: name -> dtype, shape, data_offsets), the
-    data. Raises ValueError where they do not fit: the tensors must tile the data without a gap, as the format demands.
+    Layout: the header's length (8 bytes, little-endian); the header (JSON: name -> dtype, shape,
+    data_offsets); the data. Raises ValueError where they do not fit together: the tensors must
+    tile the data without a gap, as the format demands.
     """
-
-    def wrong(what: str) -> ValueError:
-        return ValueError(f"{path} is not a safetensors file, or damaged: {what}")
-
     try:
-        size = path.stat().st_size
         with open(path, "rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            if size < 8 or length > min(size - 8, _LONGEST_HEADER):
-                raise wrong(f"a header of {length:,} bytes in a file of {size:,}")
-            header = json_object(file.read(length), f"the header of {path}")
-            header.pop("__metadata__", None)
-            places = sorted(
-                ((*_place(name, entry, wrong), name) for name, entry in header.items()),
-                key=lambda p: p[:2],
-            )
-            tensors, reached = {}, 0
-            for begin, end, dtype, shape, name in places:
-                if begin != reached:
-                    raise wrong(
-                        f"tensor {name!r} begins at byte {begin:,} of the data, the one before it ends at "
-                        f"{reached:,}"
-                    )
-                if end > size - 8 - length:
-                    raise wrong(f"tensor {name!r} ends at byte {end:,} of {size - 8 - length:,}")
-                data = bytearray(file.read(end - begin))
-                tensors[name] = (
-                    torch.frombuffer(data, dtype=dtype) if data else torch.empty(0, dtype=dtype)
-                ).reshape(shape)
-                reached = end
-            if reached != size - 8 - length:
-                raise wrong(f"{size - 8 - length - reached:,} bytes behind the last tensor")
+            return _read_tensors(file, path.stat().st_size, path)
     except OSError as problem:
         raise ValueError(f"cannot read {path}: {problem.strerror}") from None
+    except _DamagedError as problem:
+        raise ValueError(f"{path} is not a safetensors file, or damaged: {problem}") from None
+
+
+class _DamagedError(Exception):
+    """What is wrong with a file; `read_safetensors` adds the file's name."""
+
+
+def _read_tensors(file: BinaryIO, size: int, path: Path) -> dict[str, Tensor]:
+    length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
+    data_size = size - _LENGTH_BYTES - length
+    if size < _LENGTH_BYTES or data_size < 0 or length > _LARGEST_HEADER:
+        raise _DamagedError(f"a header of {length:,} bytes in a file of {size:,}")
+    header = parse_json_object(file.read(length), f"the header of {path}")
+    header.pop("__metadata__", None)
+    entries = [_parse_entry(name, values) for name, values in header.items()]
+
+    tensors, reached = {}, 0
+    for entry in sorted(entries, key=lambda entry: (entry.begin, entry.end)):
+        if entry.begin != reached:
+            raise _DamagedError(
+                f"tensor {entry.name!r} begins at byte {entry.begin:,} of the data, the one before "
+                f"it ends at {reached:,}"
+            )
+        if entry.end > data_size:
+            raise _DamagedError(
+                f"tensor {entry.name!r} ends at byte {entry.end:,} of {data_size:,}"
+            )
+        data = bytearray(file.read(entry.end - entry.begin))
+        # torch.frombuffer refuses an empty buffer.
+        flat = torch.frombuffer(data, dtype=entry.dtype) if data else torch.empty(0).to(entry.dtype)
+        tensors[entry.name] = flat.reshape(entry.shape)
+        reached = entry.end
+    if reached != data_size:
+        raise _DamagedError(f"{data_size - reached:,} bytes behind the last tensor")
     return tensors
 
 
-def _place(name: str, entry: Any, wrong: Any) -> tuple[int, int, torch.dtype, list[int]]:
-    """(first byte, byte after the last, dtype, shape) of a header's entry."""
-    natural = lambda values: (
-        isinstance(values, list) and all(type(v) is int and v >= 0 for v in values)
-    )
+def _parse_entry(name: str, values: Any) -> _Entry:
     if (
-        not isinstance(entry, dict)
-        or not natural(entry.get("shape"))
-        or not natural(entry.get("data_offsets"))
-        or len(entry["data_offsets"]) != 2
+        not isinstance(values, dict)
+        or not _is_list_of_sizes(values.get("shape"))
+        or not _is_list_of_sizes(values.get("data_offsets"))
+        or len(values["data_offsets"]) != 2
     ):
-        raise wrong(f"tensor {name!r} is not described by dtype, shape and data_offsets")
-    if entry.get("dtype") not in tuple(_DTYPES):
-        raise wrong(f"tensor {name!r} has the unknown dtype {entry.get('dtype')!r:.60}")
-    dtype, (begin, end) = _DTYPES[entry["dtype"]], entry["data_offsets"]
-    count = math.prod(entry["shape"])
-    if (
-        math.prod(max(1, dimension) for dimension in entry["shape"]) >= 1 << 56
-    ):  # a 0 hides the others' size
-        raise wrong(f"tensor {name!r} has an absurd shape")
-    if end - begin != count * dtype.itemsize:
-        raise wrong(
-            f"tensor {name!r} of shape {entry['shape']} takes {count * dtype.itemsize:,} bytes, not "
-            f"{end - begin:,}"
+        raise _DamagedError(f"tensor {name!r} is not described by dtype, shape and data_offsets")
+    if values.get("dtype") not in tuple(_DTYPES):
+        raise _DamagedError(f"tensor {name!r} has the unknown dtype {values.get('dtype')!r:.60}")
+    dtype, shape, (begin, end) = _DTYPES[values["dtype"]], values["shape"], values["data_offsets"]
+
+    # The dimensions beside a 0 are bounded too: torch multiplies them.
+    if math.prod(max(1, dimension) for dimension in shape) >= _LARGEST_SHAPE:
+        raise _DamagedError(f"tensor {name!r} has an absurd shape")
+    size = math.prod(shape) * dtype.itemsize
+    if end - begin != size:
+        raise _DamagedError(
+            f"tensor {name!r} of shape {shape} takes {size:,} bytes, not {end - begin:,}"
         )
-    return begin, end, dtype, entry["shape"]
+    return _Entry(begin, end, dtype, shape, name)
+
+
+def _is_list_of_sizes(values: Any) -> bool:
+    return isinstance(values, list) and all(type(value) is int and value >= 0 for value in values)
 
 
 def write_safetensors(
     path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None
 ) -> None:
     """Write tensors (any device, any of the dtypes above), in the order of their names."""
-    names = {dtype: name for name, dtype in _DTYPES.items()}
+    dtype_names = {dtype: name for name, dtype in _DTYPES.items()}
     header: dict[str, Any] = {"__metadata__": {"format": "pt", **(metadata or {})}}
     end = 0
-    for name in sorted(tensors):
-        tensor = tensors[name]
+    for name, tensor in sorted(tensors.items()):
         begin, end = end, end + tensor.numel() * tensor.element_size()
         header[name] = {
-            "dtype": names[tensor.dtype],
+            "dtype": dtype_names[tensor.dtype],
             "shape": list(tensor.shape),
             "data_offsets": [begin, end],
         }
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # the data begin at a multiple of 8
+
     with open(path, "wb") as file:
         file.write(struct.pack("<Q", len(text)) + text)
-        for name in sorted(tensors):
-            file.write(
-                tensors[name]
-                .detach()
-                .cpu()
-                .contiguous()
-                .flatten()
-                .view(torch.uint8)
-                .numpy()
-                .tobytes()
-            )
+        for _, tensor in sorted(tensors.items()):
+            flat = tensor.detach().cpu().contiguous().flatten()
+            file.write(flat.view(torch.uint8).numpy().tobytes())

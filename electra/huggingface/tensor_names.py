@@ -1,13 +1,19 @@
-"""Names of tensors in released checkpoints, and ours."""
+"""Names of the tensors in released checkpoints, and the names here.
+
+Three networks are known: "discriminator" and "generator" (an ELECTRA's) and "bert".
+"""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from electra.config import ModelConfig
 
-# --- names ---
+MAX_LISTED_NAMES = 12  # in a message
+MAX_NAME_LENGTH = 120
 
 _EMBEDDINGS = {
     "word.weight": "word_embeddings.weight",
@@ -16,7 +22,7 @@ _EMBEDDINGS = {
     "norm.weight": "LayerNorm.weight",
     "norm.bias": "LayerNorm.bias",
 }
-# Each with .weight and .bias; several of theirs make one of ours, one below the other.
+# Each has .weight and .bias. Where one name here has several there, the tensors are concatenated.
 _LAYER = {
     "attention.qkv": ("attention.self.query", "attention.self.key", "attention.self.value"),
     "attention.out": ("attention.output.dense",),
@@ -47,7 +53,8 @@ _HEADS = {
         "head.bias": "cls.predictions.bias",
     },
 }
-# What is in their files and has no place here: a table of 0, 1, 2, …; next-sentence prediction and what feeds it.
+# In their files, but not used here: the table 0, 1, 2, …; the head of next-sentence prediction
+# and the pooler below it.
 _IGNORED = {
     "embeddings.position_ids",
     "pooler.dense.weight",
@@ -55,35 +62,51 @@ _IGNORED = {
     "cls.seq_relationship.weight",
     "cls.seq_relationship.bias",
 }
-# The same tensor under a second name. Where both are there, they must be equal: no model here has untied tables.
+# The same tensor under a second name. Where a file has both, they must be equal: every model here
+# ties its output table to its word embeddings.
 _SECOND_NAMES = {
     "cls.predictions.decoder.weight": "embeddings.word_embeddings.weight",
     "generator_lm_head.weight": "embeddings.word_embeddings.weight",
     "cls.predictions.decoder.bias": "cls.predictions.bias",
 }
-_PREFIX = {"discriminator": "electra.", "generator": "electra.", "bert": "bert."}
-_OLD_ENDINGS = {".gamma": ".weight", ".beta": ".bias"}  # of LayerNorms, in files from TensorFlow
+PREFIX = {"discriminator": "electra.", "generator": "electra.", "bert": "bert."}
+# Of LayerNorms, in files that were converted from TensorFlow.
+_OLD_ENDINGS = {".gamma": ".weight", ".beta": ".bias"}
+_DESCRIPTIONS = {
+    "discriminator": "an ELECTRA discriminator",
+    "generator": "an ELECTRA generator",
+    "bert": "a BERT",
+}
 
 
-def place_of(network: str, objective: str) -> tuple[str, str]:
-    """Where a network lives in the weights of a model of ours: (its encoder's prefix, its head's prefix)."""
+class Prefixes(NamedTuple):
+    """Where a network is among the weights of a model here."""
+
+    encoder: str
+    head: str | None  # None: the network has no head that a released checkpoint knows
+
+
+def prefixes_of(network: str, objective: str) -> Prefixes:
+    """The prefixes of a network in a model that is pre-trained with `objective`."""
     if network == "discriminator":
-        return "discriminator.", ""
-    return (
-        ("generator.encoder.", "generator.") if objective == "electra" else ("mlm.encoder.", "mlm.")
-    )
+        return Prefixes("discriminator.", "")
+    if objective == "electra":
+        return Prefixes("generator.encoder.", "generator.")
+    return Prefixes("mlm.encoder.", "mlm.")
 
 
 def encoder_names(config: ModelConfig, prefix: str) -> dict[str, tuple[str, ...]]:
-    """Our name -> theirs, without their prefix: embeddings and encoder; `prefix` is our encoder's."""
-    names = {
+    """Name here -> names there, without their prefix, of embeddings and encoder.
+
+    `prefix` is that of the encoder here.
+    """
+    names: dict[str, tuple[str, ...]] = {
         f"embeddings.{ours}": (f"embeddings.{theirs}",) for ours, theirs in _EMBEDDINGS.items()
     }
     if config.embedding_size != config.hidden_size:
-        names |= {
-            f"{prefix}projection.{end}": (f"embeddings_project.{end}",)
-            for end in ("weight", "bias")
-        }
+        for end in ("weight", "bias"):
+            names[f"{prefix}projection.{end}"] = (f"embeddings_project.{end}",)
+
     for number in range(config.num_layers):
         for ours, theirs in _LAYER.items():
             for end in ("weight", "bias"):
@@ -94,85 +117,112 @@ def encoder_names(config: ModelConfig, prefix: str) -> dict[str, tuple[str, ...]
 
 
 def head_names(network: str, prefix: str) -> dict[str, tuple[str, ...]]:
-    """Our name -> theirs: the head of a network."""
+    """Name here -> name there, of a network's head; `prefix` is that of the head here."""
     return {prefix + ours: (theirs,) for ours, theirs in _HEADS[network].items()}
 
 
 def import_weights(
     tensors: dict[str, Tensor], network: str, config: ModelConfig, source: str
 ) -> tuple[dict[str, Tensor], bool]:
-    """Their weights under our names, float32, and whether the network's head is among them.
+    """Rename the tensors of a released checkpoint.
 
-    `config` is that of the network itself (a generator's is `ModelConfig.generator()`); its objective says where the
-    network goes. Raises ValueError, naming them, for tensors that are missing, have no place, or are not tied.
-    Shapes are checked by whoever loads the result.
+    Returns (weights by their names here, float32; whether the network's head is among them).
+    `config` is that of the network itself (a generator's is `ModelConfig.generator()`), and its
+    objective says which model the network becomes a part of. Shapes are not checked here.
+
+    Raises ValueError, with `source` and the names, for tensors that are missing, unexpected, not
+    tied, or cannot be concatenated.
     """
-    theirs: dict[str, Tensor] = {}
-    for name, tensor in tensors.items():
-        name = name.removeprefix(_PREFIX[network])
-        for old, new in _OLD_ENDINGS.items():
-            if name.endswith("LayerNorm" + old):
-                name = name.removesuffix(old) + new
-        theirs[name] = tensor
-    for second, first in _SECOND_NAMES.items():
-        if second in theirs:
-            other = theirs.setdefault(first, theirs[second])
-            if not torch.equal(other, theirs.pop(second)):
-                raise ValueError(
-                    f"{source}: {second} differs from {first}; models with untied tables cannot be read"
-                )
-    encoder, head = place_of(network, config.objective)
-    names = encoder_names(config, encoder)
-    heads = head_names(network, head)
-    has_head = any(theirs_[0] in theirs for theirs_ in heads.values())
+    tensors = _merge_tied(_current_names(tensors, network), source)
+    encoder_prefix, head_prefix = prefixes_of(network, config.objective)
+    assert head_prefix is not None
+    names, heads = encoder_names(config, encoder_prefix), head_names(network, head_prefix)
+    has_head = any(parts[0] in tensors for parts in heads.values())
     if has_head:
         names |= heads
-    wanted = {name for parts in names.values() for name in parts}
-    missing, unexpected = sorted(wanted - set(theirs)), sorted(set(theirs) - wanted - _IGNORED)
-    if missing or unexpected:
-        raise ValueError(
-            f"{source}: not the weights of {_article(network)} of the shape in its config.json; "
-            + "; ".join(
-                f"{what}: {_listed(names_)}"
-                for what, names_ in (("missing", missing), ("no place for", unexpected))
-                if names_
-            )
-        )
+
+    _check_names(tensors, names, network, source)
     try:
-        return {
-            ours: torch.cat([theirs[name].float() for name in parts])
+        weights = {
+            ours: torch.cat([tensors[name].float() for name in parts])
             for ours, parts in names.items()
-        }, has_head
+        }
     except RuntimeError:
         raise ValueError(
             f"{source}: query, key and value of a layer have shapes that do not go together"
         ) from None
+    return weights, has_head
+
+
+def _current_names(tensors: dict[str, Tensor], network: str) -> dict[str, Tensor]:
+    """Without the network's prefix, and with today's names of the weights of a LayerNorm."""
+    renamed = {}
+    for name, tensor in tensors.items():
+        name = name.removeprefix(PREFIX[network])
+        for old, new in _OLD_ENDINGS.items():
+            if name.endswith("LayerNorm" + old):
+                name = name.removesuffix(old) + new
+        renamed[name] = tensor
+    return renamed
+
+
+def _merge_tied(tensors: dict[str, Tensor], source: str) -> dict[str, Tensor]:
+    """Without second names of tied tensors. Raises ValueError where the two differ."""
+    merged = dict(tensors)
+    for second, first in _SECOND_NAMES.items():
+        if second not in merged:
+            continue
+        tensor = merged.pop(second)
+        if not torch.equal(merged.setdefault(first, tensor), tensor):
+            raise ValueError(
+                f"{source}: {second} differs from {first}; models with untied tables cannot be read"
+            )
+    return merged
+
+
+def _check_names(
+    tensors: dict[str, Tensor], names: dict[str, tuple[str, ...]], network: str, source: str
+) -> None:
+    """Raises ValueError that lists what is missing and what is unexpected."""
+    wanted = {name for parts in names.values() for name in parts}
+    missing = sorted(wanted - tensors.keys())
+    unexpected = sorted(tensors.keys() - wanted - _IGNORED)
+    problems = []
+    if missing:
+        problems.append(f"missing: {list_names(missing)}")
+    if unexpected:
+        problems.append(f"no place for: {list_names(unexpected)}")
+    if problems:
+        raise ValueError(
+            f"{source}: not the weights of {_DESCRIPTIONS[network]} of the shape in its "
+            f"config.json; {'; '.join(problems)}"
+        )
+
+
+def list_names(names: list[str]) -> str:
+    """The first few names, for a message of one line: a file may call its tensors anything."""
+    shown = [
+        (name if name.isprintable() else ascii(name))[:MAX_NAME_LENGTH]
+        for name in names[:MAX_LISTED_NAMES]
+    ]
+    more = len(names) - MAX_LISTED_NAMES
+    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
 
 
 def export_weights(
-    state: dict[str, Tensor], network: str, config: ModelConfig, encoder: str, head: str | None
+    weights: dict[str, Tensor], network: str, config: ModelConfig, prefixes: Prefixes
 ) -> dict[str, Tensor]:
-    """The inverse: weights of a model of ours -> their names. `encoder` and `head` are our prefixes; without a head the
-    names are those of a bare encoder."""
-    prefix = _PREFIX[network] if head is not None else ""
-    result: dict[str, Tensor] = {}
-    for ours, parts in encoder_names(config, encoder).items():
-        for name, tensor in zip(parts, state[ours].chunk(len(parts))):
-            result[prefix + name] = tensor.contiguous()
-    if head is not None:
-        result |= {parts[0]: state[ours] for ours, parts in head_names(network, head).items()}
-    return result
+    """The inverse of `import_weights`: one network's weights by their released names.
 
-
-def _article(network: str) -> str:
-    return {
-        "discriminator": "an ELECTRA discriminator",
-        "generator": "an ELECTRA generator",
-        "bert": "a BERT",
-    }[network]
-
-
-def _listed(names: list[str], most: int = 12) -> str:
-    """For messages: one line, whatever a stranger's file calls its tensors."""
-    shown = [(name if name.isprintable() else ascii(name))[:120] for name in names[:most]]
-    return ", ".join(shown) + (f" and {len(names) - most} more" if len(names) > most else "")
+    `config` is that of the network itself. Without a head the names are those of a bare encoder,
+    which have no prefix.
+    """
+    prefix = "" if prefixes.head is None else PREFIX[network]
+    exported: dict[str, Tensor] = {}
+    for ours, parts in encoder_names(config, prefixes.encoder).items():
+        for name, tensor in zip(parts, weights[ours].chunk(len(parts)), strict=True):
+            exported[prefix + name] = tensor.contiguous()
+    if prefixes.head is not None:
+        for ours, parts in head_names(network, prefixes.head).items():
+            exported[parts[0]] = weights[ours]
+    return exported

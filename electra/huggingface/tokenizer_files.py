@@ -1,4 +1,4 @@
-"""Tokenizer files of a released checkpoint, and ours."""
+"""The tokenizer files of a released checkpoint, read and written."""
 
 from __future__ import annotations
 
@@ -13,69 +13,93 @@ from electra.data.wordpiece import LONGEST_WORD, WordPieceTokenizer, vocab_lines
 from electra.huggingface.json_files import read_json
 from electra.huggingface.unigram import unigram_parts
 
-# --- tokenizers ---
+# Added by an export, so that an import gets the tokenizer back as it is in a checkpoint.
+OWN_TOKENIZER = "tokenizer.model"
+VOCAB_FILE = "vocab.txt"
+FAST_TOKENIZER = "tokenizer.json"
+SETTINGS_FILE = "tokenizer_config.json"
 
-OWN_TOKENIZER = (
-    "tokenizer.model"  # what export adds for import: the tokenizer as it is in our checkpoints
-)
+
+def has_tokenizer(folder: Path) -> bool:
+    """Whether a folder holds a file that `read_tokenizer` reads."""
+    return any((folder / name).exists() for name in (OWN_TOKENIZER, VOCAB_FILE, FAST_TOKENIZER))
 
 
 def read_tokenizer(folder: Path) -> Tokenizer:
-    """The tokenizer of a folder: our own file where export left one, else `vocab.txt`, else a WordPiece
-    `tokenizer.json`. Raises ValueError where there is none that can be read."""
-    own, vocab, fast = (folder / name for name in (OWN_TOKENIZER, "vocab.txt", "tokenizer.json"))
+    """The tokenizer of a folder.
+
+    Reads `tokenizer.model` where an export left one, else `vocab.txt`, else a WordPiece
+    `tokenizer.json`. Raises ValueError where there is none that can be read.
+    """
+    own = folder / OWN_TOKENIZER
     if own.is_file():
         return tokenizer_from_bytes(own.read_bytes(), str(own))
-    if vocab.is_file():
-        settings = read_json(folder / "tokenizer_config.json")
-        return WordPieceTokenizer(
-            vocab_lines(vocab.read_bytes(), str(vocab)),
-            settings.get("do_lower_case", True),
-            settings.get("strip_accents"),
-            settings.get("tokenize_chinese_chars", True),
-            name=str(vocab),
-        )
-    if not fast.is_file():
-        raise ValueError(f"{folder} has neither vocab.txt nor tokenizer.json")
-    content = read_json(fast)
-    part = lambda of, name: of[name] if isinstance(of.get(name), dict) else {}
-    model, normalizer = part(content, "model"), part(content, "normalizer")
-    ids = part(model, "vocab")
+    if (folder / VOCAB_FILE).is_file():
+        return _read_vocab(folder)
+    if (folder / FAST_TOKENIZER).is_file():
+        return _read_fast_tokenizer(folder / FAST_TOKENIZER)
+    raise ValueError(f"{folder} has neither vocab.txt nor tokenizer.json")
+
+
+def _read_vocab(folder: Path) -> WordPieceTokenizer:
+    path = folder / VOCAB_FILE
+    settings = read_json(folder / SETTINGS_FILE)
+    return WordPieceTokenizer(
+        vocab_lines(path.read_bytes(), str(path)),
+        settings.get("do_lower_case", True),
+        settings.get("strip_accents"),
+        settings.get("tokenize_chinese_chars", True),
+        name=str(path),
+    )
+
+
+def _read_fast_tokenizer(path: Path) -> WordPieceTokenizer:
+    content = read_json(path)
+    model, normalizer = _object_in(content, "model"), _object_in(content, "normalizer")
+    ids = _object_in(model, "vocab")
     if (
         model.get("type", "WordPiece") != "WordPiece"
         or normalizer.get("type") != "BertNormalizer"
         or not ids
     ):
         raise ValueError(
-            f"{fast} is not a WordPiece tokenizer (model {model.get('type')!r:.60}, normalizer "
+            f"{path} is not a WordPiece tokenizer (model {model.get('type')!r:.60}, normalizer "
             f"{normalizer.get('type')!r:.60})"
         )
     if not all(type(id_) is int for id_ in ids.values()) or sorted(ids.values()) != list(
         range(len(ids))
     ):
-        raise ValueError(f"{fast}: the ids of its vocabulary are not 0 to {len(ids) - 1}")
-    tokens = sorted(ids, key=ids.get)
+        raise ValueError(f"{path}: the ids of its vocabulary are not 0 to {len(ids) - 1}")
     return WordPieceTokenizer(
-        tokens,
+        sorted(ids, key=lambda token: ids[token]),
         normalizer.get("lowercase", True),
         normalizer.get("strip_accents"),
         normalizer.get("handle_chinese_chars", True),
-        name=str(fast),
+        name=str(path),
     )
 
 
+def _object_in(content: dict[str, Any], name: str) -> dict[str, Any]:
+    """A part of a JSON object that is an object itself; {} where it is missing or none."""
+    value = content.get(name)
+    return value if isinstance(value, dict) else {}
+
+
 def write_tokenizer(folder: Path, tokenizer: Tokenizer, max_positions: int) -> None:
-    """The files by which `AutoTokenizer` makes the same ids: for WordPiece a BertTokenizer, for SentencePiece a
-    PreTrainedTokenizerFast over a Unigram model; and our own file, from which `read_tokenizer` makes it again."""
+    """Write the files from which `AutoTokenizer` makes the same ids.
+
+    For WordPiece it makes a BertTokenizer, for SentencePiece a PreTrainedTokenizerFast over a
+    Unigram model. `tokenizer.model` is added, which `read_tokenizer` reads. Raises ValueError for
+    a SentencePiece model that is damaged.
+    """
     settings: dict[str, Any] = {
         "model_max_length": max_positions,
         "clean_up_tokenization_spaces": False,
         "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
     }
-    settings |= {
-        f"{role}_token": token
-        for role, token in zip(("pad", "unk", "cls", "sep", "mask"), SPECIAL_TOKENS)
-    }
+    for role, token in zip(("pad", "unk", "cls", "sep", "mask"), SPECIAL_TOKENS, strict=True):
+        settings[f"{role}_token"] = token
+
     if isinstance(tokenizer, WordPieceTokenizer):
         settings |= {
             "tokenizer_class": "BertTokenizer",
@@ -83,27 +107,37 @@ def write_tokenizer(folder: Path, tokenizer: Tokenizer, max_positions: int) -> N
             "strip_accents": tokenizer.strip_accents,
             "tokenize_chinese_chars": tokenizer.split_chinese,
         }
-        (folder / "vocab.txt").write_text(
-            "".join(f"{token}\n" for token in tokenizer.tokens), encoding="utf-8", newline=""
-        )
+        vocab = "".join(f"{token}\n" for token in tokenizer.tokens)
+        (folder / VOCAB_FILE).write_text(vocab, encoding="utf-8", newline="")
         parts = _wordpiece_parts(tokenizer)
     else:
         settings["tokenizer_class"] = "PreTrainedTokenizerFast"
         try:
             parts = unigram_parts(tokenizer)
         except (LookupError, TypeError, AttributeError, UnicodeDecodeError, struct.error):
-            # The library passes over fields of a wrong type; a model that was trained has none.
+            # The library ignores fields of a wrong type; a model that was trained has none.
             raise ValueError(
                 f"cannot write a tokenizer into {folder}: its SentencePiece model is damaged"
             ) from None
-    special = dict(zip(SPECIAL_TOKENS, tokenizer.special))
-    one = lambda kind, name, type_id: {kind: {"id": name, "type_id": type_id}}
-    single = [
-        one("SpecialToken", "[CLS]", 0),
-        one("Sequence", "A", 0),
-        one("SpecialToken", "[SEP]", 0),
-    ]
-    content = {
+
+    _write_json(folder / FAST_TOKENIZER, _fast_tokenizer(tokenizer, parts))
+    _write_json(folder / SETTINGS_FILE, settings)
+    (folder / OWN_TOKENIZER).write_bytes(tokenizer.to_bytes())
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
+def _fast_tokenizer(tokenizer: Tokenizer, parts: dict[str, Any]) -> dict[str, Any]:
+    """The content of tokenizer.json; `parts` are those of the tokenizer's kind."""
+    special = dict(zip(SPECIAL_TOKENS, tokenizer.special, strict=True))
+    cls = {"SpecialToken": {"id": "[CLS]", "type_id": 0}}
+    first = {"Sequence": {"id": "A", "type_id": 0}}
+    first_sep = {"SpecialToken": {"id": "[SEP]", "type_id": 0}}
+    second = {"Sequence": {"id": "B", "type_id": 1}}
+    second_sep = {"SpecialToken": {"id": "[SEP]", "type_id": 1}}
+    return {
         "version": "1.0",
         "truncation": None,
         "padding": None,
@@ -122,19 +156,14 @@ def write_tokenizer(folder: Path, tokenizer: Tokenizer, max_positions: int) -> N
         **parts,
         "post_processor": {
             "type": "TemplateProcessing",
-            "single": single,
-            "pair": [*single, one("Sequence", "B", 1), one("SpecialToken", "[SEP]", 1)],
+            "single": [cls, first, first_sep],
+            "pair": [cls, first, first_sep, second, second_sep],
             "special_tokens": {
                 token: {"id": token, "ids": [special[token]], "tokens": [token]}
                 for token in ("[CLS]", "[SEP]")
             },
         },
     }
-    for name, value in (("tokenizer.json", content), ("tokenizer_config.json", settings)):
-        (folder / name).write_text(
-            json.dumps(value, ensure_ascii=False, indent=1) + "\n", encoding="utf-8"
-        )
-    (folder / OWN_TOKENIZER).write_bytes(tokenizer.to_bytes())
 
 
 def _wordpiece_parts(tokenizer: WordPieceTokenizer) -> dict[str, Any]:

@@ -9,36 +9,35 @@ from typing import Any
 
 from electra.data.sentencepiece import SentencePieceTokenizer
 
+# Fields of `sentencepiece_model.proto`.
+_PIECES, _NORMALIZER = 1, 3  # of ModelProto
+_PIECE, _SCORE = 1, 2  # of ModelProto.SentencePiece
+_CHARACTER_MAP = 2  # of NormalizerSpec
+# Of a protocol buffer's wire format.
+_VARINT = 0
+_FIXED_SIZES = {1: 8, 5: 4}  # wire type -> bytes
+
 
 def unigram_parts(tokenizer: SentencePieceTokenizer) -> dict[str, Any]:
-    """SentencePiece's own steps: its table of normalisations, no spaces at the ends or twice, ▁ for a space and before
-    the text, the likeliest pieces, bytes for what no piece covers.
+    """The parts of a tokenizer.json that takes SentencePiece's own steps.
 
-    The ids are SentencePiece's but for rare text: where two cuts are equally likely, as in "000" or "sooooo", rounding
-    decides, in float32 there and in float64 here; a capital with two accents loses one; accents in another order than
-    Unicode's are put into it; and text that spells a special token or a byte piece is read as one.
+    The steps: its table of normalisations; no spaces at the ends and none twice; ▁ for a space and
+    before the text; the likeliest pieces; bytes for what no piece covers.
+
+    The ids are SentencePiece's but for rare text. Where two segmentations are equally likely, as in
+    "000" or "sooooo", rounding decides, in float32 there and in float64 here. A capital with two
+    accents loses one. Accents are put into Unicode's order. Text that spells a special token or a
+    byte piece is read as one.
     """
-    pieces, table = read_sentencepiece(tokenizer.to_bytes())
-    replace = lambda regex, content: {
-        "type": "Replace",
-        "pattern": {"Regex": regex},
-        "content": content,
-    }
-    space = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": False}
-    normalizers = [
-        replace(r"\A +| +\z", ""),
-        replace(" {2,}", " "),
-    ]  # not Strip: it takes more than spaces
-    if table:
-        # NFKC first: their step for the table looks at one letter and its accents at a time, six bytes at most.
-        normalizers = [
-            {"type": "NFKC"},
-            {"type": "Precompiled", "precompiled_charsmap": base64.b64encode(table).decode()},
-            *normalizers,
-        ]
+    pieces, character_map = read_sentencepiece(tokenizer.to_bytes())
     return {
-        "normalizer": {"type": "Sequence", "normalizers": normalizers},
-        "pre_tokenizer": space,
+        "normalizer": {"type": "Sequence", "normalizers": _normalizers(character_map)},
+        "pre_tokenizer": {
+            "type": "Metaspace",
+            "replacement": "▁",
+            "prepend_scheme": "always",
+            "split": False,
+        },
         "decoder": {
             "type": "Sequence",
             "decoders": [
@@ -57,39 +56,64 @@ def unigram_parts(tokenizer: SentencePieceTokenizer) -> dict[str, Any]:
     }
 
 
+def _normalizers(character_map: bytes) -> list[dict[str, Any]]:
+    # Not Strip, which removes more than spaces.
+    spaces = [
+        {"type": "Replace", "pattern": {"Regex": r"\A +| +\z"}, "content": ""},
+        {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "},
+    ]
+    if not character_map:
+        return spaces
+    # NFKC comes first: Precompiled looks at one letter with its accents at a time, six bytes at
+    # most.
+    return [
+        {"type": "NFKC"},
+        {"type": "Precompiled", "precompiled_charsmap": base64.b64encode(character_map).decode()},
+        *spaces,
+    ]
+
+
 def read_sentencepiece(model: bytes) -> tuple[list[tuple[str, float]], bytes]:
-    """(pieces with their scores, table of normalisations) of a SentencePiece model: fields 1 and 3 of its protocol
-    buffer (`sentencepiece_model.proto`)."""
+    """(pieces with their scores, table of normalisations) of a SentencePiece model.
+
+    Raises LookupError, TypeError, AttributeError, UnicodeDecodeError or struct.error for a model
+    that is damaged.
+    """
     pieces: list[tuple[str, float]] = []
-    table = b""
+    character_map = b""
     for field, value in _fields(model):
-        if field == 1:
+        if field == _PIECES:
             piece = dict(_fields(value))
-            pieces.append((piece[1].decode(), struct.unpack("<f", piece.get(2, bytes(4)))[0]))
-        elif field == 3:
-            table = dict(_fields(value)).get(2, b"")
-    return pieces, table
+            (score,) = struct.unpack("<f", piece.get(_SCORE, bytes(4)))
+            pieces.append((piece[_PIECE].decode(), score))
+        elif field == _NORMALIZER:
+            character_map = dict(_fields(value)).get(_CHARACTER_MAP, b"")
+    return pieces, character_map
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, Any]]:
-    """(number, value) of a protocol buffer's fields: int for varints, bytes for all others."""
-    at = 0
-
-    def varint() -> int:
-        nonlocal at
-        value = shift = 0
-        while True:
-            byte = message[at]
-            at, value, shift = at + 1, value | (byte & 127) << shift, shift + 7
-            if byte < 128:
-                return value
-
-    while at < len(message):
-        key = varint()
-        kind = key & 7
-        if kind == 0:
-            yield key >> 3, varint()
+    """(number, value) of a protocol buffer's fields: an int for a varint, else bytes."""
+    position = 0
+    while position < len(message):
+        key, position = _read_varint(message, position)
+        number, wire_type = key >> 3, key & 7
+        if wire_type == _VARINT:
+            value, position = _read_varint(message, position)
+            yield number, value
             continue
-        size = {1: 8, 5: 4}.get(kind) or varint()
-        yield key >> 3, message[at : at + size]
-        at += size
+        size = _FIXED_SIZES.get(wire_type)
+        if size is None:
+            size, position = _read_varint(message, position)
+        yield number, message[position : position + size]
+        position += size
+
+
+def _read_varint(message: bytes, position: int) -> tuple[int, int]:
+    """(value, position after it)."""
+    value = shift = 0
+    while True:
+        byte = message[position]
+        value |= (byte & 127) << shift
+        position, shift = position + 1, shift + 7
+        if byte < 128:
+            return value, position

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from electra.data.batch import Batch
-from electra.evaluation import metrics
+from electra.evaluation.classification import roc_auc
 from electra.model import masking
 from electra.model.electra import Electra
 from electra.model.outputs import Detection, Step
@@ -71,7 +71,7 @@ def scored(detection: Detection) -> tuple[np.ndarray, np.ndarray]:
 def auc_of(pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> float:
     """Area under the ROC curve over what `scored` made of some batches; NaN where a logit is not finite."""
     replaced, logits = map(np.concatenate, zip(*pairs))
-    return metrics.roc_auc(replaced, logits) if np.isfinite(logits).all() else math.nan
+    return roc_auc(replaced, logits) if np.isfinite(logits).all() else math.nan
 
 
 @torch.no_grad()

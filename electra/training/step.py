@@ -55,32 +55,31 @@ class StepResult(NamedTuple):
     grad_norm: Tensor
 
 
-def train_step(
-    model: nn.Module,
-    batches: list[Batch],
-    optimizer: Adam,
-    lr: float,
-    scale: LossScale,
-    precision: Precision,
-    seed: int,
-    ranks: Ranks = Ranks(),
-    graphs: CudaGraphs | None = None,
-) -> StepResult:
-    """One optimizer step over micro-batches, which are the same on every rank; `model` is what `distributed.wrap` made.
+class Learner(NamedTuple):
+    """A model and what trains it: all that stays the same from one `train_step` to the next."""
 
-    Each term of the loss is a sum over all micro-batches and ranks divided once by its count over all of them: a mean
-    of means would weigh tokens by how full their micro-batch happened to be. All randomness comes from `seed`: masks
-    are those of the whole batch, dropout is the rank's own. The result is of this rank's rows.
+    model: nn.Module  # what `distributed.wrap` made
+    optimizer: Adam
+    scale: LossScale
+    precision: Precision
+    ranks: Ranks = Ranks()
+    graphs: CudaGraphs | None = None
+
+
+def train_step(learner: Learner, batches: list[Batch], lr: float, seed: int) -> StepResult:
+    """One optimizer step over micro-batches, which are the same on every rank.
+
+    Each term of the loss is a sum over all micro-batches and ranks, divided once by its count over
+    all of them: a mean of means would weigh tokens by how full their micro-batch happens to be. All
+    randomness comes from `seed`: masks are those of the whole batch, dropout is the rank's own. The
+    result is of this rank's rows.
     """
+    model, optimizer, scale, precision, ranks, graphs = learner
     model.train()
-    bare = getattr(model, "module", model)
-    device = batches[0].input_ids.device
-    counts = torch.stack([bare.counts(batch) for batch in batches]).sum(0)  # (n,)
-    factors = torch.stack(
-        [weight / count for weight, count in zip(bare.weights, counts.clamp(min=1))]
-    )
-    factors = factors * ranks.world_size  # gradients become the mean over ranks
+    factors = _factors(model, batches) * ranks.world_size  # gradients become the mean over ranks
     optimizer.zero_grad(keep=graphs is not None)
+
+    device = batches[0].input_ids.device
     run, generator = (
         (graphs, graphs.generator) if graphs else (forward_backward, torch.Generator(device))
     )
@@ -92,12 +91,18 @@ def train_step(
         last = number == len(batches) - 1
         with contextlib.nullcontext() if last or ranks.world_size == 1 else model.no_sync():
             step = run(model, batch, generator, rows, factors * (scale.scale * weight), precision)
-        add_up(
-            sums,
-            {name: value * weight for name, value in step.sums.items()}
-            if weight != 1
-            else step.sums,
-        )
+        if weight == 1:
+            add_up(sums, step.sums)
+        else:  # a row of another rank, which counts it
+            add_up(sums, {name: value * weight for name, value in step.sums.items()})
+
     norm, finite = optimizer.step(lr, scale.scale)
     scale.update(finite)
     return StepResult(sums, step.detection, norm)
+
+
+def _factors(model: nn.Module, batches: list[Batch]) -> Tensor:
+    """What each term of the loss is multiplied by, (n,) float32: its weight over its count."""
+    bare = getattr(model, "module", model)
+    counts = torch.stack([bare.counts(batch) for batch in batches]).sum(0)  # (n,)
+    return torch.stack([w / count for w, count in zip(bare.weights, counts.clamp(min=1))])

@@ -32,7 +32,9 @@ if __name__ == "__main__":
 
 import torch  # noqa: E402
 
-from electra.checkpoint import run_folder, storage
+from electra.checkpoint import run_folder
+from electra.checkpoint.checkpoint import PRETRAINED
+from electra.checkpoint.storage import load_checkpoint
 
 SETTINGS = (
     "--corpus",
@@ -316,20 +318,19 @@ def metrics_of(folder: Path, split: str | None = None) -> list[dict[str, Any]]:
 def difference(first: Path, second: Path) -> str | None:
     """The first thing that two runs differ in: weights, optimizer, place in the data, log. None where they are one run,
     bit for bit."""
-    a, b = (storage.load(folder / "ckpt.pt", storage.PRETRAINED) for folder in (first, second))
-    if a["model"].keys() != b["model"].keys():
+    a, b = (load_checkpoint(folder / "ckpt.pt", PRETRAINED) for folder in (first, second))
+    if a.model.keys() != b.model.keys():
         return "they have other tensors"
-    for name, value in a["model"].items():
-        if not torch.equal(value, b["model"][name]):
+    for name, value in a.model.items():
+        if not torch.equal(value, b.model[name]):
             return f"{name} differs"
     for name in ("exp_avg", "exp_avg_sq"):
-        if not all(
-            map(torch.equal, a["training"]["optimizer"][name], b["training"]["optimizer"][name])
-        ):
+        if not all(map(torch.equal, a.training.optimizer[name], b.training.optimizer[name])):
             return f"the optimizer's {name} differs"
     for name in ("step", "stream", "corpus_tokens"):
-        if a["training"][name] != b["training"][name]:
-            return f"{name} differs: {a['training'][name]} and {b['training'][name]}"
+        one, other = getattr(a.training, name), getattr(b.training, name)
+        if one != other:
+            return f"{name} differs: {one} and {other}"
     if metrics_of(first) != metrics_of(second):
         return "the metrics differ"
     return None
@@ -402,7 +403,7 @@ def terminate(bench: Bench, rng: random.Random) -> str:
         f"it does not say how to go on: {ended.said[-200:]}{ended.error[-200:]}",
     )
     promise(
-        storage.load(out / "ckpt.pt", storage.PRETRAINED)["training"]["step"] >= step,
+        load_checkpoint(out / "ckpt.pt", PRETRAINED).training.step >= step,
         "steps are lost",
     )
     bench.go_on(out, cache)
@@ -455,7 +456,7 @@ def full_disk_freed(bench: Bench, rng: random.Random) -> str:
             running.until(lambda: "not saved: " in running.said.read_text()),
             "it does not say that the disk is full",
         )
-        promise(storage.load(out / "ckpt.pt", storage.PRETRAINED), "no checkpoint")
+        promise(load_checkpoint(out / "ckpt.pt", PRETRAINED), "no checkpoint")
         if freed:
             (disk / "filler").unlink()
             bench.expect_end(running.end())

@@ -41,7 +41,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from electra.checkpoint import storage
+from electra.checkpoint.checkpoint import Checkpoint, TrainingState, make_checkpoint
+from electra.checkpoint.storage import save_checkpoint
 from electra.config import (  # noqa: E402
     SPECIAL_TOKENS,  # noqa: E402
     FinetuneConfig,
@@ -51,8 +52,10 @@ from electra.config import (  # noqa: E402
 from electra.data import raw_text, token_store
 from electra.data.sentencepiece import train_tokenizer  # noqa: E402
 from electra.data.tokenizer import Tokenizer, load_tokenizer  # noqa: E402
+from electra.download import archives as archives_module
 from electra.huggingface.safetensors import read_safetensors, read_weights
 from electra.huggingface.tokenizer_files import write_tokenizer
+from electra.inference.predictor import load_predictor
 from electra.model.classifier import Classifier  # noqa: E402
 from electra.model.electra import Electra  # noqa: E402
 from electra.tasks.load import load_task
@@ -287,10 +290,6 @@ def place(rng: random.Random, folder: Path, name: str) -> Path:
 @functools.cache
 def program(name: str) -> ModuleType:
     """A program of scripts/ as a module, the same at every call."""
-    return fresh(name)
-
-
-def fresh(name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(
         f"{name}_program", ROOT / "scripts" / f"{name}.py"
     )
@@ -359,18 +358,21 @@ def checkpoints() -> tuple[bytes, ...]:
     one, words = Electra(shape), ("negative", "positive")
     settings = FinetuneConfig(max_len=32)
     packed = [
-        storage.pack(
-            one, tokenizer(), PretrainConfig(seq_len=32), {"step": 3, "optimizer": {"step": 3}}
+        make_checkpoint(
+            one,
+            tokenizer(),
+            PretrainConfig(seq_len=32),
+            TrainingState(step=3, optimizer={"step": 3}),
         ),
-        storage.pack(Classifier(shape, 2), tokenizer(), settings, labels=words),
-        storage.pack(Classifier(shape, 1), tokenizer(), settings, pairs=True, scale=5.0),
+        make_checkpoint(Classifier(shape, 2), tokenizer(), settings, labels=words),
+        make_checkpoint(Classifier(shape, 1), tokenizer(), settings, pairs=True, scale=5.0),
     ]
     with tempfile.TemporaryDirectory() as temporary:
-        return tuple(_saved(Path(temporary) / "ckpt.pt", content) for content in packed)
+        return tuple(_saved(Path(temporary) / "ckpt.pt", one) for one in packed)
 
 
-def _saved(path: Path, content: Any) -> bytes:
-    storage.save(path, content)
+def _saved(path: Path, checkpoint: Checkpoint) -> bytes:
+    save_checkpoint(path, checkpoint)
     return path.read_bytes()
 
 
@@ -857,7 +859,7 @@ def archives(rng: random.Random, folder: Path) -> Read:
         )
     path.write_bytes(data)
     # The least that every archive may hold is too much to be written thousands of times.
-    program("download").ALWAYS_ROOM = 1 << 20
+    archives_module.ALWAYS_ALLOWED = 1 << 20
     return lambda: _printed(through("download", "sst2", "--from", path, "--to", folder / "to"))
 
 
@@ -951,10 +953,9 @@ def _tar(rng: random.Random, folder: Path) -> bytes:
 @functools.cache
 def loaded(number: int) -> Any:
     """One of `checkpoints`, ready to answer."""
-    predict = fresh("predict")
     with tempfile.TemporaryDirectory() as temporary:
         path = _written(Path(temporary) / "ckpt.pt", checkpoints()[number])
-        return predict.load(predict.parse_args(["--ckpt", str(path)]))
+        return load_predictor(path)
 
 
 def lines(rng: random.Random, folder: Path) -> Read:
@@ -974,7 +975,8 @@ def lines(rng: random.Random, folder: Path) -> Read:
     path.write_bytes(bytes_of(rng, data) if rng.random() < 0.5 else data)
     number = rng.randrange(len(checkpoints()))
     view = ("--view",) if number == 0 and rng.random() < 0.5 else ()
-    program("predict").load = lambda args: loaded(number)  # what is fuzzed is what comes after
+    # What is fuzzed is what comes after.
+    program("predict").load_predictor = lambda *settings: loaded(number)
 
     def read() -> None:
         said = through("predict", "--ckpt", "whole", "--file", path, *view)
@@ -1031,7 +1033,7 @@ def _result(
 
 
 def comparison(rng: random.Random, folder: Path) -> Read:
-    """Two results of finetune.py, one of them spoiled, through compare.py."""
+    """Two results of finetune.py, one of them spoiled, through significance.py."""
     words = ("negative", "positive") if rng.random() < 0.8 else (MARKUP, "\x1b[31m", "")
     gold, seeds = [rng.choice(words) for _ in range(12)], [1, 2]
     paths = []
@@ -1055,7 +1057,7 @@ def comparison(rng: random.Random, folder: Path) -> Read:
             )
         paths.append(path)
     as_json = ("--json",) if rng.random() < 0.5 else ()
-    return lambda: _printed(through("compare", *paths, "--samples", 100, *as_json))
+    return lambda: _printed(through("significance", *paths, "--samples", 100, *as_json))
 
 
 def report(rng: random.Random, folder: Path) -> Read:
@@ -1063,7 +1065,7 @@ def report(rng: random.Random, folder: Path) -> Read:
     out = folder / "to" / "report.html"
     if rng.random() < 0.5:
         path = place(rng, folder, "results.json")
-        path.write_bytes(text_of(rng, ablation(rng)))
+        path.write_bytes(text_of(rng, comparison_of_models(rng)))
     else:
         path = place(rng, folder, "result.json")
         gold = [rng.choice(("bad", "good")) for _ in range(12)]
@@ -1096,8 +1098,8 @@ def _marked(rng: random.Random, value: Any) -> Any:
     return MARKUP if isinstance(value, str) and rng.random() < 0.05 else value
 
 
-def ablation(rng: random.Random) -> dict[str, Any]:
-    """A results.json of ablation.py."""
+def comparison_of_models(rng: random.Random) -> dict[str, Any]:
+    """A results.json of compare_models.py."""
     curve = [
         {
             "step": step,
@@ -1159,7 +1161,7 @@ def ablation(rng: random.Random) -> dict[str, Any]:
                 "title": "A comparison",
                 "date": "2026-11-23",
                 "machine": "two cores",
-                "command": "ablation.py",
+                "command": "compare_models.py",
                 "equal": {"by": "time", "text": "60 minutes each"},
                 "pretraining": [
                     run,

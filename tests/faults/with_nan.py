@@ -19,7 +19,9 @@ def main(arguments: list[str]) -> int:
     seeds = {derive_seed(0, int(step)) for step in arguments[0].split(",")}
     real = train.train_step
 
-    def train_step(model, batches, optimizer, lr, scale, precision, seed, *others):
+    def train_step(learner, batches, lr, seed):
+        optimizer = learner.optimizer
+
         def update(*settings):
             optimizer.parameters[0].grad.view(-1)[0] = float("nan")
             return type(optimizer).step(optimizer, *settings)
@@ -27,7 +29,7 @@ def main(arguments: list[str]) -> int:
         if seed in seeds:
             optimizer.step = update
         try:
-            return real(model, batches, optimizer, lr, scale, precision, seed, *others)
+            return real(learner, batches, lr, seed)
         finally:
             vars(optimizer).pop("step", None)
 

@@ -1,4 +1,4 @@
-"""scripts/compare.py: verdicts where the truth is known, intervals against closed forms, refusals."""
+"""scripts/significance.py: verdicts where the truth is known, intervals, refusals."""
 
 import importlib.util
 import json
@@ -12,13 +12,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from electra.evaluation import metrics
+from electra.evaluation.classification import accuracy
+from electra.evaluation.compared_results import PairedPredictions
+from electra.evaluation.metrics import METRICS
+from electra.evaluation.significance import (
+    paired_bootstrap,
+    resampled_accuracy_differences,
+    resampled_differences,
+    welch_interval,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
-SCRIPT = ROOT / "scripts" / "compare.py"
+SCRIPT = ROOT / "scripts" / "significance.py"
 WORDS = ("negative", "positive", "neutral")
 
-_spec = importlib.util.spec_from_file_location("compare", SCRIPT)
+_spec = importlib.util.spec_from_file_location("significance", SCRIPT)
 program = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(program)
 
@@ -37,19 +45,22 @@ def write_table(path, gold, predictions):
     lines = ["\t".join(["index", "gold", *(f"seed {seed}" for seed in predictions)])]
     lines += [
         "\t".join([str(i), *map(word, row)])
-        for i, row in enumerate(zip(gold, *predictions.values()))
+        for i, row in enumerate(zip(gold, *predictions.values(), strict=True))
     ]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def write_run(folder, gold, predictions, test=None, metric="accuracy", **changes):
-    """A run's folder as finetune.py leaves it -> its result.json. test: (gold, predictions), or None."""
+    """Write a run folder as finetune.py does and return its result.json.
+
+    test: (gold, predictions), or None.
+    """
     folder.mkdir()
 
     def score(gold, one):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return metrics.METRICS[metric](gold, one)
+            return METRICS[metric](gold, one)
 
     seeds = [
         {
@@ -88,7 +99,7 @@ GOLD = [i % 2 for i in range(200)]
 
 @pytest.fixture
 def better(tmp_path):
-    """Right on all that `worse` is right on, and on 20% more; three seeds that differ by an example or two."""
+    """Right where `worse` is right, and on 20% more; three seeds that differ by one example."""
     return write_run(
         tmp_path / "better", GOLD, {seed: spoil(GOLD, (0, 20 + seed)) for seed in (1, 2, 3)}
     )
@@ -119,7 +130,7 @@ def refused(capsys):
     def run(message, *arguments):
         assert program.main([*map(str, arguments)]) == 2
         out, error = capsys.readouterr()
-        assert out == "" and error.startswith("compare.py: error: ") and error.count("\n") == 1
+        assert out == "" and error.startswith("significance.py: error: ") and error.count("\n") == 1
         assert message in error
 
     return run
@@ -163,12 +174,15 @@ def test_swapping_the_two_negates_everything(tmp_path, say, metric):
     rng = np.random.default_rng(3)
     if metric in ("pearson", "spearman"):
         gold = rng.normal(size=40).round(4).tolist()
-        noisy = lambda noise: (np.array(gold) + noise * rng.normal(size=40)).round(4).tolist()
+
+        def noisy(noise):
+            return (np.array(gold) + noise * rng.normal(size=40)).round(4).tolist()
     else:
         gold = rng.integers(0, 3, 40).tolist()
-        noisy = lambda noise: np.where(
-            rng.random(40) < noise, rng.integers(0, 3, 40), gold
-        ).tolist()
+
+        def noisy(noise):
+            return np.where(rng.random(40) < noise, rng.integers(0, 3, 40), gold).tolist()
+
     a = write_run(tmp_path / "a", gold, {1: noisy(0.3), 2: noisy(0.3)}, metric=metric)
     b = write_run(
         tmp_path / "b", gold, {1: noisy(0.6), 5: noisy(0.7), 9: noisy(0.6)}, metric=metric
@@ -229,7 +243,7 @@ def test_seeds_that_all_score_the_same_have_no_interval_of_width_zero(tmp_path, 
     dev = say(a, b, "--json")["dev"]
     assert dev["over_seeds"] is None and "every seed scores the same" in dev["missing"]["seeds"]
     rounded = [score for score in (k / 100 for k in range(50, 100)) if np.std([score] * 6) > 0]
-    assert rounded and all(program.welch((score,) * 6, (0.3,) * 6) is None for score in rounded)
+    assert rounded and all(welch_interval((score,) * 6, (0.3,) * 6) is None for score in rounded)
 
 
 def test_without_predictions_the_seeds_decide(better, worse, say):
@@ -298,7 +312,7 @@ def test_the_same_seed_gives_the_same_figures(better, worse, say):
 def test_welch_interval_by_hand():
     """Variances 1 and 4 of 3 and 5 values: squared errors 1/3 and 4/5."""
     a, b = (0.0, 1.0, 2.0), (-2.0, -2.0, 0.0, 2.0, 2.0)
-    low, high, df = program.welch(a, b)
+    low, high, df = welch_interval(a, b)
     assert df == pytest.approx((1 / 3 + 4 / 5) ** 2 / ((1 / 3) ** 2 / 2 + (4 / 5) ** 2 / 4))
     assert (low + high) / 2 == pytest.approx(1.0)
     assert high - low == pytest.approx(
@@ -312,7 +326,7 @@ def test_welch_interval_equals_scipy():
     for n, m in ((2, 2), (3, 5), (10, 2)):
         a, b = rng.normal(0.8, 0.01, n), rng.normal(0.7, 0.05, m)
         expected = stats.ttest_ind(a, b, equal_var=False).confidence_interval(0.95)
-        assert program.welch(tuple(a), tuple(b))[:2] == pytest.approx(
+        assert welch_interval(tuple(a), tuple(b))[:2] == pytest.approx(
             (expected.low, expected.high), rel=1e-9
         )
 
@@ -322,7 +336,7 @@ def test_welch_interval_holds_the_truth_in_about_95_of_100(n, m, sd):
     rng = np.random.default_rng(n)
     held = 0
     for _ in range(1000):
-        low, high, _ = program.welch(tuple(rng.normal(1, 1, n)), tuple(rng.normal(0, sd, m)))
+        low, high, _ = welch_interval(tuple(rng.normal(1, 1, n)), tuple(rng.normal(0, sd, m)))
         held += low <= 1 <= high
     assert 925 <= held <= 980  # one standard error is 7; few seeds make it hold a little more
 
@@ -334,7 +348,7 @@ def test_bootstrap_of_accuracy_has_the_width_of_the_normal_approximation():
         np.stack([np.where(rng.random(5_000) < right, gold, 1 - gold) for _ in range(seeds)])
         for right, seeds in ((0.82, 3), (0.80, 2))
     )
-    found = program.bootstrap("accuracy", gold, a, b, 40_000, rng)
+    found = paired_bootstrap("accuracy", PairedPredictions(gold, a, b), 40_000, rng)
     each = (a == gold).mean(0) - (b == gold).mean(0)  # (N,)
     reach = 1.959964 * each.std() / math.sqrt(len(each))
     assert (found.low + found.high) / 2 == pytest.approx(each.mean(), abs=0.03 * reach)
@@ -346,15 +360,16 @@ def test_bootstrap_of_accuracy_has_the_width_of_the_normal_approximation():
 
 
 def test_drawing_counts_is_drawing_examples():
-    """The short cut for accuracy against the general way: the same distribution, and the same support."""
+    """The fast way for accuracy has the distribution and the support of the general way."""
     rng = np.random.default_rng(2)
     gold = rng.integers(0, 2, 30)
     a = np.where(rng.random((2, 30)) < 0.7, gold, 1 - gold)
     b = np.where(
         rng.random((3, 30)) < 0.7, a[0], gold
     )  # they err together, so an unpaired draw would spread more
-    short = program.accuracy_differences(gold, a, b, 4_000, rng)
-    long = program.differences(metrics.accuracy, gold, a, b, 4_000, rng)
+    pair = PairedPredictions(gold, a, b)
+    short = resampled_accuracy_differences(pair, 4_000, rng)
+    long = resampled_differences(accuracy, pair, 4_000, rng)
     assert np.allclose(short * 30 * 6, (short * 30 * 6).round()) and np.allclose(
         long * 30 * 6, (long * 30 * 6).round()
     )
@@ -367,9 +382,8 @@ def test_drawing_counts_is_drawing_examples():
 def test_bootstrap_of_a_correlation_has_the_width_of_fishers_z():
     rng = np.random.default_rng(4)
     gold, noise = rng.normal(size=(2, 400))
-    found = program.bootstrap(
-        "pearson", gold, (gold + noise)[None], rng.normal(size=(1, 400)), 1_000, rng
-    )
+    pair = PairedPredictions(gold, (gold + noise)[None], rng.normal(size=(1, 400)))
+    found = paired_bootstrap("pearson", pair, 1_000, rng)
     r = [np.corrcoef(gold, gold + noise)[0, 1], 0.0]
     error = math.sqrt(sum((1 - value**2) ** 2 for value in r) / 400)
     assert (found.high - found.low) / 2 == pytest.approx(1.96 * error, rel=0.15)
@@ -385,10 +399,11 @@ def test_a_resample_of_one_class_is_no_noise(tmp_path, say):
 
 @pytest.mark.parametrize("metric", ("accuracy", "macro_f1"))
 def test_the_order_of_the_seeds_is_no_difference(metric):
-    """Equal means that were added up in another order are equal, not 1e-17 ahead in half of the resamples."""
+    """Equal means that are added in another order are equal, not 1e-17 ahead in half of the
+    resamples."""
     rng = np.random.default_rng(6)
     gold, a = rng.integers(0, 3, 50), rng.integers(0, 3, (3, 50))
-    found = program.bootstrap(metric, gold, a, a[[2, 0, 1]], 200, rng)
+    found = paired_bootstrap(metric, PairedPredictions(gold, a, a[[2, 0, 1]]), 200, rng)
     assert (found.low, found.high, found.a_ahead, found.p) == (0, 0, 0, 1)
 
 
@@ -423,8 +438,8 @@ def test_files_that_are_no_result_are_refused(better, tmp_path, refused):
         ({"metric": "rouge"}, "metric 'rouge' is none of accuracy, f1"),
         ({"labels": ["positive", "negative"]}, "cannot be compared: labels ("),
         ({"seeds": []}, "no seeds"),
-        ({"seeds": [3]}, "a seed without its number"),
-        ({"seeds": [{"seed": 1, "dev": 0.5}, {"seed": 1, "dev": 0.6}]}, "seed 1 is there twice"),
+        ({"seeds": [3]}, "an entry of seeds has no seed number"),
+        ({"seeds": [{"seed": 1, "dev": 0.5}, {"seed": 1, "dev": 0.6}]}, "seed 1 occurs twice"),
         ({"seeds": [{"seed": 1, "dev": None}]}, "the dev score of seed 1 is None"),
         ({"seeds": [{"seed": 1, "dev": math.nan}]}, "the dev score of seed 1 is nan"),
         (
@@ -494,7 +509,7 @@ def test_values_that_are_no_numbers_are_refused(tmp_path, refused):
 
 def test_f1_needs_the_labels(tmp_path, refused):
     a = write_run(tmp_path / "a", [0, 1], {1: [0, 1]}, metric="f1", labels=None)
-    refused("no telling which class F1 is of", a, a)
+    refused("it is unknown which of the classes F1 is of", a, a)
 
 
 @pytest.mark.parametrize(
@@ -515,13 +530,17 @@ def test_settings_out_of_range_are_refused(better, capsys, arguments, message):
 
 
 def test_the_program_as_a_user_runs_it(better, worse):
-    run = lambda *arguments: subprocess.run(
-        [sys.executable, SCRIPT, *arguments],
-        text=True,
-        capture_output=True,
-        cwd=better.parent,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"},
-    )
+    environment = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"}
+
+    def run(*arguments):
+        return subprocess.run(
+            [sys.executable, SCRIPT, *arguments],
+            text=True,
+            capture_output=True,
+            cwd=better.parent,
+            env={**os.environ, **environment},
+        )
+
     done = run("result.json", worse)
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()

@@ -1,4 +1,5 @@
-"""ablation.py: equal compute, the reference line, the replaced-token view, and the whole road on the sample."""
+"""compare_models.py: equal compute, the bag-of-n-grams baseline, the replaced-token view, and a
+whole comparison on the sample."""
 
 import contextlib
 import io
@@ -16,12 +17,27 @@ import torch
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-import ablation  # noqa: E402
+import compare_models  # noqa: E402
 from conftest import exit_code  # noqa: E402
 
 import finetune  # noqa: E402
 import train  # noqa: E402
-from electra.checkpoint import storage
+from electra.checkpoint.storage import load_checkpoint, save_checkpoint  # noqa: E402
+from electra.comparison import compare, run_stages  # noqa: E402
+from electra.comparison.collect import BAG_OF_NGRAMS  # noqa: E402
+from electra.comparison.compute import flops_per_token, steps_by_model  # noqa: E402
+from electra.comparison.replaced_view import view_tokens  # noqa: E402
+from electra.comparison.settings import (  # noqa: E402
+    MODEL_NAMES,
+    OBJECTIVE_OF,
+    ComparisonConfig,
+)
+from electra.config import preset_model_config  # noqa: E402
+from electra.evaluation.bag_of_ngrams import (  # noqa: E402
+    bag_of_ngrams_baseline,
+    count_ngrams,
+    fit_logistic_regression,
+)
 from electra.model.electra import Electra  # noqa: E402
 from electra.tasks.task import Example  # noqa: E402
 
@@ -45,7 +61,7 @@ SHORT = (
 
 
 def refused(capsys, match, *arguments):
-    assert ablation.main([str(argument) for argument in arguments]) == 2
+    assert exit_code(compare_models.main, arguments) == 2
     error = capsys.readouterr().err
     assert re.search(match, error) and error.count("\n") == 1 and "Traceback" not in error
 
@@ -54,8 +70,8 @@ def refused(capsys, match, *arguments):
 
 
 def product_flops(embedding, hidden, layers, seq_len):
-    """Of an encoder, forward and backward: 2 for each weight of a matrix and twice T x C for the attention, a token;
-    the backward pass costs twice the forward pass."""
+    """Of an encoder, forward and backward, per token: 2 for each weight of a matrix, and 4 T C in
+    each layer for the attention. The backward pass costs twice the forward pass."""
     weights = layers * 12 * hidden**2 + (embedding * hidden if embedding != hidden else 0)
     return 3 * (2 * weights + layers * 4 * seq_len * hidden)
 
@@ -67,9 +83,7 @@ def test_flops_are_those_of_the_matrix_products(shape):
     )
     chosen = round(T * 0.15) / T  # the counted batch has no special tokens
     head = 3 * 2 * chosen * (64 * 32 + 32 * bert.vocab_size)
-    assert ablation.flops_per_token(bert, T) == pytest.approx(
-        product_flops(32, 64, 2, T) + head, rel=0.02
-    )
+    assert flops_per_token(bert, T) == pytest.approx(product_flops(32, 64, 2, T) + head, rel=0.02)
 
     electra = shape(
         objective="electra",
@@ -83,30 +97,26 @@ def test_flops_are_those_of_the_matrix_products(shape):
     )
     generator = product_flops(32, 32, 2, T) + 3 * 2 * chosen * (32 * 32 + 32 * electra.vocab_size)
     detector = product_flops(32, 64, 2, T) + 3 * 2 * (64 * 64 + 64)
-    assert ablation.flops_per_token(electra, T) == pytest.approx(generator + detector, rel=0.02)
+    assert flops_per_token(electra, T) == pytest.approx(generator + detector, rel=0.02)
 
 
 def test_equal_steps_cost_equal_flops():
-    args = ablation.parse_args(["--steps", "1000", "--size", "tiny", "--phases", "64:1"])
-    steps = ablation.steps_of(args, args.steps, None)
-    shapes = {
-        name: ablation.ModelConfig(
-            objective=objective, vocab_size=4000, **ablation.SIZES["tiny"].model
-        )
-        for name, objective in ablation.OBJECTIVE.items()
+    steps = steps_by_model(ComparisonConfig(size="tiny", phases="64:1"), 1000)
+    cost = {
+        name: steps[name] * flops_per_token(preset_model_config("tiny", objective, 4000), 64)
+        for name, objective in OBJECTIVE_OF.items()
     }
-    cost = {name: steps[name] * ablation.flops_per_token(shapes[name], 64) for name in shapes}
     assert (
         steps["electra"] == 1000 and steps["bert"] > 1000
     )  # an ELECTRA of a shape is a BERT and more
     assert cost["bert"] == pytest.approx(cost["electra"], rel=1e-3)
 
 
-# ---------------------------------------------------------------- the bag of words and bigrams
+# ---------------------------------------------------------------- the bag-of-n-grams baseline
 
 
 def test_a_bag_holds_words_of_two_letters_and_their_pairs():
-    assert ablation.bag("It is it, a Café is!") == {
+    assert count_ngrams("It is it, a Café is!") == {
         "it": 2,
         "is": 2,
         "café": 1,
@@ -125,7 +135,7 @@ def test_logistic_regression_ends_where_its_gradient_is_zero():
     labels = torch.tensor(rng.integers(0, 2, 60), dtype=torch.float32)
     for c in (0.1, 1.0, 10.0):
         weights = (
-            ablation.logistic_regression(dense.to_sparse_csr(), labels, c).double().requires_grad_()
+            fit_logistic_regression(dense.to_sparse_csr(), labels, c).double().requires_grad_()
         )
         logits = dense.double() @ weights[:-1] + weights[-1]
         loss = torch.nn.functional.binary_cross_entropy_with_logits(
@@ -136,16 +146,18 @@ def test_logistic_regression_ends_where_its_gradient_is_zero():
 
 
 def test_a_bag_learns_what_words_tell_and_order_tells():
-    examples = lambda texts: [Example(text, None, label) for text, label in texts]
+    def examples(texts):
+        return [Example(text, None, label) for text, label in texts]
+
     words = [(f"the film number {i} is {'good' if i % 2 else 'bad'}", i % 2) for i in range(40)]
-    assert ablation.bag_of_bigrams(
+    assert bag_of_ngrams_baseline(
         examples(words[:20]), examples(words[20:30]), examples(words[30:])
     ) == (1.0, 1.0)
     order = [
         (f"film {i} " + ("not good but long" if i % 2 else "good but not long"), i % 2)
         for i in range(40)
     ]
-    assert ablation.bag_of_bigrams(examples(order[:20]), examples(order[20:30]), None) == (
+    assert bag_of_ngrams_baseline(examples(order[:20]), examples(order[20:30]), None) == (
         1.0,
         None,
     )
@@ -157,12 +169,13 @@ def test_a_bag_learns_what_words_tell_and_order_tells():
 def test_the_view_shows_what_the_generator_put_and_where(tokenizer, shape, sample_path):
     torch.manual_seed(0)
     model = Electra(shape(vocab_size=tokenizer.vocab_size)).eval()
-    text = "The river runs from the northern hills to the sea, and most of the villages along it are very old."
-    ids = tokenizer.encode_batch([text])[0]
-    tokens = ablation.view(model, tokenizer, ids, 3)
-    assert (
-        tokens == ablation.view(model, tokenizer, ids, 3) != ablation.view(model, tokenizer, ids, 4)
+    text = (
+        "The river runs from the northern hills to the sea, and most of the villages along it are "
+        "very old."
     )
+    ids = tokenizer.encode_batch([text])[0]
+    tokens = view_tokens(model, tokenizer, ids, 3)
+    assert tokens == view_tokens(model, tokenizer, ids, 3) != view_tokens(model, tokenizer, ids, 4)
     assert len(tokens) == len(ids)
     assert "".join(
         " " * (t["original"] == t["shown"] and t["space"]) + t["original"] for t in tokens
@@ -172,30 +185,36 @@ def test_the_view_shows_what_the_generator_put_and_where(tokenizer, shape, sampl
     assert any(t["replaced"] for t in tokens) and all(0 <= t["p"] <= 1 for t in tokens)
 
 
-# ---------------------------------------------------------------- the whole road
+# ---------------------------------------------------------------- the whole comparison
 
 
 def in_this_process(command, **_):
-    """In the place of subprocess.run: 14 interpreters that import torch would take longer than all that they do."""
+    """Replaces subprocess.run: 14 interpreters that import torch take longer than their work."""
     program = {"train.py": train, "finetune.py": finetune}[Path(command[1]).name]
     return subprocess.CompletedProcess(command, exit_code(program.main, command[2:]))
 
 
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory):
-    """(folder, output) of a whole comparison on the sample, cut short. Processes come below, where it goes on."""
-    out, said = tmp_path_factory.mktemp("ablation") / "runs", io.StringIO()
+    """(folder, output) of a whole, short comparison on the sample, in this process.
+
+    The test of resuming, below, runs stages as processes.
+    """
+    out, said = tmp_path_factory.mktemp("comparison") / "runs", io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(said):
         patch.chdir(ROOT)
-        patch.setattr(ablation, "subprocess", types.SimpleNamespace(run=in_this_process))
-        assert ablation.main([*SHORT, "--out", str(out), "--cache", str(out.parent / "cache")]) == 0
+        patch.setattr(run_stages, "subprocess", types.SimpleNamespace(run=in_this_process))
+        assert (
+            compare_models.main([*SHORT, "--out", str(out), "--cache", str(out.parent / "cache")])
+            == 0
+        )
     return out, said.getvalue()
 
 
 def test_all_rows_are_there_with_their_scores(compared):
     out, printed = compared
     results = json.loads((out / "results.json").read_text(encoding="utf-8"))
-    assert [row["name"] for row in results["rows"]] == [*ablation.NAMES.values(), ablation.BAG]
+    assert [row["name"] for row in results["rows"]] == [*MODEL_NAMES.values(), BAG_OF_NGRAMS]
     assert [row["kind"] for row in results["rows"]] == ["model"] * 4 + ["reference"] * 2
     for row in results["rows"]:
         assert set(row["scores"]) == {"imdb", "sst2"}
@@ -203,11 +222,11 @@ def test_all_rows_are_there_with_their_scores(compared):
         assert (
             row["scores"]["imdb"]["test"]
             and row["scores"]["sst2"]["test"] is None
-            or row["name"] == ablation.BAG
+            or row["name"] == BAG_OF_NGRAMS
         )
-    for name in ablation.NAMES:
+    for name in MODEL_NAMES:
         result = json.loads((out / f"imdb-{name}" / "result.json").read_text())
-        row = next(row for row in results["rows"] if row["name"] == ablation.NAMES[name])
+        row = next(row for row in results["rows"] if row["name"] == MODEL_NAMES[name])
         assert row["scores"]["imdb"]["test"] == [seed["test"] for seed in result["seeds"]]
         assert (
             row["scores"]["imdb"]["head_dev"]
@@ -236,7 +255,7 @@ def test_post_pre_training_begins_at_the_checkpoint_and_its_cost_is_equal(compar
 
 def test_the_page_has_every_row_and_a_view_of_both_electras(compared):
     page = (compared[0] / "report.html").read_text(encoding="utf-8")
-    for name in (*ablation.NAMES.values(), ablation.BAG):
+    for name in (*MODEL_NAMES.values(), BAG_OF_NGRAMS):
         assert name in page
     views = json.loads((compared[0] / "results.json").read_text())["replaced_view"]
     assert [view["model"] for view in views] == ["ELECTRA"] * 4 + ["ELECTRA, post-pre-trained"] * 4
@@ -244,15 +263,15 @@ def test_the_page_has_every_row_and_a_view_of_both_electras(compared):
 
 def test_what_is_done_is_skipped_and_what_was_broken_off_goes_on(compared, capfd):
     out, _ = compared
-    content = storage.load(out / "electra-post" / "ckpt.pt", ("electra",))
-    settings = dict(content["settings"], steps=content["settings"]["steps"] + 2)
-    assert ablation.is_finished(out / "electra-post")
-    storage.save(out / "electra-post" / "ckpt.pt", {**content, "settings": settings})
-    assert not ablation.is_finished(out / "electra-post")  # as if it had been stopped
+    checkpoint = load_checkpoint(out / "electra-post" / "ckpt.pt", ("electra",))
+    checkpoint.settings["steps"] += 2
+    assert run_stages.is_finished(out / "electra-post")
+    save_checkpoint(out / "electra-post" / "ckpt.pt", checkpoint)
+    assert not run_stages.is_finished(out / "electra-post")  # as if it had been stopped
     (out / "electra-post.done").unlink()
     (out / "imdb-electra-post.done").unlink()
     assert (
-        ablation.main(
+        compare_models.main(
             [*SHORT, "--out", str(out), "--cache", str(out.parent / "cache"), "--jobs", "2"]
         )
         == 0
@@ -260,10 +279,8 @@ def test_what_is_done_is_skipped_and_what_was_broken_off_goes_on(compared, capfd
     printed = capfd.readouterr().out
     assert printed.count("done before") == 4 + 10 - 2
     assert re.search(r"\[electra-post\] python train.py --out \S+ --resume\n", printed)
-    assert (
-        storage.load(out / "electra-post" / "ckpt.pt", ("electra",))["training"]["step"]
-        == settings["steps"]
-    )
+    finished = load_checkpoint(out / "electra-post" / "ckpt.pt", ("electra",))
+    assert finished.training.step == checkpoint.settings["steps"]
 
 
 def test_a_folder_of_another_command_is_refused(compared, capsys):
@@ -282,11 +299,11 @@ def test_a_folder_of_another_command_is_refused(compared, capsys):
 
 def test_two_checkpoints_are_compared_without_pre_training(compared, monkeypatch, tmp_path):
     commands = []
-    monkeypatch.setattr(ablation, "run", lambda stage: commands.append(stage.text))
-    monkeypatch.setattr(ablation, "pretraining_result", lambda stage: 1 / 0)
+    monkeypatch.setattr(run_stages, "run_stage", lambda stage, _: commands.append(stage.text))
+    monkeypatch.setattr(compare, "pretraining_result", lambda stage: 1 / 0)
     electra, bert = compared[0] / "electra" / "ckpt.pt", compared[0] / "bert" / "ckpt.pt"
     with pytest.raises(ZeroDivisionError):  # after the stages
-        ablation.main(
+        compare_models.main(
             [
                 "--imdb",
                 str(ROOT / "data/sample/aclImdb"),
@@ -345,7 +362,7 @@ def test_imdb_without_its_unsupervised_reviews_is_refused(capsys, tmp_path):
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_a_stage_that_fails_is_named(tmp_path, capsys, monkeypatch, jobs):
     monkeypatch.chdir(tmp_path)
-    code = ablation.main(
+    code = compare_models.main(
         [
             "--imdb",
             str(ROOT / "data/sample/aclImdb"),
@@ -362,6 +379,6 @@ def test_a_stage_that_fails_is_named(tmp_path, capsys, monkeypatch, jobs):
     said = capsys.readouterr().err
     assert code == 2 and re.search(r"stage (bert|electra) failed", said) and said.count("\n") == 1
     if jobs == "2":
-        name = re.search(r"said is in (\S+)", said)[1]
+        name = re.search(r"output is in (\S+)", said)[1]
         assert "nothing.txt" in Path(name).read_text()
     assert not (tmp_path / "out" / "bert.done").exists()

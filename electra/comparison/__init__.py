@@ -1,0 +1,1 @@
+"""BERT and ELECTRA on equal compute, each with and without post-pre-training."""

@@ -1,0 +1,1 @@
+"""Data sets and released checkpoints: fetched, verified and safely unpacked."""

@@ -1,0 +1,125 @@
+"""Downloaded folders -> one checkpoint that train.py and finetune.py start from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from electra.checkpoint.checkpoint import make_checkpoint
+from electra.checkpoint.storage import save_checkpoint
+from electra.config import SIZES, ModelConfig, PretrainConfig, nearest_size
+from electra.huggingface.merging import NetworkSize, merge_weights, merged_config
+from electra.huggingface.network import Network, read_common_tokenizer, read_networks
+from electra.model.bert import BertMLM
+from electra.model.build import build, skeleton
+from electra.model.electra import Electra
+
+MAX_LISTED_SHAPES = 8  # in a message
+
+
+def import_checkpoint(
+    folders: list[Path],
+    out: Path,
+    objective: str | None = None,
+    partner: NetworkSize | None = None,
+) -> list[str]:
+    """Read one or two folders, complete the model and save it. Returns what to tell the user.
+
+    `objective` and `partner` as in `merged_config`. Raises ValueError for folders that cannot be
+    read or do not go together, and where `out` exists or cannot be written.
+    """
+    if out.exists():
+        raise ValueError(f"{out} is already there; remove it or choose another --out")
+    networks = read_networks(folders)
+    tokenizer = read_common_tokenizer(networks)
+    config = merged_config(networks, tokenizer.special, objective, partner)
+    weights, with_head = merge_weights(networks, config)
+
+    model = _complete_model(config, weights, networks)
+    settings = PretrainConfig(
+        corpus=(),
+        seq_len=config.max_positions,
+        size=nearest_size(config),
+        objective=config.objective,
+        vocab_size=config.vocab_size,
+        dropout=config.dropout,
+    )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    save_checkpoint(out, make_checkpoint(model, tokenizer, settings))
+    return [
+        *_describe_networks(networks, with_head, config),
+        *_describe_unused_rows(tokenizer.vocab_size, config.vocab_size),
+        f"{out} is written. Next:",
+        f"  python train.py --init {out} --corpus YOUR_TEXT",
+        f"  python finetune.py --task imdb --init {out}",
+    ]
+
+
+def _complete_model(
+    config: ModelConfig, weights: dict[str, Tensor], networks: list[Network]
+) -> Electra | BertMLM:
+    """A model with these weights; the parts that they lack are initialised, always alike."""
+    mask_prob = SIZES[nearest_size(config)].mask_prob
+
+    # The sizes come from a file of others: they are compared before anything is allocated.
+    wanted = skeleton(lambda config: build(config, mask_prob), config).state_dict()
+    _check_shapes(weights, wanted, networks)
+
+    torch.manual_seed(0)
+    model = build(config, mask_prob)
+    model.load_state_dict({**model.state_dict(), **weights})
+    return model
+
+
+def _check_shapes(
+    weights: dict[str, Tensor], wanted: dict[str, Tensor], networks: list[Network]
+) -> None:
+    """Raises ValueError that lists the tensors whose shape is not the wanted one."""
+    wrong = [
+        f"{name} {tuple(tensor.shape)}, not {tuple(wanted[name].shape)}"
+        for name, tensor in sorted(weights.items())
+        if tensor.shape != wanted[name].shape
+    ]
+    if wrong:
+        more = len(wrong) - MAX_LISTED_SHAPES
+        raise ValueError(
+            f"{', '.join(str(network.folder) for network in networks)}: shapes do not fit "
+            f"config.json: {'; '.join(wrong[:MAX_LISTED_SHAPES])}"
+            + (f"; and {more} more" if more > 0 else "")
+        )
+
+
+def _describe_networks(
+    networks: list[Network], with_head: set[str], config: ModelConfig
+) -> list[str]:
+    lines = []
+    for network in networks:
+        line = (
+            f"{network.kind}: {network.folder}, hidden size {network.config.hidden_size} × "
+            f"{network.config.num_layers} layers"
+        )
+        if network.kind not in with_head:
+            line += "; it came without its head, so the head is new"
+        lines.append(line)
+
+    if config.objective == "electra" and len(networks) == 1:
+        if networks[0].kind == "discriminator":
+            new, other = "generator", "discriminator"
+            hidden, layers = config.generator_hidden_size, config.generator_num_layers
+        else:
+            new, other = "discriminator", "generator"
+            hidden, layers = config.hidden_size, config.num_layers
+        lines.append(
+            f"{new}: new, hidden size {hidden} × {layers} layers, sharing the {other}'s embeddings"
+        )
+    return lines
+
+
+def _describe_unused_rows(tokens: int, rows: int) -> list[str]:
+    if tokens == rows:
+        return []
+    return [
+        f"vocabulary: {tokens:,} tokens; the embedding's other {rows - tokens:,} rows stay unused"
+    ]

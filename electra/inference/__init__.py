@@ -1,0 +1,1 @@
+"""What a checkpoint says of texts: a classifier's labels, an ELECTRA's replaced words."""

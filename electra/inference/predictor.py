@@ -1,0 +1,175 @@
+"""A checkpoint that is ready to judge texts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+
+from electra.checkpoint.checkpoint import KINDS, Checkpoint
+from electra.checkpoint.storage import load_checkpoint
+from electra.config import (
+    TRUNCATIONS,
+    FinetuneConfig,
+    ModelConfig,
+    PretrainConfig,
+    from_dict,
+    parse_phases,
+)
+from electra.data.batch import Batch, bucket_batches
+from electra.data.examples import Encoded
+from electra.data.tokenizer import Tokenizer
+from electra.model.build import with_weights
+from electra.model.classifier import Classifier
+from electra.model.electra import Electra
+from electra.training.device import Precision, choose_device, choose_precision
+
+# Default tokens of a batch; on a CPU fewer, so that it fits the caches.
+BATCH_TOKENS, CPU_BATCH_TOKENS = 8_192, 2_048
+WIDTH_MULTIPLE = 8
+MIN_LENGTH = 8
+
+
+class LabelSettings(NamedTuple):
+    """What a classifier's texts were in training, and what its outputs mean."""
+
+    labels: tuple[str, ...]  # none for a regression
+    pairs: bool  # whether it reads two texts
+    scale: float | None  # the unit of a regression's values; None for classes
+    truncate: str
+    clean_reviews: bool  # whether `<br />` became a line break
+
+
+class Predictor(NamedTuple):
+    """A model in evaluation mode, and how it takes its texts."""
+
+    model: Classifier | Electra
+    tokenizer: Tokenizer
+    label_settings: LabelSettings | None  # of a classifier; None for an ELECTRA
+    max_len: int  # tokens of an example
+    batch_tokens: int
+    device: torch.device
+    precision: Precision
+
+
+def load_predictor(
+    path: str | Path,
+    max_len: int | None = None,
+    batch_tokens: int | None = None,
+    device: str = "auto",
+    amp: str = "auto",
+) -> Predictor:
+    """Read a checkpoint of finetune.py, or of train.py with ELECTRA.
+
+    `max_len` None: as in training, since positions beyond have learned nothing. Raises ValueError
+    for a BERT, a file that cannot be read, weights that are not finite, lengths that do not fit
+    the model, and a device that is not there.
+    """
+    checkpoint = load_checkpoint(path, KINDS)
+    if checkpoint.kind == "mlm":
+        raise ValueError(
+            f"{path} is a BERT, which does not tell replaced words: a replaced-token view needs an "
+            f"ELECTRA checkpoint (train.py --objective electra); for labels, fine-tune this one "
+            f"with finetune.py --init"
+        )
+    config = checkpoint.model_config
+    try:
+        trained_len, label_settings = _read_settings(checkpoint, max_len)
+    except ValueError as problem:
+        raise ValueError(f"{path}: {problem}") from None
+    model = _load_model(checkpoint, label_settings, path)
+
+    chosen = choose_device(device)
+    max_len = max_len or trained_len
+    batch_tokens = batch_tokens or _default_batch_tokens(max_len, chosen)
+    _check_lengths(max_len, batch_tokens, config)
+    if not all(value.isfinite().all() for value in checkpoint.model.values()):
+        raise ValueError(f"{path} has weights that are not finite: its training broke down")
+    return Predictor(
+        model.to(chosen).eval(),
+        checkpoint.tokenizer,
+        label_settings,
+        max_len,
+        batch_tokens,
+        chosen,
+        choose_precision(amp, chosen),
+    )
+
+
+def _default_batch_tokens(max_len: int, device: torch.device) -> int:
+    return max(max_len, CPU_BATCH_TOKENS if device.type == "cpu" else BATCH_TOKENS)
+
+
+def _check_lengths(max_len: int, batch_tokens: int, config: ModelConfig) -> None:
+    if not MIN_LENGTH <= max_len <= config.max_positions:
+        raise ValueError(
+            f"--max-len {max_len} is outside {MIN_LENGTH} to {config.max_positions}, the model's "
+            f"positions"
+        )
+    if batch_tokens < max_len:
+        raise ValueError(
+            f"--batch-tokens {batch_tokens} does not hold one example of --max-len {max_len}"
+        )
+
+
+def _read_settings(checkpoint: Checkpoint, max_len: int | None) -> tuple[int, LabelSettings | None]:
+    """(the longest examples of the training, a classifier's settings).
+
+    Raises ValueError for settings that do not say how long the examples are, where `max_len` does
+    not either.
+    """
+    if checkpoint.kind != "classifier":
+        pretraining = from_dict(PretrainConfig, checkpoint.settings)
+        max_positions = checkpoint.model_config.max_positions
+        phases = parse_phases(pretraining.seq_len, pretraining.phases, max_positions)
+        return max(phase.seq_len for phase in phases), None
+
+    finetuning = from_dict(FinetuneConfig, checkpoint.settings)
+    trained_len = finetuning.max_len or max_len
+    if trained_len is None or finetuning.truncate not in TRUNCATIONS:
+        raise ValueError(
+            f"its settings have max_len {finetuning.max_len} and truncate "
+            f"{finetuning.truncate!r:.60}"
+        )
+    label_settings = LabelSettings(
+        labels=checkpoint.labels,
+        pairs=checkpoint.pairs,
+        scale=checkpoint.scale,
+        truncate=finetuning.truncate,
+        clean_reviews=finetuning.task == "imdb",
+    )
+    return trained_len, label_settings
+
+
+def _load_model(
+    checkpoint: Checkpoint,
+    label_settings: LabelSettings | None,
+    path: str | Path,
+) -> Classifier | Electra:
+    def make(config: ModelConfig) -> nn.Module:
+        if label_settings is None:
+            return Electra(config)
+        outputs = len(label_settings.labels) if label_settings.scale is None else 1
+        return Classifier(config, outputs)
+
+    model = with_weights(make, checkpoint.model_config, checkpoint.model, path)
+    assert isinstance(model, (Classifier, Electra))
+    return model
+
+
+def batches_of(encoded: Encoded, predictor: Predictor) -> Iterator[tuple[np.ndarray, Batch]]:
+    """(numbers of the examples, their batch on the predictor's device), of like length."""
+    for rows in bucket_batches(
+        encoded.lengths, predictor.batch_tokens, WIDTH_MULTIPLE, predictor.max_len, None
+    ):
+        batch = encoded.batch(rows, WIDTH_MULTIPLE, predictor.max_len)
+        yield rows, batch.to(predictor.device)
+
+
+def round_probability(p: float) -> float:
+    """As many digits as an answer shows."""
+    return round(float(p), 6)

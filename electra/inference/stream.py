@@ -1,0 +1,39 @@
+"""Answers to a stream of texts, in memory that does not grow with it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+from electra.inference.labels import label_texts
+from electra.inference.predictor import Predictor
+from electra.inference.replaced import mark_words, replaced_words
+from electra.inference.texts import Record
+
+WINDOW = 4_096  # records in memory at a time
+
+
+def answer_lines(
+    predictor: Predictor, records: Iterable[Record], view: bool, colour: bool
+) -> Iterator[str]:
+    """A line for each record, in their order.
+
+    With `view` an ELECTRA gives the text with its suspicious words marked, in `colour` or not;
+    everything else is a JSON object. Raises ValueError for a record that the model does not take.
+    """
+    remaining = iter(records)
+    while window := list(islice(remaining, WINDOW)):
+        if predictor.label_settings is not None:
+            for answer in label_texts(predictor, window):
+                yield json.dumps(answer, ensure_ascii=False)
+            continue
+        for record, words in zip(window, replaced_words(predictor, window), strict=True):
+            if view:
+                yield mark_words(words, colour)
+            else:
+                answer = {
+                    "text": record.text,
+                    "words": [{"word": word.text, "replaced": word.replaced} for word in words],
+                }
+                yield json.dumps(answer, ensure_ascii=False)

@@ -1,0 +1,61 @@
+"""Texts to judge: one a line, or one JSON object a line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO, NamedTuple
+
+
+class Record(NamedTuple):
+    """One input. `source` says in messages where it is from."""
+
+    source: str
+    text: str
+    text_b: str | None = None
+
+
+def records_of(texts: Iterable[str]) -> Iterator[Record]:
+    """Records of the texts of a command line. Raises ValueError as `read_records` does."""
+    for number, text in enumerate(texts, 1):
+        yield _check_text(Record(f"text {number}", text))
+
+
+def read_records(file: BinaryIO, name: str, jsonl: bool) -> Iterator[Record]:
+    """A record for every line of a file; blank lines of plain text are texts too.
+
+    With `jsonl` a line is an object with "text" and perhaps "text_b". Raises ValueError, with
+    `name` and the line's number, for a line that cannot be read.
+    """
+    for number, data in enumerate(file, 1):
+        source = f"{name}:{number}"
+        try:
+            line = data.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as problem:
+            raise ValueError(
+                f"{source}: byte 0x{problem.object[problem.start]:02x} is not UTF-8; convert the "
+                f"file to UTF-8"
+            ) from None
+        line = line.removesuffix("\n").removesuffix("\r")
+        yield _check_text(_parse_json(source, line) if jsonl else Record(source, line))
+
+
+def _parse_json(source: str, line: str) -> Record:
+    try:
+        values = json.loads(line)
+    except (ValueError, RecursionError):  # ValueError also for a number of thousands of digits
+        raise ValueError(f"{source}: not a JSON object") from None
+    if not isinstance(values, dict) or not isinstance(values.get("text"), str):
+        raise ValueError(f'{source}: no "text" that is a string')
+    if not isinstance(values.get("text_b"), str | None):
+        raise ValueError(f'{source}: "text_b" is not a string')
+    return Record(source, values["text"], values.get("text_b"))
+
+
+def _check_text(record: Record) -> Record:
+    """Raises ValueError for half of a surrogate pair, or bytes of the command line."""
+    try:
+        (record.text + (record.text_b or "")).encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{record.source}: characters that UTF-8 cannot write") from None
+    return record

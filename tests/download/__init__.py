@@ -1,0 +1,1 @@
+"""Downloads and archives, by download.py as a user runs it."""

@@ -1,0 +1,1 @@
+"""Labels and replaced words, by predict.py and by its library."""
