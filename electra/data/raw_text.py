@@ -144,15 +144,13 @@ def _read_json_lines(source: Source, errors: str) -> Iterator[Line]:
 def _json_text(line: str, place: str) -> str:
     """The "text" of a line's JSON object. Raises ValueError that begins with the place."""
     try:
-        text = json.loads(line)["text"]
+        values = json.loads(line)
     except (ValueError, RecursionError):  # ValueError: also a number with thousands of digits
         raise ValueError(f"{place} is not JSON") from None
-    except (KeyError, TypeError, IndexError):
-        text = None
-    if not isinstance(text, str):
+    if not isinstance(values, dict) or not isinstance(values.get("text"), str):
         raise ValueError(f'{place} has no "text" that is a string')
     # JSON can spell half a surrogate pair, which UTF-8 cannot write.
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return values["text"].encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 # The kind of a source -> its reader. The kind is part of what a cached token store was made from.
