@@ -1,4 +1,4 @@
-"""What pre-training sets up before its loop: where it starts, its text, its model, its run folder."""
+"""What pre-training sets up before its loop: its start, text, batches, model and run folder."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def read_run(config: PretrainConfig, given: set[str]) -> tuple[Checkpoint, Pretr
 def choose_model(
     config: PretrainConfig, given: set[str], checkpoint: Checkpoint | None
 ) -> tuple[Tokenizer, ModelConfig]:
-    """Tokenizer and model config: those of the checkpoint, or else of the settings and the corpus."""
+    """Tokenizer and model config: the checkpoint's, or else those of the settings and the corpus."""
     if checkpoint is not None:
         return checkpoint.tokenizer, _checkpoint_model_config(config, given, checkpoint)
     if config.tokenizer:
@@ -194,14 +194,12 @@ def make_batches(
             f"the corpus has {corpus.train.num_tokens:,} tokens to train on, less than one batch "
             f"of {config.batch_tokens:,}; give more text or a smaller --batch-tokens"
         )
-    lengths = dict.fromkeys(phase.seq_len for phase in phases)  # each once, in their order
-    return Batches(
-        make_stream(corpus.train, tokens, device, config.seed, special),
-        {
-            length: held_out_batches(corpus.valid, tokens, length, device, special)
-            for length in lengths
-        },
-    )
+    stream = make_stream(corpus.train, tokens, device, config.seed, special)
+    held_out = {
+        length: held_out_batches(corpus.valid, tokens, length, device, special)
+        for length in dict.fromkeys(phase.seq_len for phase in phases)  # each once, in their order
+    }
+    return Batches(stream, held_out)
 
 
 def make_stream(
@@ -317,7 +315,7 @@ def is_compiled(compile: bool | None, device: torch.device) -> bool:
 def make_learner(
     model: Electra | BertMLM, machine: Machine, zero: bool, graphs: CudaGraphs | None
 ) -> Learner:
-    """The model with optimizer and loss scale; `zero` shares the optimizer's state over the ranks."""
+    """The model with its optimizer and loss scale; `zero` shares the optimizer's state out."""
     kind = ShardedAdam if zero and machine.ranks.world_size > 1 else Adam
     optimizer = kind(parameter_groups(model, WEIGHT_DECAY))
     return Learner(
