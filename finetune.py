@@ -21,7 +21,7 @@ from torch import Tensor
 from electra.checkpoint.checkpoint import Checkpoint
 from electra.checkpoint.run_folder import RunFolder
 from electra.checkpoint.storage import load_checkpoint
-from electra.cli import one_line, parse
+from electra.cli import parse, run_cli
 from electra.config import FinetuneConfig, to_dict
 from electra.evaluation import glue, results
 from electra.evaluation.results import Outcome
@@ -69,26 +69,25 @@ GENTLER = 0.25  # factor on the learning rate of a second try
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run with a command line; returns the exit code: 0, or after one line 2 for a mistake, 1 where another rank is
-    lost."""
+    """Run with a command line; returns the exit code of `run_cli`."""
     distributed.quiet_unless_first()
     try:
-        config, given = parse(FinetuneConfig, "finetune.py", __doc__.split("\n")[0], argv)
-        run(config, given)
-    except (ValueError, OSError) as problem:
-        distributed.report(f"finetune.py: error: {one_line(problem)}")
-        return 2
-    except RuntimeError as problem:
-        if (said := distributed.describe_rank_failure(problem, config.rank_timeout)) is None:
-            raise
-        distributed.report(f"finetune.py: error: {one_line(said)}")
-        return 1
-    except KeyboardInterrupt:
-        print("\nfinetune.py: stopped; no result was written", file=sys.stderr)
-        return 130
+        return run_cli(
+            "finetune.py",
+            lambda: run_command(argv),
+            stopped="stopped; no result was written",
+            report=distributed.report,
+        )
     finally:
         distributed.stop()
-    return 0
+
+
+def run_command(argv: list[str] | None) -> None:
+    """Parse a command line and run it."""
+    assert __doc__ is not None
+    config, given = parse(FinetuneConfig, "finetune.py", __doc__.split("\n")[0], argv)
+    with distributed.explain_rank_failure(config.rank_timeout):
+        run(config, given)
 
 
 def run(config: FinetuneConfig, given: set[str]) -> None:

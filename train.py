@@ -15,7 +15,7 @@ from pathlib import Path
 
 from electra.checkpoint.checkpoint import TrainingState
 from electra.checkpoint.run_folder import of_run
-from electra.cli import one_line, parse
+from electra.cli import parse, run_cli
 from electra.config import PretrainConfig, parse_phases
 from electra.training import distributed
 from electra.training.device import explain_out_of_memory, give_memory_back, make_deterministic
@@ -75,30 +75,28 @@ SAMPLE = dict(
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run with a command line; returns the exit code: 0, or after one line 2 for a mistake, 1 where another rank is
-    lost."""
+    """Run with a command line; returns the exit code of `run_cli`."""
     distributed.quiet_unless_first()
     try:
-        config, given = parse(PretrainConfig, "train.py", __doc__.split("\n")[0], argv)
-        if not given & {"corpus", "init", "resume"}:
-            config = replace(
-                config, **{name: value for name, value in SAMPLE.items() if name not in given}
-            )
-        run(config, given)
-    except (ValueError, OSError) as problem:
-        distributed.report(f"train.py: error: {one_line(problem)}")
-        return 2
-    except RuntimeError as problem:
-        if (said := distributed.describe_rank_failure(problem, config.rank_timeout)) is None:
-            raise
-        distributed.report(f"train.py: error: {one_line(said)}")
-        return 1
-    except KeyboardInterrupt:  # before the first step, or a second time
-        print("\ntrain.py: stopped at once; what was saved before is whole", file=sys.stderr)
-        return 130
+        return run_cli(
+            "train.py",
+            lambda: run_command(argv),
+            stopped="stopped at once; what was saved before is whole",  # or a second Ctrl-C
+            report=distributed.report,
+        )
     finally:
         distributed.stop()
-    return 0
+
+
+def run_command(argv: list[str] | None) -> None:
+    """Parse a command line and run it."""
+    assert __doc__ is not None
+    config, given = parse(PretrainConfig, "train.py", __doc__.split("\n")[0], argv)
+    if not given & {"corpus", "init", "resume"}:
+        sample = {name: value for name, value in SAMPLE.items() if name not in given}
+        config = replace(config, **sample)
+    with distributed.explain_rank_failure(config.rank_timeout):
+        run(config, given)
 
 
 def run(config: PretrainConfig, given: set[str]) -> None:

@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "checkpoint": {"files", "config", "data"},
     "huggingface": {"config", "data", "model", "checkpoint"},
     "evaluation": {"files", "tasks"},
-    "training": {"files", "config", "data", "tasks", "model", "checkpoint", "evaluation"},
+    "training": {"files", "config", "cli", "data", "tasks", "model", "checkpoint", "evaluation"},
     "inference": {"config", "data", "tasks", "model", "checkpoint", "training"},
     "benchmark": {"files", "config", "data", "tasks", "model", "checkpoint", "training"},
     "gpu_proof": {"files", "config", "data", "model", "checkpoint", "training", "benchmark"},

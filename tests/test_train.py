@@ -759,6 +759,20 @@ def test_init_refuses_what_comes_with_the_checkpoint(trained, flags, tmp_path, c
     assert not (tmp_path / "run").exists()
 
 
+def test_a_resumed_run_names_its_own_checkpoint(trained, flags, tmp_path, capsys):
+    """Not the one that it began from."""
+    plain = dict(size=None, vocab_size=None, steps=1, keep=0)
+    assert train(*flags(init=trained / "ckpt.pt", **plain)) == 0
+    checkpoint = load(tmp_path / "run")
+    del checkpoint.model["rtd_head.out.bias"]
+    save_checkpoint(tmp_path / "run" / "ckpt.pt", checkpoint)
+    refused(
+        capsys,
+        f"{tmp_path / 'run' / 'ckpt.pt'}: the weights are not those of its settings",
+        *("--out", tmp_path / "run", "--resume"),
+    )
+
+
 def test_tokenizer_of_another_run_is_taken(trained, flags, tmp_path):
     assert train(*flags(tokenizer=trained / "tokenizer.model", vocab_size=None, steps=1)) == 0
     assert (tmp_path / "run" / "tokenizer.model").read_bytes() == (
