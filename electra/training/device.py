@@ -108,7 +108,7 @@ class Precision(NamedTuple):
 
 
 def choose_precision(amp: str, device: torch.device) -> Precision:
-    """The precision of that name; for "auto" bf16 on devices with instructions for it, else float32.
+    """The precision of that name; for "auto" bf16 where the device has it, else float32.
 
     Raises ValueError for fp16 on a CPU.
     """

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from electra.data.batch import Batch
-from electra.evaluation import metrics
+from electra.evaluation.classification import roc_auc
 from electra.model import masking
 from electra.model.bert import BertMLM
 from electra.model.electra import Electra
 from electra.model.outputs import Detection, Step
 from electra.training.device import Precision
-from electra.training.distributed import Ranks
+from electra.training.distributed import ALONE, Ranks
 from electra.training.seeds import derive_seed
 
 EVALUATION_SEED = 1234  # masks of the held-out text: the same in every run
@@ -78,7 +78,7 @@ def auc_of(pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> float:
     NaN where a logit is not finite.
     """
     replaced, logits = map(np.concatenate, zip(*pairs, strict=True))
-    return metrics.roc_auc(replaced, logits) if np.isfinite(logits).all() else math.nan
+    return roc_auc(replaced, logits) if np.isfinite(logits).all() else math.nan
 
 
 @torch.no_grad()
@@ -88,7 +88,7 @@ def evaluate(
     precision: Precision,
     device: torch.device,
     unigram: Tensor | None = None,
-    ranks: Ranks = Ranks(),
+    ranks: Ranks = ALONE,
 ) -> dict[str, float]:
     """Figures on held-out batches, which ranks share, with masks that are the same every time.
 

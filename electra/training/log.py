@@ -84,7 +84,8 @@ class MetricsLog:
         except OSError as problem:
             if not self.failing:
                 tqdm.write(
-                    f"cannot write {self.path}: {problem.strerror}; its lines wait for the next time"
+                    f"cannot write {self.path}: {problem.strerror}; "
+                    f"its lines wait for the next time"
                 )
             self.failing = True
         else:

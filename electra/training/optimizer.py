@@ -20,7 +20,7 @@ class Group(NamedTuple):
 
 
 def _depth(name: str, num_layers: int) -> int:
-    """Distance from the head: head 0, top layer 1, …, embeddings (and their projection) num_layers + 1."""
+    """Distance from the head: 0 for the head, num_layers + 1 for embeddings and projection."""
     parts = name.split(".")
     if "layers" in parts:
         return num_layers - int(parts[parts.index("layers") + 1])
@@ -168,6 +168,7 @@ class ShardedAdam(Adam):
         )
 
     def _update(self, lr: float, clipping: Tensor, found_inf: Tensor) -> None:
+        """As of `Adam`."""
         for shared, group in zip(self.shards.param_groups, self.groups, strict=True):
             shared["lr"] = lr * group.lr_factor
         # As torch's GradScaler does.
@@ -179,16 +180,15 @@ class ShardedAdam(Adam):
         self.shards.consolidate_state_dict(to=0)
         if torch.distributed.get_rank():
             return {}
-        state = self.shards.state_dict()["state"]  # by the place of the parameter
-        pick = lambda name: [
-            state[i][name] if i in state else torch.zeros_like(parameter, device="cpu")
-            for i, parameter in enumerate(self.parameters)
-        ]
-        return {
-            "exp_avg": pick("exp_avg"),
-            "exp_avg_sq": pick("exp_avg_sq"),
-            "updates": self.updates,
+        state = self.shards.state_dict()["state"]  # by the number of the parameter
+        moments = {
+            name: [
+                state[i][name] if i in state else torch.zeros_like(parameter, device="cpu")
+                for i, parameter in enumerate(self.parameters)
+            ]
+            for name in ("exp_avg", "exp_avg_sq")
         }
+        return {**moments, "updates": self.updates}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """As of `Adam`, on every rank.

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from electra.data.batch import Batch
 from electra.model.outputs import Step
 from electra.training.device import Precision
-from electra.training.distributed import Ranks
+from electra.training.distributed import ALONE, Ranks
 
 
 def forward_backward(
@@ -116,7 +116,7 @@ class CudaGraphs:
 
 
 def choose_graphs(
-    wanted: bool | None, device: torch.device, ranks: Ranks = Ranks()
+    wanted: bool | None, device: torch.device, ranks: Ranks = ALONE
 ) -> CudaGraphs | None:
     """CUDA graphs where they are `wanted`. Raises ValueError where they are not possible."""
     if wanted and (device.type != "cuda" or ranks.world_size > 1):

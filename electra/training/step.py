@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from electra.data.batch import Batch
 from electra.model.outputs import Detection
 from electra.training.device import Precision
-from electra.training.distributed import Ranks
+from electra.training.distributed import ALONE, Ranks
 from electra.training.evaluate import add_up
 from electra.training.optimizer import Adam
 from electra.training.passes import CudaGraphs, forward_backward
@@ -68,7 +68,7 @@ class Learner(NamedTuple):
     optimizer: Adam
     scale: LossScale
     precision: Precision
-    ranks: Ranks = Ranks()
+    ranks: Ranks = ALONE
     graphs: CudaGraphs | None = None
 
 
