@@ -1,4 +1,4 @@
-"""What pre-training sets up before its loop: its start, text, batches, model and run folder."""
+"""What pre-training sets up before its loop: its start, its model, its state, its run folder."""
 
 from __future__ import annotations
 
