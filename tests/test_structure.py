@@ -1,6 +1,7 @@
 """The shape of the tree: who may import whom, that importing does nothing, and that the README's tree is the tree."""
 
 import ast
+import functools
 import re
 import subprocess
 import sys
@@ -56,6 +57,7 @@ def is_module(name):
     return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
 
 
+@functools.cache
 def imported(path):
     """Names of all modules that a file imports anywhere in it, `from a import b` as a.b where that is a module."""
     names = set()
