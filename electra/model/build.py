@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +23,8 @@ from torch.overrides import TorchFunctionMode
 from electra.config import ModelConfig
 from electra.model.bert import BertMLM
 from electra.model.electra import Electra
+
+Model = TypeVar("Model", bound=nn.Module)
 
 
 def build(config: ModelConfig, mask_prob: float) -> Electra | BertMLM:
@@ -41,18 +44,18 @@ class _NoFirstValues(TorchFunctionMode):
         return function(*args, **(kwargs or {}))
 
 
-def skeleton(make: Callable[[ModelConfig], nn.Module], config: ModelConfig) -> nn.Module:
+def skeleton(make: Callable[[ModelConfig], Model], config: ModelConfig) -> Model:
     """`make(config)` on the device "meta": a model that has sizes, but no numbers, and takes no memory."""
     with torch.device("meta"), _NoFirstValues():
         return make(config)
 
 
 def check_weights(
-    make: Callable[[ModelConfig], nn.Module],
+    make: Callable[[ModelConfig], Model],
     config: ModelConfig,
     weights: dict[str, Tensor],
     source: str | Path,
-) -> nn.Module:
+) -> Model:
     """Whether `make(config)` takes these weights, found out before anything is allocated: sizes come from a file, perhaps
     a stranger's. Returns the `skeleton`.
 
@@ -77,11 +80,11 @@ def check_weights(
 
 
 def with_weights(
-    make: Callable[[ModelConfig], nn.Module],
+    make: Callable[[ModelConfig], Model],
     config: ModelConfig,
     weights: dict[str, Tensor],
     source: str | Path,
-) -> nn.Module:
+) -> Model:
     """`make(config)` on the host with a copy of these weights, without the first values that they would replace. Raises
     ValueError as `check_weights` does."""
     model = check_weights(make, config, weights, source)

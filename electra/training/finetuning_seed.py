@@ -6,7 +6,7 @@ import math
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from electra.checkpoint.checkpoint import load_encoder
 from electra.config import FinetuneConfig
-from electra.data.batch import bucket_batches
+from electra.data.batch import Batch, bucket_batches
 from electra.data.examples import Encoded
 from electra.evaluation import results
 from electra.evaluation.results import Outcome
@@ -59,6 +59,12 @@ class SeedRun:
     score: float = 0.0  # of the last epoch, on the held-out part
     head_score: float | None = None  # the best of the epochs with the head alone
     best: Best | None = None
+
+    def batch(self, rows: np.ndarray) -> Batch:
+        """A batch of training examples, from their indices, on the device."""
+        assert self.config.max_len is not None
+        batch = self.prepared.encoded["train"].batch(rows, MULTIPLE, self.config.max_len)
+        return batch.to(self.machine.device)
 
 
 class Stage(NamedTuple):
@@ -137,7 +143,7 @@ def epoch_plan(train: Encoded, config: FinetuneConfig, seed: int, epoch: int) ->
     )
 
 
-def lr_of(config: FinetuneConfig, done: int, stage: Stage) -> float:
+def lr_of(config: FinetuneConfig, stage: Stage, done: int) -> float:
     """The learning rate of a step, after `done` steps of its stage."""
     assert config.lr is not None
     warmup = warmup_factor(done, round(config.warmup * stage.steps))
@@ -178,7 +184,7 @@ def end_epoch(
     run.score = values[data.task.metric]
 
     if log is not None:
-        record = {"seed": run.seed, "epoch": epoch + 1, "frozen": stage.frozen}
+        record: dict[str, Any] = {"seed": run.seed, "epoch": epoch + 1, "frozen": stage.frozen}
         record |= {"train_loss": run.train_loss, **values, "skipped_steps": int(skipped)}
         log.write(run.step, "valid", record)
     tqdm.write(
