@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from electra.model.bert import BertMLM
-from electra.model.build import build, skeleton
+from electra.model.build import build, build_on_meta
 from electra.model.classifier import Classifier
 from electra.model.electra import Electra
 from electra.model.outputs import Detection
@@ -466,9 +466,9 @@ def test_no_step_looks_at_a_value_or_makes_a_shape_of_one(
     monkeypatch.setattr(torch, "autocast", NoAutocast)
     dropout = {"dropout": 0.1, "attention_dropout": 0.1}
     if objective == "classifier":
-        model = skeleton(lambda config: Classifier(config, 2), shape(**dropout))
+        model = build_on_meta(lambda config: Classifier(config, 2), shape(**dropout))
     else:
-        model = skeleton(lambda config: build(config, 0.15), shape(objective=objective, **dropout))
+        model = build_on_meta(lambda config: build(config, 0.15), shape(objective=objective, **dropout))
     optimizer = Adam(parameter_groups(model, 0.01, 0.8, 2))
     half = Precision(
         torch.float16, "meta"

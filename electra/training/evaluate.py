@@ -13,7 +13,7 @@ from electra.data.batch import Batch
 from electra.evaluation.classification import roc_auc
 from electra.model import masking
 from electra.model.electra import Electra
-from electra.model.outputs import Detection, Step
+from electra.model.outputs import Detection, ModelOutput
 from electra.training.device import Precision
 from electra.training.distributed import Ranks
 from electra.training.seeds import derive_seed
@@ -94,7 +94,7 @@ def evaluate(
         batch = batch.to(device)
         generator = torch.Generator(device).manual_seed(derive_seed(EVALUATION_SEED, number))
         with precision.autocast():
-            step: Step = model(batch, generator)
+            step: ModelOutput = model(batch, generator)
             add_up(sums, step.sums)
             if detects:
                 own.append(step.detection)

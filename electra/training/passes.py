@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from electra.data.batch import Batch
-from electra.model.outputs import Step
+from electra.model.outputs import ModelOutput
 from electra.training.device import Precision
 from electra.training.distributed import Ranks
 
@@ -20,10 +20,10 @@ def forward_backward(
     rows: slice,
     factors: Tensor,
     precision: Precision,
-) -> Step:
+) -> ModelOutput:
     """Add the gradient of the sum of losses times `factors`, (n,) float32, to that of the parameters."""
     with precision.autocast():
-        step: Step = model(batch, generator, rows)
+        step: ModelOutput = model(batch, generator, rows)
     (step.losses * factors).sum().backward()
     return step._replace(losses=step.losses.detach())
 
@@ -34,7 +34,7 @@ class CudaGraphs:
 
     A graph is a list of kernels and addresses, so that all that differs from step to step has to lie where it lay when
     the graph was recorded: the batch and the factors are copied there, gradients are added up in place
-    (`Adam.zero_grad(keep=True)`), and seeds go into generators that the graph knows. The `Step` that it returns is
+    (`Adam.zero_grad(keep=True)`), and seeds go into generators that the graph knows. The `ModelOutput` that it returns is
     overwritten by the next one.
     """
 
@@ -46,7 +46,7 @@ class CudaGraphs:
         self.stream = torch.cuda.Stream(device)
         self.pool = torch.cuda.graph_pool_handle()
         self.passes: Counter[tuple] = Counter()
-        self.recorded: dict[tuple, tuple[torch.cuda.CUDAGraph, Batch, Tensor, Step]] = {}
+        self.recorded: dict[tuple, tuple[torch.cuda.CUDAGraph, Batch, Tensor, ModelOutput]] = {}
 
     def __call__(
         self,
@@ -56,7 +56,7 @@ class CudaGraphs:
         rows: slice,
         factors: Tensor,
         precision: Precision,
-    ) -> Step:
+    ) -> ModelOutput:
         """As `forward_backward`; `generator` must be the object's own and `rows` all of them."""
         assert generator is self.generator and rows == slice(0, len(batch.input_ids))
         shape = tuple(None if t is None else t.shape for t in batch)
