@@ -39,11 +39,6 @@ from typing import Any, NamedTuple
 
 import torch
 
-# train.py and finetune.py, whose functions are measured, are in no package.
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-import finetune
-import train
 from electra.benchmark.contender import Contender, Measurement
 from electra.benchmark.finetuning import finetuning_contender
 from electra.benchmark.prediction import measure_prediction
@@ -53,45 +48,38 @@ from electra.benchmark.report import report
 from electra.benchmark.startup import measure_startup
 from electra.benchmark.tokenizing import measure_tokenizing
 from electra.benchmark.training import measure_training
-from electra.cli import Parser
+from electra.cli import Parser, run_cli
 from electra.config import OBJECTIVES, SIZES
 
 PACKAGES = ("transformers", "tokenizers")
 COMMANDS: dict[str, Callable[[argparse.Namespace], Measurement]] = {
     "pretrain": measure_training,
     "finetune": measure_training,
-    "tokenize": partial(measure_tokenizing, train),
+    "tokenize": measure_tokenizing,
     "predict": measure_prediction,
     "startup": measure_startup,
 }
 # What makes a contender of a training, in its own process.
 CONTENDERS: dict[str, Callable[[argparse.Namespace, str], Contender]] = {
-    "pretrain": partial(pretraining_contender, train),
-    "finetune": partial(finetuning_contender, finetune),
+    "pretrain": pretraining_contender,
+    "finetune": finetuning_contender,
 }
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run with a command line.
+    """Run with a command line; returns the exit code of `run_cli`."""
+    return run_cli("bench.py", lambda: run(parse_args(argv)))
 
-    Returns the exit code: 0, or 2 after one line that names a mistake.
-    """
-    args = parse_args(argv)
-    try:
-        if args.threads:
-            torch.set_num_threads(args.threads)
-        check_packages(args.peer)
 
-        if args.only:
-            serve_contender(partial(CONTENDERS[args.command], args, args.only))
-        else:
-            report(args, COMMANDS[args.command](args))
-    except (ValueError, OSError) as problem:
-        print(f"bench.py: error: {problem}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    return 0
+def run(args: argparse.Namespace) -> None:
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    check_packages(args.peer)
+
+    if args.only:
+        serve_contender(partial(CONTENDERS[args.command], args, args.only))
+    else:
+        report(args, COMMANDS[args.command](args))
 
 
 def check_packages(peers: list[str]) -> None:

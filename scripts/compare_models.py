@@ -20,33 +20,32 @@ import shlex
 import sys
 from pathlib import Path
 
-from electra.cli import parse
+from electra.cli import parse, run_cli
 from electra.comparison.compare import compare_models
 from electra.comparison.settings import SAMPLE, ComparisonConfig
-from electra.files import one_line
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run with a command line; returns 0, 2 after one line that names a mistake, 130 if stopped."""
-    typed = sys.argv[1:] if argv is None else argv
+    """Run with a command line; returns the exit code of `run_cli`."""
+    return run_cli(
+        "compare_models.py",
+        lambda: run(sys.argv[1:] if argv is None else argv),
+        stopped="stopped; the same command resumes it",
+    )
+
+
+def run(argv: list[str]) -> None:
+    assert __doc__ is not None
     config, _ = parse(
         ComparisonConfig,
         "compare_models.py",
         __doc__.split("\n")[0],
-        typed,
-        defaults=SAMPLE if "--sample" in typed else None,
+        argv,
+        defaults=SAMPLE if "--sample" in argv else None,
     )
-    try:
-        compare_models(config, f"python scripts/compare_models.py {shlex.join(typed)}", ROOT)
-    except (ValueError, OSError) as problem:
-        print(f"compare_models.py: error: {one_line(problem)}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\ncompare_models.py: stopped; the same command resumes it", file=sys.stderr)
-        return 130
-    return 0
+    compare_models(config, f"python scripts/compare_models.py {shlex.join(argv)}", ROOT)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ import sys
 from pathlib import Path
 from typing import TypeAlias
 
-from electra.cli import Parser, one_line
+from electra.cli import Parser, run_cli
+from electra.files import one_line
 from electra.huggingface.exporting import export_checkpoint
 from electra.huggingface.importing import import_checkpoint
 from electra.huggingface.merging import NetworkSize
@@ -24,18 +25,16 @@ Subparsers: TypeAlias = "argparse._SubParsersAction[Parser]"
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run with a command line; returns the exit code: 0, or 2 after one line with a mistake."""
-    args = parse_args(argv)
-    try:
-        if args.command == "import":
-            notes = import_checkpoint(args.folders, args.out, args.objective, args.partner)
-        else:
-            notes = export_checkpoint(args.checkpoint, args.folder, args.onnx)
-        print("\n".join(map(one_line, notes)))
-    except (ValueError, OSError) as problem:
-        print(f"convert.py: error: {one_line(problem)}", file=sys.stderr)
-        return 2
-    return 0
+    """Run with a command line; returns the exit code of `run_cli`."""
+    return run_cli("convert.py", lambda: run(parse_args(argv)))
+
+
+def run(args: argparse.Namespace) -> None:
+    if args.command == "import":
+        notes = import_checkpoint(args.folders, args.out, args.objective, args.partner)
+    else:
+        notes = export_checkpoint(args.checkpoint, args.folder, args.onnx)
+    print("\n".join(map(one_line, notes)))
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:

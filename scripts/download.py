@@ -23,21 +23,24 @@ import argparse
 import sys
 from pathlib import Path
 
-from electra.cli import Parser, one_line
+from electra.cli import Parser, run_cli
 from electra.download.addresses import DATA_SETS
 from electra.download.install import install
+from electra.files import one_line
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run with a command line; returns the exit code: 0, or 2 after one line with a mistake."""
-    args = parse_args(argv)
-    try:
-        for line in install(args.data_set, args.to, args.archive, args.url, args.sha256):
-            print(one_line(line))
-    except (ValueError, OSError) as error:
-        print(f"download.py: error: {one_line(error)}", file=sys.stderr)
-        return 2
-    return 0
+    """Run with a command line; returns the exit code of `run_cli`."""
+    return run_cli(
+        "download.py",
+        lambda: run(parse_args(argv)),
+        stopped="stopped; the same command resumes the download",
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    for line in install(args.data_set, args.to, args.archive, args.url, args.sha256):
+        print(one_line(line))
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:

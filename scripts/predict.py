@@ -11,12 +11,11 @@ pairs, "text_b". The output is one JSON object a line, for empty lines too, in t
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from electra.cli import Parser, one_line
+from electra.cli import Parser, run_cli
 from electra.config import AMP_CHOICES
 from electra.inference.predictor import BATCH_TOKENS, CPU_BATCH_TOKENS, load_predictor
 from electra.inference.stream import answer_lines
@@ -24,19 +23,9 @@ from electra.inference.texts import Record, read_records, records_of
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run with a command line; returns the exit code: 0, or 2 after one line with a mistake."""
-    try:
-        run(parse_args(argv))
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader (head, less) has had enough. Python would flush once more at exit and complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (ValueError, OSError) as problem:
-        print(f"predict.py: error: {one_line(problem)}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    """Run with a command line; returns the exit code of `run_cli`."""
+    # A reader of the predictions (head, less) may have had enough of them: that is no error.
+    return run_cli("predict.py", lambda: run(parse_args(argv)), closed_pipe=0)
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:

@@ -13,20 +13,19 @@ import argparse
 import sys
 from pathlib import Path
 
-from electra.cli import Parser, one_line
+from electra.cli import Parser, run_cli
+from electra.files import one_line
 from electra.tasks.prepare_imdb import prepare_imdb
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run with a command line; returns the exit code: 0, or 2 after one line with a mistake."""
-    args = parse_args(argv)
-    try:
-        for line in prepare_imdb(args.folder, args.out, args.force):
-            print(one_line(line))
-    except (ValueError, OSError) as error:
-        print(f"prepare_imdb.py: error: {one_line(error)}", file=sys.stderr)
-        return 2
-    return 0
+    """Run with a command line; returns the exit code of `run_cli`."""
+    return run_cli("prepare_imdb.py", lambda: run(parse_args(argv)))
+
+
+def run(args: argparse.Namespace) -> None:
+    for line in prepare_imdb(args.folder, args.out, args.force):
+        print(one_line(line))
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from electra.cli import Parser, one_line  # noqa: E402
+from electra.cli import Parser, run_cli  # noqa: E402
 from electra.gpu_proof.prove import prove  # noqa: E402
 from electra.gpu_proof.stages import STAGES  # noqa: E402
 
@@ -52,16 +52,16 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run with a command line; returns the exit code."""
-    args = parse_args(argv)
-    try:
-        return prove(ROOT, args.data, args.out, args.minutes, args.rehearse, args.only)
-    except (ValueError, OSError) as problem:
-        print(f"prove_gpu.py: error: {one_line(problem)}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\nprove_gpu.py: stopped; what was found is in --out", file=sys.stderr)
-        return 130
+    """Run with a command line; returns the exit code of `run_cli`."""
+    return run_cli(
+        "prove_gpu.py",
+        lambda: run(parse_args(argv)),
+        stopped="stopped; what was found is in --out",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    return prove(ROOT, args.data, args.out, args.minutes, args.rehearse, args.only)
 
 
 if __name__ == "__main__":

@@ -7,38 +7,43 @@ python scripts/report.py runs/ablation/results.json --out page.html
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from pathlib import Path
 
-from electra.cli import Parser, one_line
-from electra.files import write_atomically
+from electra.cli import Parser, run_cli
+from electra.files import one_line, write_atomically
 from electra.report.comparison import html_report, markdown_table
 from electra.report.finetuning import finetune_page, held_out_rows
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run with a command line; returns the exit code: 0, or 2 after one line that names a mistake."""
+    """Run with a command line; returns the exit code of `run_cli`."""
+    return run_cli("report.py", lambda: run(parse_args(argv)))
+
+
+def parse_args(argv: list[str] | None) -> argparse.Namespace:
+    assert __doc__ is not None
     parser = Parser(prog="report.py", description=__doc__.split("\n")[0], allow_abbrev=False)
     parser.add_argument(
         "results",
         type=Path,
         metavar="FILE.json",
-        help="results.json of scripts/ablation.py, or result.json of finetune.py",
+        help="results.json of scripts/compare_models.py, or result.json of finetune.py",
     )
     parser.add_argument("--out", type=Path, help="the page (default: report.html beside the file)")
-    args = parser.parse_args(argv)
+    return parser.parse_args(argv)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write the page and print the table. Raises ValueError for results that make no page."""
     out = args.out or args.results.with_name("report.html")
-    try:
-        if out.resolve() == args.results.resolve():
-            raise ValueError(f"{out}: the page would replace the results; choose another --out")
-        page, table = draw(args.results)
-        write_atomically(out, page.encode())
-    except (ValueError, OSError) as problem:
-        print(f"report.py: error: {one_line(problem)}", file=sys.stderr)
-        return 2
+    if out.resolve() == args.results.resolve():
+        raise ValueError(f"{out}: the page would replace the results; choose another --out")
+    page, table = draw(args.results)
+    write_atomically(out, page.encode())
     print(f"{table}\n{one_line(out)}" if table else one_line(out))
-    return 0
 
 
 def draw(path: Path) -> tuple[str, str]:

@@ -16,23 +16,15 @@ import json
 import sys
 from pathlib import Path
 
-from electra.cli import Parser
+from electra.cli import Parser, run_cli
 from electra.evaluation.compared_results import PARTS, check_comparable, read_result
 from electra.evaluation.significance import MIN_SAMPLES, compare
 from electra.evaluation.significance_text import as_object, as_text
-from electra.files import one_line
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run with a command line; returns 0, or 2 after one line that names a mistake."""
-    try:
-        run(parse_args(argv))
-    except (ValueError, OSError) as problem:
-        print(f"significance.py: error: {one_line(problem)}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    """Run with a command line; returns the exit code of `run_cli`."""
+    return run_cli("significance.py", lambda: run(parse_args(argv)))
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:

@@ -134,18 +134,13 @@ def read_lines(source: Source, errors: str = "strict") -> Iterator[Line]:
             if not line.strip():
                 continue
             try:
-                text = json.loads(line)["text"]
-                if not isinstance(text, str):
-                    raise TypeError
-                text = text.encode("utf-16", "surrogatepass").decode(
-                    "utf-16", "replace"
-                )  # half a surrogate pair has no UTF-8
+                values = json.loads(line)
             except (ValueError, RecursionError):  # also of a number with thousands of digits
                 raise ValueError(f"{source.path}: line {number} is not JSON") from None
-            except (KeyError, TypeError, IndexError):
-                raise ValueError(
-                    f'{source.path}: line {number} has no "text" that is a string'
-                ) from None
+            if not isinstance(values, dict) or not isinstance(values.get("text"), str):
+                raise ValueError(f'{source.path}: line {number} has no "text" that is a string')
+            # Half a surrogate pair has no UTF-8.
+            text = values["text"].encode("utf-16", "surrogatepass").decode("utf-16", "replace")
             opens = True
             for part in _parts(text):
                 yield Line(part, opens)

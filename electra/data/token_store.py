@@ -159,6 +159,8 @@ def find_corruption(folder: Path, identity: dict[str, object]) -> str | None:
     """Why a folder is not the whole store of `identity`; None where it is. Reads all of it, a second for two gigabytes."""
     try:
         meta = json.loads((folder / "meta.json").read_text())
+        if not _is_meta(meta):
+            return "meta.json is not what was written, or of a version without checksums"
         if meta["identity"] != identity:
             return "meta.json is not of this corpus and tokenizer"
         for name in STORE_FILES:
@@ -168,9 +170,19 @@ def find_corruption(folder: Path, identity: dict[str, object]) -> str | None:
                 return f"the checksum of {name} is wrong"
     except OSError as problem:
         return str(problem)
-    except (ValueError, KeyError, TypeError):
-        return "meta.json is not what was written, or of a version without checksums"
+    except ValueError:
+        return "meta.json is not JSON"
     return None
+
+
+def _is_meta(meta: object) -> bool:
+    """Whether parsed JSON tells the identity of a store, and size and checksum of each file."""
+    if not isinstance(meta, dict) or "identity" not in meta:
+        return False
+    return all(
+        isinstance(meta.get(part), dict) and set(meta[part]) >= set(STORE_FILES)
+        for part in ("sizes", "crc32")
+    )
 
 
 def _write_store(

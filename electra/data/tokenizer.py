@@ -23,17 +23,25 @@ def tokenizer_from_bytes(data: bytes, name: str = "tokenizer") -> Tokenizer:
         return SentencePieceTokenizer(data, name)
     try:
         values = json.loads(data.decode())
-        if (
-            values.pop("type") != "wordpiece"
-            or not all(isinstance(token, str) for token in values["tokens"])
-            or set(values) != {"tokens", "lower_case", "strip_accents", "split_chinese"}
-        ):
-            raise KeyError
-    except (ValueError, RecursionError, KeyError, TypeError):
+    except (ValueError, RecursionError):
+        values = None
+    if not _is_wordpiece(values):
         raise ValueError(
             f"{name} is neither a SentencePiece model nor a WordPiece tokenizer of this program"
-        ) from None
+        )
+    del values["type"]
     return WordPieceTokenizer(**values, name=name)
+
+
+def _is_wordpiece(values: object) -> bool:
+    """Whether parsed JSON is what `WordPieceTokenizer.to_bytes` writes."""
+    return (
+        isinstance(values, dict)
+        and set(values) == {"type", "tokens", "lower_case", "strip_accents", "split_chinese"}
+        and values["type"] == "wordpiece"
+        and isinstance(values["tokens"], list)
+        and all(isinstance(token, str) for token in values["tokens"])
+    )
 
 
 def load_tokenizer(path: str | Path, cased: bool = False) -> Tokenizer:

@@ -3,7 +3,7 @@
 There are two ways, and each pays for itself. On a GPU, and for long texts, PyTorch's fused
 `scaled_dot_product_attention` never stores the T x T weights. On a CPU with up to
 `CPU_MAX_TOKENS` tokens plain matrix products are two to four times as fast as its fused kernel
-(docs/performance.md), so they are done here, with a backward pass of their own.
+(docs/performance-log.md), so they are done here, with a backward pass of their own.
 
 Letters: B rows, T tokens, H heads, D head size, R rows of one piece.
 """

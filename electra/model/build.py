@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,8 @@ from electra.model.bert import BertMLM
 from electra.model.electra import Electra
 
 MAX_LISTED_NAMES = 8  # of tensors, in a message
+
+Model = TypeVar("Model", bound=nn.Module)
 
 
 def build(config: ModelConfig, mask_prob: float) -> Electra | BertMLM:
@@ -43,18 +45,18 @@ class _SkipInitialisation(TorchFunctionMode):
         return function(*args, **(kwargs or {}))
 
 
-def build_on_meta(make: Callable[[ModelConfig], nn.Module], config: ModelConfig) -> nn.Module:
+def build_on_meta(make: Callable[[ModelConfig], Model], config: ModelConfig) -> Model:
     """`make(config)` on the device "meta": a model with shapes, but without values or memory."""
     with torch.device("meta"), _SkipInitialisation():
         return make(config)
 
 
 def check_weights(
-    make: Callable[[ModelConfig], nn.Module],
+    make: Callable[[ModelConfig], Model],
     config: ModelConfig,
     weights: dict[str, Tensor],
     source: str | Path,
-) -> nn.Module:
+) -> Model:
     """Check that `make(config)` can take these weights; returns that model on the device "meta".
 
     The sizes come from a file, which may be a stranger's. So they are compared before anything is
@@ -86,11 +88,11 @@ def _fits(wanted: Tensor | None, given: Tensor | None) -> bool:
 
 
 def with_weights(
-    make: Callable[[ModelConfig], nn.Module],
+    make: Callable[[ModelConfig], Model],
     config: ModelConfig,
     weights: dict[str, Tensor],
     source: str | Path,
-) -> nn.Module:
+) -> Model:
     """`make(config)` on the CPU with a copy of these weights, which skips the initialisation.
 
     Raises ValueError as `check_weights` does.

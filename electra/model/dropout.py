@@ -1,6 +1,6 @@
 """Dropout. On a CPU its masks come from bulk random bits, because `bernoulli_` is slow there.
 
-docs/performance.md says what that saves.
+docs/performance-log.md says what that saves.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# With fewer tokens a matrix product is as fast or faster (docs/performance.md).
+# With fewer tokens a matrix product is as fast or faster (docs/performance-log.md).
 CONVOLUTION_MIN_TOKENS = 2048
 
 

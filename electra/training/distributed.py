@@ -21,6 +21,8 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from electra.cli import Failure
+
 LONGEST_TIMEOUT = 10_000  # minutes, a week
 TOKENISING = timedelta(days=2)  # patience with the first rank, which prepares what all read
 
@@ -136,6 +138,17 @@ def describe_rank_failure(problem: RuntimeError, minutes: float) -> str | None:
     if re.search("time ?out|timed out", text, re.IGNORECASE):
         return f"a rank has not answered within {minutes:g} minutes (--rank-timeout): {text}"
     return None
+
+
+@contextmanager
+def explain_rank_failure(minutes: float) -> Iterator[None]:
+    """Turn an error that is another rank's silence or end into a `Failure` that says so."""
+    try:
+        yield
+    except RuntimeError as problem:
+        if (said := describe_rank_failure(problem, minutes)) is None:
+            raise
+        raise Failure(said) from None
 
 
 def stop() -> None:
