@@ -14,7 +14,7 @@ from electra.evaluation.classification import roc_auc
 from electra.model import masking
 from electra.model.bert import BertMLM
 from electra.model.electra import Electra
-from electra.model.outputs import Detection, Step
+from electra.model.outputs import Detection, ModelOutput
 from electra.training.device import Precision
 from electra.training.distributed import ALONE, Ranks
 from electra.training.seeds import derive_seed
@@ -103,7 +103,7 @@ def evaluate(
         batch = batch.to(device)
         generator = torch.Generator(device).manual_seed(derive_seed(EVALUATION_SEED, number))
         with precision.autocast():
-            step: Step = model(batch, generator)
+            step: ModelOutput = model(batch, generator)
             add_up(sums, step.sums)
             if isinstance(model, Electra) and unigram is not None:
                 assert step.detection is not None

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from electra.data.batch import Batch
-from electra.model.outputs import Step
+from electra.model.outputs import ModelOutput
 from electra.training.device import Precision
 from electra.training.distributed import ALONE, Ranks
 
@@ -21,13 +21,13 @@ def forward_backward(
     rows: slice,
     factors: Tensor,
     precision: Precision,
-) -> Step:
+) -> ModelOutput:
     """Add the gradient of the losses to that of the parameters.
 
     rows: of the batch, those to compute. factors: (n,) float32, what each loss is multiplied by.
     """
     with precision.autocast():
-        step: Step = model(batch, generator, rows)
+        step: ModelOutput = model(batch, generator, rows)
     (step.losses * factors).sum().backward()
     return step._replace(losses=step.losses.detach())
 
@@ -38,7 +38,7 @@ class Recording(NamedTuple):
     graph: torch.cuda.CUDAGraph
     batch: Batch
     factors: Tensor
-    step: Step
+    step: ModelOutput
 
 
 class CudaGraphs:
@@ -50,7 +50,7 @@ class CudaGraphs:
     A graph is a list of kernels and addresses. So all that differs from step to step has to be
     where it was when the graph was recorded: the batch and the factors are copied there, gradients
     are added up in place (`Adam.zero_grad(keep=True)`), and seeds go into generators that the graph
-    knows. The next step overwrites the `Step` that this one returns.
+    knows. The next step overwrites the `ModelOutput` that this one returns.
     """
 
     # Plain passes before a shape is recorded: they compile, choose kernels, make the gradients.
@@ -73,7 +73,7 @@ class CudaGraphs:
         rows: slice,
         factors: Tensor,
         precision: Precision,
-    ) -> Step:
+    ) -> ModelOutput:
         """As `forward_backward`; `generator` must be the object's own and `rows` all of them."""
         assert generator is self.generator and rows == slice(0, len(batch.input_ids))
         shape = tuple(None if t is None else t.shape for t in batch)
@@ -92,7 +92,7 @@ class CudaGraphs:
 
     def _pass_plainly(
         self, model: nn.Module, batch: Batch, rows: slice, factors: Tensor, precision: Precision
-    ) -> Step:
+    ) -> ModelOutput:
         """A pass that is not recorded, on the stream of those that will be."""
         self.stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self.stream):
