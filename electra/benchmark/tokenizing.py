@@ -19,7 +19,7 @@ from electra.data.spans import SpanBatches
 from electra.data.token_cache import token_dtype
 from electra.data.token_store import open_store, whole
 from electra.data.tokenizer import Tokenizer, load_tokenizer
-from electra.training.pretraining import width_multiple
+from electra.training.pretraining_text import width_multiple
 
 LINES_PER_CHUNK = 1000  # of the peer: it has no stream of its own
 

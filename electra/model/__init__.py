@@ -1,1 +1,1 @@
-"""The networks, and the masking that feeds them."""
+"""The networks of ELECTRA and BERT, their objectives, and the masking that feeds them."""

@@ -1,4 +1,4 @@
-"""What fine-tuning sets up before its loop: the task in ids, the model to start from, its folder."""
+"""What fine-tuning sets up before its loop: the task in ids, its start, its run folder."""
 
 from __future__ import annotations
 

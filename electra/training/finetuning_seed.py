@@ -6,7 +6,7 @@ import math
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from electra.checkpoint.checkpoint import load_encoder
 from electra.config import FinetuneConfig
-from electra.data.batch import Padding, bucket_batches
+from electra.data.batch import Batch, Padding, bucket_batches
 from electra.data.examples import Encoded
 from electra.evaluation import results
 from electra.evaluation.results import Outcome
@@ -60,11 +60,11 @@ class SeedRun:
     head_score: float | None = None  # the best of the epochs with the head alone
     best: Best | None = None
 
-    @property
-    def padding(self) -> Padding:
-        """The widths of the batches."""
+    def batch(self, rows: np.ndarray) -> Batch:
+        """A batch of training examples, from their indices, on the device."""
         assert self.config.max_len is not None
-        return Padding(MULTIPLE, self.config.max_len)
+        padding = Padding(MULTIPLE, self.config.max_len)
+        return self.prepared.encoded["train"].batch(rows, padding).to(self.machine.device)
 
 
 class Stage(NamedTuple):
@@ -142,7 +142,7 @@ def epoch_plan(train: Encoded, config: FinetuneConfig, seed: int, epoch: int) ->
     return bucket_batches(train.lengths, config.batch_tokens, padding, rng, max_rows=ROWS)
 
 
-def lr_of(config: FinetuneConfig, done: int, stage: Stage) -> float:
+def lr_of(config: FinetuneConfig, stage: Stage, done: int) -> float:
     """The learning rate of a step, after `done` steps of its stage."""
     assert config.lr is not None
     warmup = warmup_factor(done, round(config.warmup * stage.steps))
@@ -183,7 +183,7 @@ def end_epoch(
     run.score = values[data.task.metric]
 
     if log is not None:
-        record = {"seed": run.seed, "epoch": epoch + 1, "frozen": stage.frozen}
+        record: dict[str, Any] = {"seed": run.seed, "epoch": epoch + 1, "frozen": stage.frozen}
         record |= {"train_loss": run.train_loss, **values, "skipped_steps": int(skipped)}
         log.write(run.step, "valid", record)
     tqdm.write(

@@ -1,10 +1,11 @@
-"""What the settings of a run come to: every None filled in, and numbers that make no run refused."""
+"""The settings of a run with every None filled in; numbers that make no run are refused."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from electra.checkpoint.checkpoint import Checkpoint
 from electra.config import SIZES, FinetuneConfig, ModelConfig, PretrainConfig, nearest_size
@@ -13,10 +14,10 @@ from electra.tasks.task import TaskData
 SMALL_SET, SMALL_SET_EPOCHS = 3_000, 10  # as the paper gives RTE 10 epochs, where most tasks have 3
 
 
-def resolve(config: PretrainConfig, shape: ModelConfig) -> PretrainConfig:
+def resolve(config: PretrainConfig, model_config: ModelConfig) -> PretrainConfig:
     """Fill in what the user left to the presets. Raises ValueError for numbers that make no run."""
     if config.init:
-        config = replace(config, size=nearest_size(shape), objective=shape.objective)
+        config = replace(config, size=nearest_size(model_config), objective=model_config.objective)
     preset = SIZES[config.size]
     if (
         sum(limit is not None for limit in (config.steps, config.minutes, config.epochs)) > 1
@@ -31,11 +32,17 @@ def resolve(config: PretrainConfig, shape: ModelConfig) -> PretrainConfig:
     config = replace(
         config,
         batch_tokens=config.batch_tokens or preset.batch_tokens,
-        dropout=shape.dropout,
-        attention_init=shape.attention_init,
-        vocab_size=shape.vocab_size,
+        dropout=model_config.dropout,
+        attention_init=model_config.attention_init,
+        vocab_size=model_config.vocab_size,
         out=config.out or default_out(config),
     )
+    _check_pretraining(config)
+    return config
+
+
+def _check_pretraining(config: PretrainConfig) -> None:
+    """Raises ValueError for numbers that make no run."""
     for setting in (
         "steps",
         "minutes",
@@ -57,12 +64,13 @@ def resolve(config: PretrainConfig, shape: ModelConfig) -> PretrainConfig:
         )
     if config.seed < 0:
         raise ValueError(f"--seed must be 0 or more, not {config.seed}")
+    assert config.dropout is not None
     if not 0 <= config.dropout < 1:
         raise ValueError(f"--dropout must be from 0 to below 1, not {config.dropout}")
-    return config
 
 
 def default_out(config: PretrainConfig) -> str:
+    """The run folder without --out."""
     name = Path(config.corpus[0].rstrip("/")).name.split(".")[0].strip("*") or "corpus"
     return f"runs/{name}-{config.size}-{config.objective}"
 
@@ -74,21 +82,28 @@ def fill_in(
     size = config.size if checkpoint is None else nearest_size(checkpoint.model_config)
     preset = SIZES[size]
     name = "random" if checkpoint is None else Path(config.init).resolve().parent.name
-    pick = lambda mine, default: default if mine is None else mine
     epochs = (
         max(SMALL_SET_EPOCHS, data.task.epochs) if len(data.train) < SMALL_SET else data.task.epochs
     )
-    config = replace(
-        config,
-        task=data.task.name,
-        size=size,
-        epochs=pick(config.epochs, float(epochs)),
-        max_len=pick(config.max_len, data.task.max_len),
-        lr=pick(config.lr, preset.finetune_lr),
-        layer_decay=pick(config.layer_decay, preset.layer_decay),
-        pooling=pick(config.pooling, preset.model["pooling"]),
-        out=config.out or f"runs/{data.task.name}-{name}",
-    )
+    defaults: dict[str, Any] = {
+        "epochs": float(epochs),
+        "max_len": data.task.max_len,
+        "lr": preset.finetune_lr,
+        "layer_decay": preset.layer_decay,
+        "pooling": preset.model["pooling"],
+        "out": f"runs/{data.task.name}-{name}",
+    }
+    missing: dict[str, Any] = {
+        key: value for key, value in defaults.items() if getattr(config, key) is None
+    }
+    config = replace(config, task=data.task.name, size=size, **missing)
+    _check_finetuning(config)
+    return config
+
+
+def _check_finetuning(config: FinetuneConfig) -> None:
+    """Raises ValueError for numbers that make no run."""
+    assert config.max_len is not None
     for setting in ("epochs", "lr", "layer_decay", "batch_tokens"):
         if getattr(config, setting) <= 0:
             raise ValueError(
@@ -102,10 +117,8 @@ def fill_in(
         ("warmup", 1),
         ("dropout", 1),
     ):
-        if not 0 <= getattr(config, setting) <= most:
-            raise ValueError(
-                f"--{setting.replace('_', '-')} must be from 0 to {most}, not {getattr(config, setting)}"
-            )
+        value = getattr(config, setting)
+        if not 0 <= value <= most:
+            raise ValueError(f"--{setting.replace('_', '-')} must be from 0 to {most}, not {value}")
     if not config.seeds or min(config.seeds) < 0:
         raise ValueError("--seeds needs at least one number, and none below 0")
-    return config
