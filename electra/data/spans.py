@@ -39,7 +39,7 @@ def cut_spans(
 ) -> Spans:
     """Cut documents tokens[starts:ends] into spans of at most `seq_len` with special tokens.
 
-    Every token is in exactly one span. A longer document is cut at places that `rng` shifts.
+    Every token is in exactly one span. `rng` shifts where a longer document is cut.
     Some spans are cut once more. Most are split into two segments where the line ends that is
     nearest the middle. `lines` (sorted) are the boundaries of lines; all arrays are int64.
     """
@@ -66,7 +66,7 @@ def _cut_documents(
 def _cut_some_again(
     start: np.ndarray, end: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Cut a share of the spans at a random place: the paper's random target lengths."""
+    """Cut a share of the spans at a random token: the official code's random target lengths."""
     again = np.flatnonzero((rng.random(len(start)) < SHORT_SHARE) & (end - start > 1))
     cut = rng.integers(start[again] + 1, end[again])
     start, end = np.concatenate([start, cut]), np.concatenate([end, end[again]])

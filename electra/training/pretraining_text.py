@@ -10,7 +10,7 @@ import torch
 from electra.config import SIZES, Phase, PretrainConfig, SpecialIds
 from electra.data.batch import Batch
 from electra.data.spans import SpanBatches
-from electra.data.token_store import Text, TokenStore, hold_out, open_store, whole
+from electra.data.token_store import Text, TokenStore, hold_out, open_store, whole_text
 from electra.data.tokenizer import Tokenizer
 from electra.training.pretraining_run import Batches, Corpus, PretrainingRun
 
@@ -30,7 +30,7 @@ def split(store: TokenStore, config: PretrainConfig, tokenizer: Tokenizer) -> tu
     if not config.valid:
         return hold_out(store)
     valid = open_store(config.valid, tokenizer, config.errors, config.cache)
-    return whole(store), whole(valid)
+    return whole_text(store), whole_text(valid)
 
 
 def width_multiple(device: torch.device) -> int:

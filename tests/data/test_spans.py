@@ -96,7 +96,7 @@ def test_a_batch_without_padding_has_no_mask():
     assert batch.attention_mask is None and batch.input_ids.shape == (2, 8)
 
 
-def test_width_stops_at_the_longest_even_where_that_is_no_multiple():
+def test_the_longest_width_need_not_be_a_multiple():
     spans = Spans(np.array([0]), np.array([18]), np.array([18]))
     assert collate_spans(
         np.arange(5, 30), spans, np.array([0]), Padding(8, 20)
