@@ -21,7 +21,7 @@ from electra.benchmark.baseline import (
 from electra.benchmark.contender import Contender, Workload
 from electra.benchmark.steps import dtype_name, go_through, our_step
 from electra.config import FinetuneConfig, ModelConfig
-from electra.data.batch import Batch
+from electra.data.batch import Batch, Padding
 from electra.data.examples import Encoded
 from electra.data.token_cache import CachedTokenizer
 from electra.model.classifier import Classifier
@@ -142,7 +142,8 @@ def _turn(
     def run() -> Workload:
         longest = setup.config.max_len
         assert longest is not None  # filled in
-        batches = (setup.examples.batch(rows, multiple, longest) for rows in next(epochs))
+        padding = Padding(multiple, longest)
+        batches = (setup.examples.batch(rows, padding) for rows in next(epochs))
         return go_through(batches, step, setup.device, flops)
 
     return run

@@ -137,7 +137,7 @@ def _batches_contender(args: argparse.Namespace, tokenizer: Tokenizer, folder: s
 
     def begin() -> SpanBatches:
         multiple = width_multiple(device)
-        return SpanBatches(*text, args.batch_tokens, multiple, 0, tokenizer.special)
+        return SpanBatches(text, args.batch_tokens, multiple, 0, tokenizer.special)
 
     note = (
         f"an epoch in one process, laying it out included, {args.batch_tokens} tokens a batch at "

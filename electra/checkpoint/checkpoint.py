@@ -26,8 +26,8 @@ from torch import Tensor, nn
 
 from electra.checkpoint.safe_load import is_plain
 from electra.config import ModelConfig, from_dict, to_dict
-from electra.data.sentencepiece import is_text
 from electra.data.tokenizer import Tokenizer, tokenizer_from_bytes
+from electra.files import is_encodable
 
 FORMAT = 1
 PRETRAINED = ("electra", "mlm")
@@ -191,7 +191,7 @@ def _check_parts(content: dict[str, Any]) -> None:
         "settings": _is_named(content.get("settings")),
         "tokenizer": is_plain(tokenizer) and tokenizer.dtype == torch.uint8 and tokenizer.ndim == 1,
         "labels": isinstance(labels, list)
-        and all(isinstance(label, str) and is_text(label) for label in labels)
+        and all(isinstance(label, str) and is_encodable(label) for label in labels)
         and (bool(labels) or scale is not None or content["kind"] != "classifier"),
         "pairs": isinstance(content.get("pairs", False), bool),
         "scale": scale is None or (isinstance(scale, (int, float)) and 0 < scale < math.inf),

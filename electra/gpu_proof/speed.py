@@ -195,7 +195,7 @@ def reviews(settings: Settings, findings: Findings) -> None:
         config = replace(config, vocab_size=tokenizer.vocab_size)
     tokens = 2048 if settings.rehearse else TOKENS[0]
     multiple = 64 if device.type == "cuda" else 8
-    stream = SpanBatches(*whole(store), tokens, multiple, 0, tokenizer.special, fill=True)
+    stream = SpanBatches(whole(store), tokens, multiple, 0, tokenizer.special, fill=True)
     counts = []
 
     def batches() -> Iterator[Batch]:

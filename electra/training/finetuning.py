@@ -18,9 +18,10 @@ from electra.data.token_cache import CachedTokenizer
 from electra.data.tokenizer import Tokenizer, load_tokenizer
 from electra.evaluation import results
 from electra.model.build import build, check_weights
+from electra.tasks.csv_task import CsvSettings
 from electra.tasks.load import load_task
-from electra.tasks.own import load_task_file
 from electra.tasks.task import Example, TaskData, default_folder, with_both_orders, with_fewer
+from electra.tasks.task_file import load_task_file
 from electra.training import distributed
 from electra.training.distributed import Ranks
 from electra.training.log import MetricsLog
@@ -90,8 +91,7 @@ def read_task(config: FinetuneConfig) -> TaskData:
         data = load_task(
             config.task,
             config.data or default_folder(config.task),
-            text_columns=columns,
-            label_column=config.label_column,
+            csv=CsvSettings(columns, config.label_column),
             skip_bad=config.skip_bad,
         )
     return with_fewer(data, config.train_examples)

@@ -74,7 +74,7 @@ def make_stream(
 ) -> SpanBatches:
     """The batches to train on."""
     return SpanBatches(
-        *text, batch_tokens, width_multiple(device), seed, special, fill=device.type == "cuda"
+        text, batch_tokens, width_multiple(device), seed, special, fill=device.type == "cuda"
     )
 
 
@@ -82,7 +82,7 @@ def held_out_batches(
     text: Text, batch_tokens: int, seq_len: int, device: torch.device, special: SpecialIds
 ) -> list[Batch]:
     """Up to EVALUATION_TOKENS of held-out text at a length, the same in every run on the corpus."""
-    stream = SpanBatches(*text, batch_tokens, width_multiple(device), seed=0, special=special)
+    stream = SpanBatches(text, batch_tokens, width_multiple(device), seed=0, special=special)
     batches: list[Batch] = []
     total = len(stream.lay_out(seq_len, 0)[1])
     while len(batches) < total and sum(b.input_ids.numel() for b in batches) < EVALUATION_TOKENS:
