@@ -37,8 +37,9 @@ from electra.config import (
     SIZES,
     FinetuneConfig,
     ModelConfig,
-    nearest_size,
+    check_finetune_flags,
     preset_model_config,
+    resolve_finetuning,
     to_dict,
 )
 from electra.data.batch import bucket_batches
@@ -121,16 +122,7 @@ def run_command(argv: list[str] | None) -> None:
 
 
 def run(config: FinetuneConfig, given: set[str]) -> None:
-    clash = given & {"size", "tokenizer", "attention_init"}
-    if config.init != "none" and clash:
-        raise ValueError(
-            f"--{sorted(clash)[0].replace('_', '-')} comes with the checkpoint; it is for --init none"
-        )
-    alone = given & {"intermediate", "submission", "references"}
-    if alone and config.task != "glue":
-        raise ValueError(f"--{sorted(alone)[0]} is for --task glue")
-    if config.task_file and given & {"task", "data"}:
-        raise ValueError("--task-file names its own data; leave out --task and --data")
+    check_finetune_flags(config, given)
     checkpoint = read_start(config.init)
     device = choose_device(distributed.device_name(config.device))
     machine = Machine(
@@ -360,44 +352,13 @@ def fill_in(
     config: FinetuneConfig, data: TaskData, checkpoint: Checkpoint | None
 ) -> FinetuneConfig:
     """Replace each `None` by what the task's row and the preset of the size say."""
-    size = config.size if checkpoint is None else nearest_size(checkpoint.model_config)
-    preset = SIZES[size]
-    name = "random" if checkpoint is None else Path(config.init).resolve().parent.name
-    pick = lambda mine, default: default if mine is None else mine
-    epochs = (
-        max(SMALL_SET_EPOCHS, data.task.epochs) if len(data.train) < SMALL_SET else data.task.epochs
+    epochs = data.task.epochs
+    if len(data.train) < SMALL_SET:
+        epochs = max(SMALL_SET_EPOCHS, epochs)
+    model_config = None if checkpoint is None else checkpoint.model_config
+    return resolve_finetuning(
+        config, model_config, data.task.name, float(epochs), data.task.max_len
     )
-    config = replace(
-        config,
-        task=data.task.name,
-        size=size,
-        epochs=pick(config.epochs, float(epochs)),
-        max_len=pick(config.max_len, data.task.max_len),
-        lr=pick(config.lr, preset.finetune_lr),
-        layer_decay=pick(config.layer_decay, preset.layer_decay),
-        pooling=pick(config.pooling, preset.model["pooling"]),
-        out=config.out or f"runs/{data.task.name}-{name}",
-    )
-    for setting in ("epochs", "lr", "layer_decay", "batch_tokens"):
-        if getattr(config, setting) <= 0:
-            raise ValueError(
-                f"--{setting.replace('_', '-')} must be above 0, not {getattr(config, setting)}"
-            )
-    if config.max_len < 8:
-        raise ValueError(f"--max-len must be 8 or more, not {config.max_len}")
-    for setting, most in (
-        ("freeze_epochs", math.inf),
-        ("weight_decay", math.inf),
-        ("warmup", 1),
-        ("dropout", 1),
-    ):
-        if not 0 <= getattr(config, setting) <= most:
-            raise ValueError(
-                f"--{setting.replace('_', '-')} must be from 0 to {most}, not {getattr(config, setting)}"
-            )
-    if not config.seeds or min(config.seeds) < 0:
-        raise ValueError("--seeds needs at least one number, and none below 0")
-    return config
 
 
 def choose_model(

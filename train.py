@@ -33,10 +33,13 @@ from electra.config import (
     Phase,
     PretrainConfig,
     SpecialIds,
+    check_pretrain_flags,
+    default_out,
     from_dict,
-    nearest_size,
     parse_phases,
     preset_model_config,
+    resolve_pretraining,
+    resolve_steps,
     to_dict,
 )
 from electra.data import token_cache, token_store
@@ -99,6 +102,7 @@ FREE_ON_RESUME = {
     "eval_every",
     "log_every",
     "cache",
+    "config",
 }
 EVALUATION_TOKENS = 50_000
 WEIGHT_DECAY = 0.01
@@ -124,7 +128,7 @@ def run_command(argv: list[str] | None) -> None:
     """Parse a command line and run it."""
     assert __doc__ is not None
     config, given = parse(PretrainConfig, "train.py", __doc__.split("\n")[0], argv)
-    if not given & {"corpus", "init", "resume"}:
+    if not given & {"corpus", "init", "resume", "config"}:
         sample = {name: value for name, value in SAMPLE.items() if name not in given}
         config = replace(config, **sample)
     with distributed.explain_rank_failure(config.rank_timeout):
@@ -135,12 +139,15 @@ def run(config: PretrainConfig, given: set[str]) -> None:
     """Build everything, or read it back, then train."""
     checkpoint = None
     if distributed.restarted():  # by torchrun, with the command line of the beginning
-        config = replace(config, out=config.out or default_out(config))
+        out = config.out or default_out(config.corpus, config.size, config.objective)
+        config = replace(config, out=out)
         config = replace(config, resume=config.resume or bool(run_folder.of_run(Path(config.out))))
     if config.resume:
         checkpoint, config = read_run(config, given)
-    elif config.init:
-        checkpoint = load_checkpoint(config.init, PRETRAINED)
+    else:
+        check_pretrain_flags(config, given)
+        if config.init:
+            checkpoint = load_checkpoint(config.init, PRETRAINED)
     if config.deterministic:
         make_deterministic()
     device = choose_device(distributed.device_name(config.device))
@@ -150,7 +157,7 @@ def run(config: PretrainConfig, given: set[str]) -> None:
 
     with ranks.rank0_first():  # the others find tokenizer and tokens in the cache
         tokenizer, shape = choose_model(config, given, checkpoint)
-        config = resolve(config, shape)
+        config = resolve_pretraining(config, shape)
         phases = parse_phases(config.seq_len, config.phases, shape.max_positions)
         store = token_store.open_store(config.corpus, tokenizer, config.errors, config.cache)
         train_text, valid_text = split(store, config, tokenizer)
@@ -168,13 +175,7 @@ def run(config: PretrainConfig, given: set[str]) -> None:
             f"the corpus has {train_text.num_tokens:,} tokens to train on, less than one batch of "
             f"{config.batch_tokens:,}; give more text or a smaller --batch-tokens"
         )
-    if config.steps is None and config.minutes is None:
-        config = replace(config, steps=steps_of_epochs(config, stream, phases))
-    if config.warmup_steps is None:
-        wanted = SIZES[config.size].warmup_steps
-        config = replace(
-            config, warmup_steps=min(wanted, config.steps // 10) if config.steps else wanted
-        )
+    config = resolve_steps(config, lambda: steps_per_epoch(config, stream, phases))
 
     if checkpoint is not None:
         model = with_weights(
@@ -288,12 +289,6 @@ def choose_model(
 ) -> tuple[Tokenizer, ModelConfig]:
     """Tokenizer and shape: of the checkpoint where there is one, else of the settings and the corpus."""
     if checkpoint is not None:
-        clash = given & {"tokenizer", "vocab_size", "cased", "size", "attention_init"}
-        if clash and not config.resume:
-            raise ValueError(
-                f"--{sorted(clash)[0].replace('_', '-')} cannot be chosen with --init: it comes with the "
-                f"checkpoint"
-            )
         shape = checkpoint.model_config
         if "objective" in given and config.objective != shape.objective:
             raise ValueError(
@@ -318,60 +313,6 @@ def choose_model(
         config.attention_init,
         tokenizer.special,
     )
-
-
-def resolve(config: PretrainConfig, shape: ModelConfig) -> PretrainConfig:
-    """Fill in what the user left to the presets. Raises ValueError for numbers that make no run."""
-    if config.init:
-        config = replace(config, size=nearest_size(shape), objective=shape.objective)
-    preset = SIZES[config.size]
-    if (
-        sum(limit is not None for limit in (config.steps, config.minutes, config.epochs)) > 1
-        and not config.resume
-    ):
-        raise ValueError("of --steps, --minutes and --epochs give one")
-    if config.lr is None:
-        scratch = preset.lr if config.objective == "electra" else preset.mlm_lr
-        config = replace(config, lr=preset.continue_lr if config.init else scratch)
-    if config.steps is None and config.minutes is None and config.epochs is None:
-        config = replace(config, steps=preset.steps)
-    config = replace(
-        config,
-        batch_tokens=config.batch_tokens or preset.batch_tokens,
-        dropout=shape.dropout,
-        attention_init=shape.attention_init,
-        vocab_size=shape.vocab_size,
-        out=config.out or default_out(config),
-    )
-    for setting in (
-        "steps",
-        "minutes",
-        "epochs",
-        "lr",
-        "batch_tokens",
-        "accumulate",
-        "save_every",
-        "save_minutes",
-        "eval_every",
-        "log_every",
-    ):
-        value = getattr(config, setting)
-        if value is not None and value <= 0:
-            raise ValueError(f"--{setting.replace('_', '-')} must be above 0, not {value}")
-    if config.interleave and not config.phases:
-        raise ValueError(
-            "--interleave needs the lengths to draw from: --phases, e.g. 64:0.8,512:0.2"
-        )
-    if config.seed < 0:
-        raise ValueError(f"--seed must be 0 or more, not {config.seed}")
-    if not 0 <= config.dropout < 1:
-        raise ValueError(f"--dropout must be from 0 to below 1, not {config.dropout}")
-    return config
-
-
-def default_out(config: PretrainConfig) -> str:
-    name = Path(config.corpus[0].rstrip("/")).name.split(".")[0].strip("*") or "corpus"
-    return f"runs/{name}-{config.size}-{config.objective}"
 
 
 def split(
@@ -414,14 +355,16 @@ def is_compiled(compile: bool | None, device: torch.device) -> bool:
     return device.type == "cuda" if compile is None else compile
 
 
-def steps_of_epochs(config: PretrainConfig, stream: SpanBatches, phases: tuple[Phase, ...]) -> int:
-    """Steps in --epochs passes. A phase has its share of the steps, and longer examples make other batches."""
+def steps_per_epoch(
+    config: PretrainConfig, stream: SpanBatches, phases: tuple[Phase, ...]
+) -> float:
+    """Steps of one pass. A phase has its share of them, and longer examples make other batches."""
     begin, per_epoch = 0.0, 0.0
     for phase in phases:
         batches = len(stream.lay_out(phase.seq_len, 0)[1])
         per_epoch += (phase.end - begin) * batches / config.accumulate
         begin = phase.end
-    return max(1, round(config.epochs * per_epoch))
+    return per_epoch
 
 
 def held_out_batches(
