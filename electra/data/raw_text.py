@@ -147,11 +147,10 @@ def _json_text(line: str, place: str) -> str:
         values = json.loads(line)
     except (ValueError, RecursionError):  # ValueError: also a number with thousands of digits
         raise ValueError(f"{place} is not JSON") from None
-    text = values.get("text") if isinstance(values, dict) else None
-    if not isinstance(text, str):
+    if not isinstance(values, dict) or not isinstance(values.get("text"), str):
         raise ValueError(f'{place} has no "text" that is a string')
     # JSON can spell half a surrogate pair, which UTF-8 cannot write.
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return values["text"].encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 # The kind of a source -> its reader. The kind is part of what a cached token store was made from.
