@@ -23,7 +23,7 @@ from electra.checkpoint.checkpoint import Checkpoint
 from electra.checkpoint.run_folder import RunFolder
 from electra.checkpoint.storage import load_checkpoint
 from electra.cli import parse, run_cli
-from electra.config import FinetuneConfig, to_dict
+from electra.config import FinetuneConfig, check_finetune_flags, to_dict
 from electra.evaluation import glue, results
 from electra.evaluation.results import Outcome
 from electra.files import write_atomically
@@ -35,9 +35,9 @@ from electra.training.evaluate import add_up
 from electra.training.finetuning import (
     Prepared,
     begin_log,
-    check_flags,
     choose_model,
     encode_sets,
+    fill_in,
     open_folder,
     print_start,
     read_class_weights,
@@ -61,7 +61,6 @@ from electra.training.finetuning_seed import (
 from electra.training.log import MetricsLog
 from electra.training.machine import Machine, choose_machine
 from electra.training.seeds import derive_seed
-from electra.training.settings import fill_in
 from electra.training.step import train_step
 
 TRIM_EVERY = 50  # steps
@@ -92,7 +91,7 @@ def run_command(argv: list[str] | None) -> None:
 
 def run(config: FinetuneConfig, given: set[str]) -> None:
     """Fine-tune on one task, or on all of GLUE. given: names of the flags that were typed."""
-    check_flags(config, given)
+    check_finetune_flags(config, given)
     checkpoint = read_start(config.init)
     machine = choose_machine(config.device, config.amp, config.rank_timeout)
     if config.task == "glue":

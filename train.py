@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from electra.checkpoint.checkpoint import TrainingState
 from electra.cli import parse, run_cli
-from electra.config import PretrainConfig, parse_phases
+from electra.config import PretrainConfig, parse_phases, resolve_pretraining, resolve_steps
 from electra.training import distributed
 from electra.training.device import explain_out_of_memory, give_memory_back, make_deterministic
 from electra.training.log import MetricsLog
@@ -47,15 +47,14 @@ from electra.training.pretraining_save import (
     tell_of_save,
 )
 from electra.training.pretraining_text import (
-    fill_in_length,
     make_batches,
     open_corpus,
     smaller_batches,
+    steps_per_epoch,
 )
 from electra.training.progress import Progress
 from electra.training.schedule import lr_at
 from electra.training.seeds import derive_seed
-from electra.training.settings import resolve
 from electra.training.step import train_step
 from electra.training.stopping import NON_FINITE_LIMIT, StopSignals, stop_if_not_finite
 
@@ -92,7 +91,7 @@ def run_command(argv: list[str] | None) -> None:
     """Parse a command line and run it."""
     assert __doc__ is not None
     config, given = parse(PretrainConfig, "train.py", __doc__.split("\n")[0], argv)
-    if not given & {"corpus", "init", "resume"}:
+    if not given & {"corpus", "init", "resume", "config"}:
         sample = {name: value for name, value in SAMPLE.items() if name not in given}
         config = replace(config, **sample)
     with distributed.explain_rank_failure(config.rank_timeout):
@@ -120,11 +119,11 @@ def build(config: PretrainConfig, given: set[str]) -> PretrainingRun:
 
     with machine.ranks.rank0_first():  # the others find tokenizer and tokens in the cache
         tokenizer, model_config = choose_model(config, given, checkpoint)
-        config = resolve(config, model_config)
+        config = resolve_pretraining(config, model_config)
         phases = parse_phases(config.seq_len, config.phases, model_config.max_positions)
         corpus = open_corpus(config, tokenizer, machine.device)
     batches = make_batches(config, corpus, phases, machine.device, model_config.special)
-    config = fill_in_length(config, batches.stream, phases)
+    config = resolve_steps(config, lambda: steps_per_epoch(config, batches.stream, phases))
 
     model = make_model(config, model_config, checkpoint, machine.device)
     learner = make_learner(model, machine, config.zero, graphs)

@@ -1,6 +1,9 @@
 """Settings: nothing is dropped in silence, and the command line says what the dataclass says."""
 
+from __future__ import annotations
+
 import dataclasses
+import math
 import re
 from dataclasses import dataclass
 
@@ -9,15 +12,20 @@ import pytest
 from electra.cli import parse
 from electra.config import (
     SIZES,
+    Bounds,
     FinetuneConfig,
     ModelConfig,
     Phase,
     PretrainConfig,
+    Settings,
     from_dict,
     nearest_size,
     option,
     parse_phases,
     preset_model_config,
+    resolve_finetuning,
+    resolve_pretraining,
+    resolve_steps,
     to_dict,
 )
 
@@ -256,3 +264,141 @@ def test_a_new_field_is_a_flag_without_more_ado(capsys):
     assert read(_Toy, "--sizes", "3,4", "--name", "y")[0] == _Toy("y", (3, 4))
     found = help_of(_Toy, capsys)
     assert "(default: 1,2)" in found["--sizes"] and "(default: x)" in found["--name"]
+
+
+# ---------------------------------------------------------------- bounds
+
+
+@pytest.mark.parametrize(
+    "bounds, inside, outside, said",
+    [
+        (dict(above=0), (1e-9, 1, 10**400), (0, -1, math.nan, math.inf), "above 0"),
+        (dict(above=0, at_most=math.inf), (1, math.inf), (0, -math.inf, math.nan), "above 0"),
+        (dict(at_least=8), (8, 9.5), (7, math.nan), "8 or more"),
+        (dict(at_least=0, below=1), (0, 0.999), (1, -0.1, math.inf), "from 0 to below 1"),
+        (dict(at_least=0, at_most=1), (0, 1), (1.1, -1), "from 0 to 1"),
+        (dict(above=0, at_most=10_000), (10_000,), (0, 10_001), "above 0 and at most 10,000"),
+        (dict(above=0, below=1), (0.5,), (0, 1), "above 0 and below 1"),
+        ({}, (-5, 0.5), (math.nan, math.inf, -math.inf), ""),
+    ],
+)
+def test_bounds_allow_what_they_say(bounds, inside, outside, said):
+    bounds = Bounds(**bounds)
+    assert all(map(bounds.allow, inside)) and not any(map(bounds.allow, outside))
+    assert str(bounds) == said
+
+
+@dataclass(frozen=True)
+class _Bounded(Settings):
+    rate: float | None = option(None, "g", "x", above=0)
+    counts: tuple[int, ...] = option((), "g", "x", at_least=1)
+    how: str = option("a", "g", "x", ("a", "b"))
+    on: bool = option(False, "g", "x")
+
+
+@pytest.mark.parametrize(
+    "values, message",
+    [
+        (dict(rate=-1.0), "--rate must be above 0, not -1.0"),
+        (dict(rate=math.inf), "--rate must be finite, not inf"),
+        (dict(rate=math.nan), "--rate must be above 0, not nan"),
+        (dict(counts=(2, 0)), "--counts must be 1 or more, not 0"),
+        (dict(how="c"), "--how must be one of a, b, not c"),
+    ],
+)
+def test_a_value_out_of_bounds_is_refused_wherever_it_comes_from(values, message):
+    found = []
+    for make in (
+        lambda: _Bounded(**values),
+        lambda: from_dict(_Bounded, values),
+        lambda: dataclasses.replace(_Bounded(), **values),
+    ):
+        with pytest.raises(ValueError) as caught:
+            make()
+        found.append(str(caught.value))
+    assert found == [message] * 3
+
+
+def test_a_value_out_of_bounds_is_refused_on_the_command_line():
+    with pytest.raises(ValueError, match="--rate must be above 0, not 0.0"):
+        read(_Bounded, "--rate", "0")
+    assert read(_Bounded, "--rate", "2", "--on")[0] == _Bounded(rate=2.0, on=True)
+
+
+@pytest.mark.parametrize("config_class, program", COMMANDS)
+def test_every_number_that_is_a_setting_is_bounded_by_zero(config_class, program):
+    """But those whose bounds only the data or the model knows."""
+    free = {"vocab_size", "seq_len", "train_examples"}
+    for item in dataclasses.fields(config_class):
+        if re.search("int|float", str(item.type)) and item.name not in free:
+            assert not item.metadata["bounds"].allow(-1), item.name
+
+
+# ---------------------------------------------------------------- what the user leaves open
+
+
+def test_pretraining_takes_what_is_open_from_the_size_and_the_model():
+    shape = preset_model_config("base", "mlm", 1_000)
+    found = resolve_pretraining(PretrainConfig(corpus=("a/b.txt",), size="base"), shape)
+    base = SIZES["base"]
+    assert (found.lr, found.steps, found.batch_tokens) == (
+        base.mlm_lr,
+        base.steps,
+        base.batch_tokens,
+    )
+    assert (found.dropout, found.attention_init, found.out) == (0.1, "usual", "runs/b-base-mlm")
+    assert resolve_pretraining(found, shape) == found
+
+
+def test_pretraining_keeps_what_is_given():
+    mine = PretrainConfig(size="tiny", lr=3.0, minutes=2.0, batch_tokens=5, out="x")
+    found = resolve_pretraining(mine, preset_model_config("tiny", "electra", 1_000))
+    assert (found.lr, found.steps, found.minutes, found.batch_tokens, found.out) == (
+        3.0,
+        None,
+        2.0,
+        5,
+        "x",
+    )
+
+
+def test_from_a_checkpoint_the_size_is_the_models_and_the_rate_gentler():
+    shape = preset_model_config("large", "electra", 1_000)
+    found = resolve_pretraining(PretrainConfig(init="x.pt"), shape)
+    assert (found.size, found.lr) == ("large", SIZES["large"].continue_lr)
+
+
+@pytest.mark.parametrize(
+    "config, steps, warmup",
+    [
+        (PretrainConfig(size="small", steps=1_000_000), 1_000_000, 10_000),
+        (PretrainConfig(size="small", steps=50), 50, 5),
+        (PretrainConfig(size="small", epochs=0.5), 35, 3),
+        (PretrainConfig(size="small", epochs=1e-9), 1, 0),
+        (PretrainConfig(size="small", minutes=1.0), None, 10_000),
+        (PretrainConfig(size="small", steps=50, warmup_steps=0), 50, 0),
+    ],
+)
+def test_steps_come_from_epochs_and_the_warm_up_is_a_tenth_at_most(config, steps, warmup):
+    found = resolve_steps(config, lambda: 70.0)
+    assert (found.steps, found.warmup_steps) == (steps, warmup)
+    assert resolve_steps(found, lambda: 1 / 0) == found  # nothing is open any more
+
+
+def test_finetuning_takes_what_is_open_from_the_task_and_the_size():
+    shape = preset_model_config("base", "mlm", 1_000)
+    found = resolve_finetuning(FinetuneConfig(init="a/run/ckpt.pt"), shape, "rte", 10.0, 128)
+    base = SIZES["base"]
+    assert (found.task, found.size, found.epochs, found.max_len) == ("rte", "base", 10.0, 128)
+    assert (found.lr, found.layer_decay, found.pooling) == (base.finetune_lr, 0.8, "cls")
+    assert found.out == "runs/rte-run"
+    mine = FinetuneConfig(size="small", lr=1.0, epochs=2.0, max_len=9, pooling="mean", out="x")
+    assert resolve_finetuning(mine, None, "sst2", 10.0, 128) == dataclasses.replace(
+        mine, layer_decay=0.8
+    )
+
+
+def test_a_task_of_ones_own_keeps_its_name():
+    assert FinetuneConfig(task="mine", task_file="mine.toml").task == "mine"
+    with pytest.raises(ValueError, match="--task must be one of"):
+        FinetuneConfig(task="mine")

@@ -16,7 +16,7 @@ from conftest import SHAPE, exit_code
 
 import train
 from electra.checkpoint.storage import load_checkpoint
-from electra.config import CLS, SEP
+from electra.config import CLS, SEP, FinetuneConfig, PretrainConfig
 from electra.data.batch import Batch
 from electra.model.bert import BertMLM
 from electra.model.classifier import Classifier
@@ -64,10 +64,11 @@ def test_one_process_alone_agrees_with_itself():
     distributed.stop()
 
 
+@pytest.mark.parametrize("config_class", [PretrainConfig, FinetuneConfig])
 @pytest.mark.parametrize("minutes", [0, -1, math.nan, math.inf])
-def test_a_time_to_wait_that_is_none_is_refused(minutes):
-    with pytest.raises(ValueError, match="--rank-timeout must be above 0"):
-        distributed.start(CPU, minutes)
+def test_a_time_to_wait_that_is_none_is_refused(minutes, config_class):
+    with pytest.raises(ValueError, match="--rank-timeout must be above 0 and at most 10,000"):
+        config_class(rank_timeout=minutes)
 
 
 @pytest.mark.parametrize(

@@ -28,10 +28,9 @@ from electra.model.classifier import Classifier
 from electra.model.flops import encoder_flops
 from electra.tasks.task import with_fewer
 from electra.training.device import Precision, choose_device, choose_precision
-from electra.training.finetuning import choose_model, encode_task, read_task
+from electra.training.finetuning import choose_model, encode_task, fill_in, read_task
 from electra.training.finetuning_seed import MULTIPLE, ROWS, epoch_plan
 from electra.training.optimizer import Adam, parameter_groups
-from electra.training.settings import fill_in
 
 
 class Setup(NamedTuple):

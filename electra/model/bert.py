@@ -101,8 +101,9 @@ class BertMLM(TrainableModel):
             generator,
             self.config.special,
         )
-        batch, masked = batch.take(rows), masked.take(rows)
 
+        # Ranks draw the same for the whole batch. From here on it is about these rows alone.
+        batch, masked = batch.take(rows), masked.take(rows)
         loss, correct, _ = self.mlm(self.embeddings, batch, masked)
 
         sums = {

@@ -72,16 +72,18 @@ class Electra(TrainableModel):
         uniform = torch.rand(
             masked.positions.shape, generator=generator, device=masked.positions.device
         )
+
+        # Ranks draw the same for the whole batch. From here on it is about these rows alone.
         batch, masked, uniform = batch.take(rows), masked.take(rows), uniform[rows]
 
-        # The generator predicts the masked tokens, and samples one for each. No gradient flows
-        # through the samples.
+        # The generator predicts the masked tokens, and samples a token for each from its softmax
+        # at temperature 1. No gradient flows through the samples.
         mlm_loss, mlm_correct, sampled = self.generator(self.embeddings, batch, masked, uniform)
 
-        # The samples replace the originals.
+        # The samples take the places of the masked tokens in the original text.
         corrupted, replaced = masking.corrupt(batch.input_ids, masked, sampled)  # (B, T) each
 
-        # The discriminator says of every real token whether it was replaced.
+        # The discriminator predicts for every real token whether it was replaced.
         real = masking.real_tokens(batch.input_ids, batch.attention_mask)  # (B, T)
         logits = self.detect(corrupted, batch)  # (B, T)
         rtd_losses = F.binary_cross_entropy_with_logits(logits, replaced, reduction="none")

@@ -12,6 +12,7 @@ H heads, D head size.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -29,6 +30,13 @@ LOWEST_COPIED_FREQUENCY = 0.6
 
 OFFSETS = (-1, 1, -2, 2, -3, 3)
 PROBE_ROWS, PROBE_TOKENS = 2, 128  # the random text that attention is measured on
+
+
+class _CopiedPairs(NamedTuple):
+    """The (sin, cos) pairs of the positions that each head copies."""
+
+    number: Tensor  # (P,) int64: pair n is in dimensions 2n and 2n + 1
+    frequency: Tensor  # (P,) float32, radians a token
 
 
 def frequencies(size: int) -> Tensor:
@@ -102,22 +110,19 @@ def _shrink_residual(layer: Layer, num_layers: int) -> None:
     layer.down.weight *= math.sqrt(2 / max(2, num_layers))
 
 
-def _copied_pairs(config: ModelConfig) -> tuple[Tensor, Tensor]:
-    """Which (sin, cos) pairs a head copies, (P,) int64, and their frequencies, (P,) float32.
-
-    They are spread over the fast ones among those that the network sees.
-    """
+def _copied_pairs(config: ModelConfig) -> _CopiedPairs:
+    """As many pairs as a head has room for, spread over the fast ones that the network sees."""
     visible = min(config.embedding_size, config.hidden_size) // 2
     omega = frequencies(config.embedding_size)
     num_fast = int((omega[:visible] > LOWEST_COPIED_FREQUENCY).sum())
 
     head_size = config.hidden_size // config.num_heads
-    pairs = torch.linspace(0, num_fast - 1, min(head_size // 2, num_fast)).round().long()
-    return pairs, omega[pairs].float()
+    number = torch.linspace(0, num_fast - 1, min(head_size // 2, num_fast)).round().long()
+    return _CopiedPairs(number, omega[number].float())
 
 
 def _aim_heads(
-    attention: SelfAttention, offsets: list[int], copied: tuple[Tensor, Tensor], x: Tensor
+    attention: SelfAttention, offsets: list[int], pairs: _CopiedPairs, x: Tensor
 ) -> None:
     """Add to queries and keys what makes each head look at its offset. x (B, T, C): their input."""
     C = x.shape[-1]
@@ -125,7 +130,7 @@ def _aim_heads(
     weight = attention.qkv.weight.view(3, attention.num_heads, D, C)
 
     for head, offset in enumerate(offsets):
-        query, key = _position_copies(offset, copied, (D, C))
+        query, key = _position_copies(offset, pairs, (D, C))
         scores = (x @ query.T) @ (x @ key.T).transpose(1, 2) / math.sqrt(D)  # (B, T, T)
         gain = _find_gain(scores, offset)
         weight[0, head] += query * math.sqrt(gain)
@@ -133,7 +138,7 @@ def _aim_heads(
 
 
 def _position_copies(
-    offset: int, copied: tuple[Tensor, Tensor], shape: tuple[int, int]
+    offset: int, pairs: _CopiedPairs, shape: tuple[int, int]
 ) -> tuple[Tensor, Tensor]:
     """Matrices (D, C) for the query, which rotates the copied pairs by the offset, and the key.
 
@@ -142,11 +147,11 @@ def _position_copies(
         sin(w(p + o)) = sin wp cos wo + cos wp sin wo
         cos(w(p + o)) = cos wp cos wo - sin wp sin wo
     """
-    pairs, omega = copied
-    sin_in, cos_in = 2 * pairs, 2 * pairs + 1  # columns of the input
-    sin_out = 2 * torch.arange(len(pairs))  # rows of the head
-    cos_out = sin_out + 1
-    cos, sin = (omega * offset).cos(), (omega * offset).sin()
+    sin_in = 2 * pairs.number  # columns of the matrices
+    sin_out = 2 * torch.arange(len(pairs.number))  # their rows
+    cos_in, cos_out = sin_in + 1, sin_out + 1
+    angle = pairs.frequency * offset
+    cos, sin = angle.cos(), angle.sin()
 
     query, key = torch.zeros(shape), torch.zeros(shape)
     key[sin_out, sin_in], key[cos_out, cos_in] = 1.0, 1.0

@@ -62,9 +62,14 @@ class SeedRun:
 
     def batch(self, rows: np.ndarray) -> Batch:
         """A batch of training examples, from their indices, on the device."""
-        assert self.config.max_len is not None
-        padding = Padding(MULTIPLE, self.config.max_len)
-        return self.prepared.encoded["train"].batch(rows, padding).to(self.machine.device)
+        batch = self.prepared.encoded["train"].batch(rows, padding_of(self.config))
+        return batch.to(self.machine.device)
+
+
+def padding_of(config: FinetuneConfig) -> Padding:
+    """How wide the batches of a task are."""
+    assert config.max_len is not None
+    return Padding(MULTIPLE, config.max_len)
 
 
 class Stage(NamedTuple):
@@ -136,9 +141,8 @@ def epochs_of(run: SeedRun, stage: Stage) -> Iterator[list[np.ndarray]]:
 
 def epoch_plan(train: Encoded, config: FinetuneConfig, seed: int, epoch: int) -> list[np.ndarray]:
     """The batches of one epoch, as indices of examples: a function of (seed, epoch)."""
-    assert config.max_len is not None
     rng = np.random.default_rng([seed, epoch])
-    padding = Padding(MULTIPLE, config.max_len)
+    padding = padding_of(config)
     return bucket_batches(train.lengths, config.batch_tokens, padding, rng, max_rows=ROWS)
 
 
@@ -207,10 +211,9 @@ def predict(run: SeedRun, examples: Encoded) -> np.ndarray:
     A model that has broken down, whose outputs are no numbers, is taken to know nothing: all
     classes alike, or 0.
     """
-    model, machine, max_len = run.model.eval(), run.machine, run.config.max_len
-    assert max_len is not None
+    model, machine, padding = run.model.eval(), run.machine, padding_of(run.config)
     outputs = np.zeros((len(examples.ids), run.prepared.outputs), np.float32)
-    budget, padding = max(EVALUATION_TOKENS, max_len), Padding(MULTIPLE, max_len)
+    budget = max(EVALUATION_TOKENS, padding.longest)
     for rows in machine.ranks.share(bucket_batches(examples.lengths, budget, padding, None)):
         batch = examples.batch(rows, padding).to(machine.device)
         with machine.precision.autocast():

@@ -15,6 +15,8 @@ from electra.config import (
     ModelConfig,
     Phase,
     PretrainConfig,
+    check_pretrain_flags,
+    default_out,
     from_dict,
     preset_model_config,
     to_dict,
@@ -33,11 +35,11 @@ from electra.training.pretraining_run import Corpus
 from electra.training.progress import Progress
 from electra.training.schedule import Schedule
 from electra.training.seeds import derive_seed
-from electra.training.settings import default_out
 from electra.training.step import Learner, LossScale
 
 # What --resume may change: none of it touches weights, metrics or the order of the data.
 FREE_ON_RESUME = {
+    "config",
     "out",
     "resume",
     "compile",
@@ -61,10 +63,11 @@ def read_start(config: PretrainConfig, given: set[str]) -> tuple[Checkpoint | No
     typed. Raises ValueError where there is no such checkpoint, or a flag contradicts its run.
     """
     if distributed.restarted():  # by torchrun, with the command line of the beginning
-        out = config.out or default_out(config)
+        out = config.out or default_out(config.corpus, config.size, config.objective)
         config = replace(config, out=out, resume=config.resume or bool(of_run(Path(out))))
     if config.resume:
         return read_run(config, given)
+    check_pretrain_flags(config, given)
     if not config.init:
         return None, config
     start = load_checkpoint(config.init, PRETRAINED)
@@ -131,12 +134,6 @@ def _checkpoint_model_config(
     config: PretrainConfig, given: set[str], checkpoint: Checkpoint
 ) -> ModelConfig:
     """The model config of a checkpoint. Raises ValueError where a flag contradicts it."""
-    clash = given & {"tokenizer", "vocab_size", "cased", "size", "attention_init"}
-    if clash and not config.resume:
-        raise ValueError(
-            f"--{sorted(clash)[0].replace('_', '-')} cannot be chosen with --init: it comes with "
-            f"the checkpoint"
-        )
     model_config = checkpoint.model_config
     if "objective" in given and config.objective != model_config.objective:
         raise ValueError(

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import torch
 
-from electra.config import SIZES, Phase, PretrainConfig, SpecialIds
+from electra.config import Phase, PretrainConfig, SpecialIds
 from electra.data.batch import Batch
 from electra.data.spans import SpanBatches
 from electra.data.token_store import Text, TokenStore, hold_out, open_store, whole_text
@@ -112,26 +110,13 @@ def smaller_batches(run: PretrainingRun) -> str:
     )
 
 
-def fill_in_length(
+def steps_per_epoch(
     config: PretrainConfig, stream: SpanBatches, phases: tuple[Phase, ...]
-) -> PretrainConfig:
-    """The settings with --steps made from --epochs, and with --warmup-steps."""
-    if config.steps is None and config.minutes is None:
-        config = replace(config, steps=steps_of_epochs(config, stream, phases))
-    if config.warmup_steps is None:
-        wanted = SIZES[config.size].warmup_steps
-        most = config.steps // 10 if config.steps else wanted
-        config = replace(config, warmup_steps=min(wanted, most))
-    return config
-
-
-def steps_of_epochs(config: PretrainConfig, stream: SpanBatches, phases: tuple[Phase, ...]) -> int:
-    """Steps in --epochs passes. A phase has its share of the steps; longer examples make other
-    batches."""
-    assert config.epochs is not None
+) -> float:
+    """Steps of one pass. A phase has its share of them; longer examples make other batches."""
     begin, per_epoch = 0.0, 0.0
     for phase in phases:
         batches = len(stream.lay_out(phase.seq_len, 0)[1])
         per_epoch += (phase.end - begin) * batches / config.accumulate
         begin = phase.end
-    return max(1, round(config.epochs * per_epoch))
+    return per_epoch

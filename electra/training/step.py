@@ -64,7 +64,7 @@ class StepResult(NamedTuple):
 class Learner(NamedTuple):
     """A model and what trains it: all that stays the same from one `train_step` to the next."""
 
-    model: nn.Module  # what `distributed.wrap` made
+    model: nn.Module  # a `TrainableModel`, as `distributed.wrap` made it
     optimizer: Adam
     scale: LossScale
     precision: Precision

@@ -1,0 +1,84 @@
+"""Every setting once: frozen dataclasses, presets of sizes, and what is filled in for the user.
+
+A field's name is its flag, its default its default, its metadata its help and its bounds. Loading a
+dictionary is strict: an unknown or missing key raises, so no setting is dropped in silence.
+"""
+
+from electra.config.finetuning import (
+    TRUNCATIONS,
+    FinetuneConfig,
+    check_finetune_flags,
+    resolve_finetuning,
+)
+from electra.config.model import (
+    ATTENTION_INITS,
+    CLS,
+    LARGEST_SIZE,
+    MASK,
+    MOST_LAYERS,
+    OBJECTIVES,
+    PAD,
+    POOLINGS,
+    SEP,
+    SIZES,
+    SPECIAL_IDS,
+    SPECIAL_TOKENS,
+    UNK,
+    ModelConfig,
+    Size,
+    SpecialIds,
+    nearest_size,
+    preset_model_config,
+)
+from electra.config.options import Bounds, Settings, flag_of, flag_type, from_dict, option, to_dict
+from electra.config.phases import Phase, parse_phases
+from electra.config.pretraining import (
+    AMP_CHOICES,
+    LONGEST_TIMEOUT,
+    PretrainConfig,
+    check_pretrain_flags,
+    default_out,
+    resolve_pretraining,
+    resolve_steps,
+)
+
+__all__ = [
+    "AMP_CHOICES",
+    "ATTENTION_INITS",
+    "CLS",
+    "LARGEST_SIZE",
+    "LONGEST_TIMEOUT",
+    "MASK",
+    "MOST_LAYERS",
+    "OBJECTIVES",
+    "PAD",
+    "POOLINGS",
+    "SEP",
+    "SIZES",
+    "SPECIAL_IDS",
+    "SPECIAL_TOKENS",
+    "TRUNCATIONS",
+    "UNK",
+    "Bounds",
+    "FinetuneConfig",
+    "ModelConfig",
+    "Phase",
+    "PretrainConfig",
+    "Settings",
+    "Size",
+    "SpecialIds",
+    "check_finetune_flags",
+    "check_pretrain_flags",
+    "default_out",
+    "flag_of",
+    "flag_type",
+    "from_dict",
+    "nearest_size",
+    "option",
+    "parse_phases",
+    "preset_model_config",
+    "resolve_finetuning",
+    "resolve_pretraining",
+    "resolve_steps",
+    "to_dict",
+]

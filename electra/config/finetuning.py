@@ -1,0 +1,185 @@
+"""The settings of finetune.py, and how each that the user leaves open is filled in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from electra.config.model import ATTENTION_INITS, POOLINGS, SIZES, ModelConfig, nearest_size
+from electra.config.options import Settings, flag_of, option
+from electra.config.pretraining import AMP_CHOICES, LONGEST_TIMEOUT
+
+TRUNCATIONS = ("head", "tail", "head+tail")
+
+
+@dataclass(frozen=True)
+class FinetuneConfig(Settings):
+    """Settings of finetune.py.
+
+    `None` means: from the task's row, or from the preset of the checkpoint's size, by
+    `resolve_finetuning`.
+    """
+
+    task: str = option(
+        "sst2",
+        "task",
+        "what to learn; glue: all of GLUE whose data are there, with one table",
+        (
+            "cola",
+            "sst2",
+            "mrpc",
+            "stsb",
+            "qqp",
+            "mnli",
+            "qnli",
+            "rte",
+            "wnli",
+            "imdb",
+            "csv",
+            "glue",
+        ),
+    )
+    data: str | None = option(
+        None,
+        "task",
+        "folder or file of the task (default: data/SST-2, data/aclImdb, "
+        "data/glue/CoLA, …; glue: data/glue)",
+    )
+    task_file: str | None = option(
+        None, "task", "a task of your own, described in a .toml or .json file"
+    )
+    text_columns: tuple[str, ...] = option(("text",), "task", "csv: one or two columns of text")
+    label_column: str = option("label", "task", "csv: the column of labels")
+    skip_bad: bool = option(False, "task", "leave out lines that cannot be read, and count them")
+    train_examples: int | None = option(
+        None, "task", "learn from this many examples only, the same for every seed"
+    )
+    class_weights: str | None = option(
+        None,
+        "task",
+        "balanced, or a number a class, e.g. 1,2.5: what an example counts "
+        "for in the loss (default: all the same)",
+    )
+    intermediate: str | None = option(
+        None, "task", "glue: let mrpc, rte and stsb start from the model of this task", ("mnli",)
+    )
+    submission: bool = option(
+        False, "task", "glue: write the files that its server takes, and zip them"
+    )
+    references: bool = option(False, "task", "glue: put published scores into the table")
+
+    init: str = option(
+        "none", "model", "pre-trained checkpoint, or none: random weights, the control"
+    )
+    size: str = option("tiny", "model", "shape, with --init none", tuple(SIZES))
+    tokenizer: str | None = option(None, "model", "tokenizer file or checkpoint, with --init none")
+    pooling: str | None = option(
+        None, "model", "what the head reads (default: by size: tiny mean, others cls)", POOLINGS
+    )
+    attention_init: str | None = option(
+        None, "model", "with --init none: first values of the attention heads", ATTENTION_INITS
+    )
+    dropout: float = option(
+        0.1, "model", "dropout of the encoder and the head", at_least=0, at_most=1
+    )
+
+    epochs: float | None = option(
+        None,
+        "training",
+        "passes over the training set (default: 3; 10 of fewer than 3,000 examples)",
+        above=0,
+    )
+    freeze_epochs: float = option(
+        0.0, "training", "passes before those, with the head alone", at_least=0
+    )
+    batch_tokens: int = option(
+        8_192,
+        "training",
+        "tokens of one step, padding included; a step also has at most 32 examples",
+        above=0,
+    )
+    lr: float | None = option(None, "training", "peak learning rate (default: by size)", above=0)
+    layer_decay: float | None = option(
+        None,
+        "training",
+        "factor on the learning rate per layer downwards (default: by size)",
+        above=0,
+    )
+    warmup: float = option(
+        0.1, "training", "share of the steps that warm up", at_least=0, at_most=1
+    )
+    weight_decay: float = option(0.0, "training", "decoupled weight decay", at_least=0)
+    max_len: int | None = option(
+        None, "training", "longest example in tokens (default: 128; imdb: 512)", at_least=8
+    )
+    truncate: str = option("head", "training", "what stays of a longer text", TRUNCATIONS)
+    seeds: tuple[int, ...] = option((1,), "training", "one run a seed, e.g. 1,2,3", at_least=0)
+
+    device: str = option("auto", "machine", "auto, cpu, cuda, cuda:1, mps")
+    amp: str = option(
+        "auto", "machine", "mixed precision; auto: bf16 where the device has it", AMP_CHOICES
+    )
+    rank_timeout: float = option(
+        10.0,
+        "machine",
+        "under torchrun: minutes after which a process that does not answer is given up",
+        above=0,
+        at_most=LONGEST_TIMEOUT,
+    )
+    cache: str = option("data/cache", "machine", "folder of tokenised texts, shared by runs")
+    out: str | None = option(None, "run", "run folder (default: runs/<task>-<checkpoint>)")
+    config: str | None = option(
+        None, "run", "config.json of an earlier run: its settings, where no flag says otherwise"
+    )
+    report: bool = option(False, "run", "draw report.html: scores, errors, calibration")
+    force: bool = option(False, "run", "replace what an earlier run left in --out")
+
+    FOLLOWERS = {}
+    NOT_FROM_FILE = ("out", "force", "config")
+
+    def __post_init__(self) -> None:
+        self.check(skip=("task",) if self.task_file else ())  # a task of one's own has its own name
+        if not self.seeds:
+            raise ValueError("--seeds needs at least one number")
+
+
+def check_finetune_flags(config: FinetuneConfig, given: set[str]) -> None:
+    """Raise ValueError for flags that do not go together; `given` are those that were typed."""
+    clash = sorted(given & {"size", "tokenizer", "attention_init"})
+    if config.init != "none" and clash:
+        raise ValueError(f"{flag_of(clash[0])} comes with the checkpoint; it is for --init none")
+    alone = sorted(given & {"intermediate", "submission", "references"})
+    if alone and config.task != "glue":
+        raise ValueError(f"{flag_of(alone[0])} is for --task glue")
+    if config.task_file and given & {"task", "data"}:
+        raise ValueError("--task-file names its own data; leave out --task and --data")
+
+
+def resolve_finetuning(
+    config: FinetuneConfig,
+    model_config: ModelConfig | None,
+    task: str,
+    epochs: float,
+    max_len: int,
+) -> FinetuneConfig:
+    """Fill in all that the user left open.
+
+    model_config: of the checkpoint to start from, None for random weights.
+    task, epochs, max_len: what the task says, where the user does not.
+    """
+    size = config.size if model_config is None else nearest_size(model_config)
+    preset = SIZES[size]
+    start = "random" if model_config is None else Path(config.init).resolve().parent.name
+    filled: dict[str, Any] = {
+        "epochs": epochs,
+        "max_len": max_len,
+        "lr": preset.finetune_lr,
+        "layer_decay": preset.layer_decay,
+        "pooling": preset.model["pooling"],
+        "out": f"runs/{task}-{start}",
+    }
+    left_open: dict[str, Any] = {
+        name: value for name, value in filled.items() if getattr(config, name) is None
+    }
+    return replace(config, task=task, size=size, **left_open)
