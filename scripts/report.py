@@ -1,7 +1,7 @@
 """Results -> one HTML page that needs nothing else.
 
 python scripts/report.py runs/ablation/results.json     a comparison; prints its Markdown table too
-python scripts/report.py runs/sst2-sample/result.json   a fine-tuning; reads predictions.tsv beside it
+python scripts/report.py runs/sst2-sample/result.json   a fine-tuning; with its predictions.tsv
 python scripts/report.py runs/ablation/results.json --out page.html
 """
 

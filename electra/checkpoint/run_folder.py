@@ -111,7 +111,7 @@ class RunFolder:
         """Make the folder where it is not there, and lock it."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            lock = open(self.path / ".lock", "wb")
+            lock = open(self.path / ".lock", "wb")  # noqa: SIM115, it is open until `close`
         except OSError as problem:
             raise ValueError(
                 f"cannot write in the run folder {self.path}: {problem.strerror}"

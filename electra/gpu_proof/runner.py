@@ -150,7 +150,7 @@ def kill_process(process: Any) -> None:
 def _child(name: str, function: str, settings: Settings) -> None:
     """The process of a stage: its own group, its output in a file."""
     os.setsid()
-    log = open(settings.scratch / f"{name}.log", "ab", buffering=0)
+    log = open(settings.scratch / f"{name}.log", "ab", buffering=0)  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
         os.dup2(log.fileno(), stream.fileno())

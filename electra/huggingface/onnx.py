@@ -46,9 +46,9 @@ class Logits(nn.Module):
 def check_onnx_packages() -> None:
     """Raises ValueError, with what to install, where a package of `write_onnx` is missing."""
     try:
-        import onnx
-        import onnxruntime
-        import onnxscript
+        import onnx  # noqa: F401
+        import onnxruntime  # noqa: F401
+        import onnxscript  # noqa: F401
     except ImportError as problem:
         raise ValueError(
             f"--onnx needs the package {problem.name}; install it with pip install '.[onnx]'"

@@ -19,7 +19,7 @@ def encoder_flops(config: ModelConfig, lengths: np.ndarray) -> float:
     They are the projection of the embeddings and, in each layer, four C * C products, two C * I
     products, and two products of the attention, which grow with the square of the length.
     """
-    E, C, I = config.embedding_size, config.hidden_size, config.intermediate_size
+    E, C, I = config.embedding_size, config.hidden_size, config.intermediate_size  # noqa: E741
     projection = 2 * E * C if E != C else 0
     per_token = projection + config.num_layers * (2 * 4 * C * C + 2 * 2 * C * I)
 

@@ -183,7 +183,7 @@ def data_parallel(model: nn.Module) -> nn.Module:
 def quiet_unless_first() -> None:
     """Let the first rank alone print: the others would print the same."""
     if int(os.environ.get("RANK", 0)) > 0:
-        sys.stdout = open(os.devnull, "w")
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, for the whole process
 
 
 def report(line: str) -> None:
