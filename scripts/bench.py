@@ -39,11 +39,6 @@ from typing import Any, NamedTuple
 
 import torch
 
-# train.py and finetune.py, whose functions are measured, are in no package.
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-import finetune
-import train
 from electra.benchmark.contender import Contender, Measurement
 from electra.benchmark.finetuning import finetuning_contender
 from electra.benchmark.prediction import measure_prediction
@@ -60,14 +55,14 @@ PACKAGES = ("transformers", "tokenizers")
 COMMANDS: dict[str, Callable[[argparse.Namespace], Measurement]] = {
     "pretrain": measure_training,
     "finetune": measure_training,
-    "tokenize": partial(measure_tokenizing, train),
+    "tokenize": measure_tokenizing,
     "predict": measure_prediction,
     "startup": measure_startup,
 }
 # What makes a contender of a training, in its own process.
 CONTENDERS: dict[str, Callable[[argparse.Namespace, str], Contender]] = {
-    "pretrain": partial(pretraining_contender, train),
-    "finetune": partial(finetuning_contender, finetune),
+    "pretrain": pretraining_contender,
+    "finetune": finetuning_contender,
 }
 
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from conftest import exit_code
 import finetune as program
 from electra.checkpoint.checkpoint import PRETRAINED
 from electra.checkpoint.storage import load_checkpoint
+from electra.training import finetuning
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT / "data" / "sample"
@@ -178,9 +180,7 @@ def test_fine_tuning_starts_from_the_checkpoint_and_changes_it(pretrained, tuned
 
 def test_frozen_epochs_leave_the_encoder_alone(pretrained, flags, tmp_path, monkeypatch):
     fill_in = program.fill_in
-    monkeypatch.setattr(
-        program, "fill_in", lambda *args: program.replace(fill_in(*args), epochs=0.0)
-    )
+    monkeypatch.setattr(program, "fill_in", lambda *args: replace(fill_in(*args), epochs=0.0))
     monkeypatch.setattr(program.FinetuneConfig, "__post_init__", lambda self: None)  # takes no 0
     assert finetune(*flags(freeze_epochs=0.2)) == 0
     before, after = encoders(pretrained() / "ckpt.pt", tmp_path / "out" / "ckpt.pt")
@@ -385,13 +385,13 @@ def test_random_weights_are_the_control(pretrained, flags, tmp_path):
 
 def test_train_examples_are_a_part_of_the_training_set(flags, tmp_path, monkeypatch):
     seen = []
-    load_task = program.load_task
+    load_task = finetuning.load_task
     monkeypatch.setattr(
-        program, "load_task", lambda *a, **k: seen.append(load_task(*a, **k)) or seen[-1]
+        finetuning, "load_task", lambda *a, **k: seen.append(load_task(*a, **k)) or seen[-1]
     )
-    encode, encoded = program.encode_task, []
+    encode, encoded = finetuning.encode_task, []
     monkeypatch.setattr(
-        program, "encode_task", lambda *args: encoded.append(args[1]) or encode(*args)
+        finetuning, "encode_task", lambda *args: encoded.append(args[1]) or encode(*args)
     )
     assert finetune(*flags(train_examples=16)) == 0
     assert (

@@ -31,7 +31,9 @@ from electra.checkpoint.run_folder import RunFolder
 from electra.checkpoint.storage import load_checkpoint, save_checkpoint, write_sealed
 from electra.config import SIZES, FinetuneConfig, PretrainConfig, preset_model_config
 from electra.data import raw_text
+from electra.data.spans import SpanBatches
 from electra.model.classifier import Classifier
+from electra.training import pretraining_log, progress
 
 ROOT = Path(__file__).resolve().parent.parent
 LONG = 24  # steps of the runs that are stopped
@@ -335,9 +337,9 @@ def test_interleaved_lengths_have_their_shares_and_resume_exactly(flags, tmp_pat
         eval_every=12,
     )
     seen = []
-    collate = program.SpanBatches.next
+    collate = SpanBatches.next
     monkeypatch.setattr(
-        program.SpanBatches,
+        SpanBatches,
         "next",
         lambda self, length: seen.append(length) or collate(self, length),
     )
@@ -379,20 +381,20 @@ def test_killed_before_the_last_evaluation_it_is_made_up_for(flags, tmp_path, mo
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(program, "evaluate", interrupt)
+        patch.setattr(pretraining_log, "evaluate", interrupt)
         assert train(*flags(steps=4, eval_every=1000)) == 130
     assert train("--out", tmp_path / "run", "--resume") == 0
     assert [record["step"] for record in metrics_of(tmp_path / "run", "valid")] == [4]
 
 
 def test_a_signal_after_the_last_step_lets_the_run_end(flags, tmp_path, monkeypatch):
-    real = program.evaluate
+    real = pretraining_log.evaluate
 
     def evaluate(*arguments):
         os.kill(os.getpid(), signal.SIGTERM)
         return real(*arguments)
 
-    monkeypatch.setattr(program, "evaluate", evaluate)
+    monkeypatch.setattr(pretraining_log, "evaluate", evaluate)
     assert train(*flags(steps=4, eval_every=1000)) == 0
     assert load(tmp_path / "run").training.step == 4
     assert [record["step"] for record in metrics_of(tmp_path / "run", "valid")] == [4]
@@ -669,7 +671,7 @@ def test_of_several_damaged_checkpoints_the_newest_whole_one_is_taken(
 def test_it_saves_by_the_clock_too(flags, tmp_path, monkeypatch):
     """A step takes two minutes here."""
     clock = types.SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
-    monkeypatch.setattr(program, "time", clock)
+    monkeypatch.setattr(progress, "time", clock)
     step = program.train_step
 
     def train_step(*arguments):

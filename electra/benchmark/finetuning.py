@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import itertools
 from collections.abc import Callable, Iterator
-from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
@@ -29,7 +28,10 @@ from electra.model.classifier import Classifier
 from electra.model.flops import encoder_flops
 from electra.tasks.task import with_fewer
 from electra.training.device import Precision, choose_device, choose_precision
+from electra.training.finetuning import choose_model, encode_task, read_task
+from electra.training.finetuning_seed import MULTIPLE, ROWS, epoch_plan
 from electra.training.optimizer import Adam, parameter_groups
+from electra.training.finetuning import fill_in
 
 
 class Setup(NamedTuple):
@@ -44,22 +46,20 @@ class Setup(NamedTuple):
     classes: int
 
 
-def finetuning_contender(finetune: ModuleType, args: argparse.Namespace, name: str) -> Contender:
+def finetuning_contender(args: argparse.Namespace, name: str) -> Contender:
     """Make the contender `name` for the flags of `bench.py finetune`.
 
     "usual" is the baseline loop around this project's model, "transformers" the same loop around
     that library's. Raises ValueError for what cannot be trained.
     """
     device = choose_device(args.device) if name == "ours" else baseline_device(args.device)
-    setup = _read_examples(finetune, args, name, device)
+    setup = _read_examples(args, name, device)
     if name == "ours":
-        return _our_contender(finetune, setup)
+        return _our_contender(setup)
     return _baseline_contender(setup)
 
 
-def _read_examples(
-    finetune: ModuleType, args: argparse.Namespace, name: str, device: torch.device
-) -> Setup:
+def _read_examples(args: argparse.Namespace, name: str, device: torch.device) -> Setup:
     """Draw --examples of the training set, and tokenise them."""
     config = FinetuneConfig(
         task=args.task,
@@ -69,17 +69,17 @@ def _read_examples(
         max_len=args.max_len,
         cache=args.cache,
     )
-    data = finetune.read_task(config)
+    data = read_task(config)
     data = with_fewer(data, min(args.examples, len(data.train)))
 
-    config = finetune.fill_in(config, data, None)
-    tokenizer, model_config = finetune.choose_model(config, data, None)
+    config = fill_in(config, data, None)
+    tokenizer, model_config = choose_model(config, data, None)
     cached = CachedTokenizer(tokenizer, args.cache)
-    examples = finetune.encode_task(cached, data.train, config, 1.0)
+    examples = encode_task(cached, data.train, config, 1.0)
     return Setup(args, name, device, config, model_config, examples, len(data.labels))
 
 
-def _our_contender(finetune: ModuleType, setup: Setup) -> Contender:
+def _our_contender(setup: Setup) -> Contender:
     config, examples = setup.config, setup.examples
     assert config.layer_decay is not None  # filled in
     precision = choose_precision(setup.args.amp, setup.device)
@@ -89,13 +89,9 @@ def _our_contender(finetune: ModuleType, setup: Setup) -> Contender:
     )
     step = our_step(model, Adam(groups), precision, setup.device)
 
-    epochs = (
-        finetune.epoch_plan(examples, config, config.seeds[0], epoch) for epoch in itertools.count()
-    )
-    run = _turn(setup, step, epochs, finetune.MULTIPLE)
-    note = (
-        f"steps of at most {finetune.ROWS} examples and {config.batch_tokens} tokens of like length"
-    )
+    epochs = (epoch_plan(examples, config, config.seeds[0], epoch) for epoch in itertools.count())
+    run = _turn(setup, step, epochs, MULTIPLE)
+    note = f"steps of at most {ROWS} examples and {config.batch_tokens} tokens of like length"
     return _contender(setup, precision, note, run)
 
 

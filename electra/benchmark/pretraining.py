@@ -6,7 +6,6 @@ import argparse
 import itertools
 import tempfile
 from collections.abc import Callable, Iterator
-from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
@@ -41,6 +40,13 @@ from electra.training import distributed
 from electra.training.device import Precision, choose_device, choose_precision
 from electra.training.optimizer import Adam, parameter_groups
 from electra.training.passes import choose_graphs
+from electra.training.pretraining import (
+    WEIGHT_DECAY,
+    choose_model,
+    is_compiled,
+    make_stream,
+    split,
+)
 
 OURS = ("ours", "saving", "ddp", "graphs")  # this project, alone or with something on top
 
@@ -57,7 +63,7 @@ class Setup(NamedTuple):
     batches: Iterator[Batch]  # without end
 
 
-def pretraining_contender(train: ModuleType, args: argparse.Namespace, name: str) -> Contender:
+def pretraining_contender(args: argparse.Namespace, name: str) -> Contender:
     """Make the contender `name` for the flags of `bench.py pretrain`.
 
     Raises ValueError for what cannot be trained.
@@ -68,14 +74,14 @@ def pretraining_contender(train: ModuleType, args: argparse.Namespace, name: str
     precision = choose_precision(args.amp, device)
 
     if args.corpus:
-        config, batches = _open_text(train, args, ours, device)
+        config, batches = _open_text(args, ours, device)
     else:
         config, batches = _make_dense(args)
     parse_phases(args.seq_len, None, config.max_positions)  # refuses a length the model cannot hold
 
     mask_prob = SIZES[args.size].mask_prob
     setup = Setup(args, name, device, precision, config, mask_prob, batches)
-    return _our_contender(train, setup) if ours else _baseline_contender(train, setup)
+    return _our_contender(setup) if ours else _baseline_contender(setup)
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -93,7 +99,7 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _open_text(
-    train: ModuleType, args: argparse.Namespace, ours: bool, device: torch.device
+    args: argparse.Namespace, ours: bool, device: torch.device
 ) -> tuple[ModelConfig, Iterator[Batch]]:
     """Batches of --corpus: of train.py, or whole documents as the baseline takes them."""
     settings = PretrainConfig(
@@ -104,15 +110,15 @@ def _open_text(
         dropout=args.dropout,
         cache=args.cache,
     )
-    tokenizer, config = train.choose_model(settings, set(), None)
+    tokenizer, config = choose_model(settings, set(), None)
     store = open_store(settings.corpus, tokenizer, settings.errors, args.cache)
-    text, _ = train.split(store, settings, tokenizer)
+    text, _ = split(store, settings, tokenizer)
 
     if not ours:
         max_len = min(args.peer_max_len, config.max_positions)
         return config, baseline_documents(text, config.special, max_len)
 
-    stream = train.make_stream(text, args.batch_tokens, device, settings.seed, config.special)
+    stream = make_stream(text, args.batch_tokens, device, settings.seed, config.special)
     return config, (stream.next(args.seq_len) for _ in itertools.count())
 
 
@@ -129,11 +135,11 @@ def _make_dense(args: argparse.Namespace) -> tuple[ModelConfig, Iterator[Batch]]
 # ---------------------------------------------------------------- contenders
 
 
-def _our_contender(train: ModuleType, setup: Setup) -> Contender:
+def _our_contender(setup: Setup) -> Contender:
     args, device, notes = setup.args, setup.device, []
     model = build(setup.model_config, setup.mask_prob).to(device)
 
-    if train.is_compiled(args.compile, device):
+    if is_compiled(args.compile, device):
         model.compile_networks()
         notes.append("compiled")
     wrapped: nn.Module = model
@@ -141,7 +147,7 @@ def _our_contender(train: ModuleType, setup: Setup) -> Contender:
         distributed.start(device, PretrainConfig().rank_timeout)
         wrapped = distributed.data_parallel(model)
         notes.append("one rank")
-    optimizer = Adam(parameter_groups(wrapped, train.WEIGHT_DECAY))
+    optimizer = Adam(parameter_groups(wrapped, WEIGHT_DECAY))
     graphs = choose_graphs(setup.name == "graphs", device)
     if graphs is not None:
         notes.append("CUDA graphs")
@@ -154,12 +160,12 @@ def _our_contender(train: ModuleType, setup: Setup) -> Contender:
     return _contender(setup, [size, *notes], run)
 
 
-def _baseline_contender(train: ModuleType, setup: Setup) -> Contender:
+def _baseline_contender(setup: Setup) -> Contender:
     args = setup.args
     model, loss_of = transformers_pretraining(
         setup.model_config, setup.mask_prob, setup.precision, args.peer_attention
     )
-    step = baseline_step(model, loss_of, setup.device, train.WEIGHT_DECAY)
+    step = baseline_step(model, loss_of, setup.device, WEIGHT_DECAY)
 
     size = f"{args.batch_tokens} tokens a step at length {args.seq_len}"
     if args.corpus:

@@ -7,7 +7,6 @@ import itertools
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import torch
@@ -20,11 +19,12 @@ from electra.data.spans import SpanBatches
 from electra.data.token_cache import token_dtype
 from electra.data.token_store import open_store, whole
 from electra.data.tokenizer import Tokenizer, load_tokenizer
+from electra.training.pretraining import width_multiple
 
 LINES_PER_CHUNK = 1000  # of the peer: it has no stream of its own
 
 
-def measure_tokenizing(train: ModuleType, args: argparse.Namespace) -> Measurement:
+def measure_tokenizing(args: argparse.Namespace) -> Measurement:
     """Let the contenders tokenise --corpus in turn, or lay out batches of it with --pipeline.
 
     Raises ValueError for flags that contradict each other.
@@ -37,7 +37,7 @@ def measure_tokenizing(train: ModuleType, args: argparse.Namespace) -> Measureme
 
     with tempfile.TemporaryDirectory() as folder:
         if args.pipeline:
-            contenders = [_batches_contender(train, args, tokenizer, folder)]
+            contenders = [_batches_contender(args, tokenizer, folder)]
         else:
             contenders = _tokenizing_contenders(args, folder)
         # The turn in which memory is watched is the warm-up.
@@ -130,15 +130,13 @@ def megabytes(patterns: tuple[str, ...]) -> float:
 # ---------------------------------------------------------------- tokens to batches
 
 
-def _batches_contender(
-    train: ModuleType, args: argparse.Namespace, tokenizer: Tokenizer, folder: str
-) -> Contender:
+def _batches_contender(args: argparse.Namespace, tokenizer: Tokenizer, folder: str) -> Contender:
     store = open_store(tuple(args.corpus), tokenizer, "strict", folder, args.processes)
     text = whole(store)
     device = torch.device("cpu")
 
     def begin() -> SpanBatches:
-        multiple = train.width_multiple(device)
+        multiple = width_multiple(device)
         return SpanBatches(*text, args.batch_tokens, multiple, 0, tokenizer.special)
 
     note = (

@@ -8,15 +8,15 @@ from pathlib import Path
 from electra.gpu_proof.findings import Findings
 from electra.gpu_proof.reviews import (
     cache_of,
+    check_data,
     corpus_of,
     folder_of,
     vocabulary,
-    wait_for_data,
 )
 from electra.gpu_proof.stages import Settings
 from electra.gpu_proof.workloads import run_program
 
-PRETRAINING_SHARE = 0.5  # of the stage's time; fine-tuning takes the rest
+PRETRAINING_SHARE = 0.4  # of the stage's time; fine-tuning takes the rest
 FIGURES = ("mlm_loss", "mlm_acc", "rtd_loss", "rtd_auc", "rtd_auc_unigram", "rtd_recall")
 LABELLED = {"sst2": 20_000, "imdb": 5_000}  # examples to learn from
 
@@ -31,7 +31,7 @@ def bert(settings: Settings, findings: Findings) -> None:
 
 def _learn(settings: Settings, findings: Findings, objective: str) -> None:
     """Pre-train for a share of the stage's time, then fine-tune on both tasks with one seed."""
-    wait_for_data(settings)
+    check_data(settings)
     out = settings.scratch / f"learn-{objective}"
     code = run_program(
         settings, "train.py", _pretraining(settings, objective, out), f"learn-{objective}.train.log"

@@ -9,10 +9,11 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from electra.gpu_proof.document import write_documents
 from electra.gpu_proof.runner import StageResult, kill_process, run_stages, start_in_background
-from electra.gpu_proof.stages import ARCHIVES, STAGES, Settings, Stage
+from electra.gpu_proof.stages import ARCHIVES, READY, STAGES, Settings, Stage
 
 PREPARE = "electra.gpu_proof.reviews:prepare"
 OVERHEAD = 0.5  # seconds between the program's start and the first of its own clock
@@ -48,15 +49,23 @@ def prove(
 
         def report(results: list[StageResult]) -> None:
             _say(results[-1], len(results), len(chosen))
-            write_documents(settings, command, results, began)
+            in_order = sorted(results, key=lambda result: chosen.index(result.stage))
+            write_documents(settings, command, in_order, began)
 
         preparing = start_in_background(PREPARE, settings)
         try:
             seconds = 60 * minutes - (time.time() - began) - OVERHEAD
-            results = run_stages(chosen, settings, seconds, report)
+            results = run_stages(
+                chosen, settings, seconds, lambda: is_ready(settings, preparing), report
+            )
         finally:
             kill_process(preparing)
     return _summarise(results, out)
+
+
+def is_ready(settings: Settings, preparing: Any) -> bool:
+    """Whether the preparation of the data has ended, well or not."""
+    return (settings.scratch / READY).exists() or not preparing.is_alive()
 
 
 def _check_data(root: Path, data: Path | None, rehearse: bool) -> Path:

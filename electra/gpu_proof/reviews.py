@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 from electra.data.token_cache import corpus_tokenizer
 from electra.data.token_store import TokenStore, open_store
 from electra.data.tokenizer import Tokenizer
 from electra.gpu_proof.findings import Findings
-from electra.gpu_proof.stages import ARCHIVES, Settings
+from electra.gpu_proof.stages import ARCHIVES, READY, Settings
 from electra.gpu_proof.workloads import log_text, run_program
 
 FOLDERS = {"imdb": "aclImdb", "sst2": "SST-2"}
-READY = "data-ready"  # a file in the scratch folder
 
 
 def prepare(settings: Settings, findings: Findings) -> None:
@@ -23,7 +21,7 @@ def prepare(settings: Settings, findings: Findings) -> None:
     try:
         for name in FOLDERS:
             _unpack(settings, name)
-        open_reviews(settings, wait=False)
+        open_reviews(settings)
     except (ValueError, OSError) as wrong:
         problem = str(wrong)
         raise
@@ -67,20 +65,17 @@ def vocabulary(settings: Settings) -> int:
     return 800 if settings.rehearse else 30_522
 
 
-def open_reviews(settings: Settings, wait: bool = True) -> tuple[Tokenizer, TokenStore]:
+def open_reviews(settings: Settings) -> tuple[Tokenizer, TokenStore]:
     """Tokenizer and token store of the reviews, as train.py finds them in the same cache."""
-    if wait:
-        wait_for_data(settings)
     corpus, cache = corpus_of(settings), str(cache_of(settings))
     tokenizer = corpus_tokenizer(corpus, vocabulary(settings), False, "strict", cache)
     return tokenizer, open_store(corpus, tokenizer, "strict", cache)
 
 
-def wait_for_data(settings: Settings) -> None:
-    """Until `prepare` is done. Raises ValueError with what it ended with. A wait that is too long
-    ends with the stage's time."""
+def check_data(settings: Settings) -> None:
+    """Raises ValueError with what `prepare` ended with, where it did not end well."""
     ready = settings.scratch / READY
-    while not ready.exists():
-        time.sleep(0.1)
+    if not ready.exists():
+        raise ValueError("the data were not prepared; prove.log has the reason under prepare.log")
     if problem := ready.read_text(encoding="utf-8"):
         raise ValueError(problem)

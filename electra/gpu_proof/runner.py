@@ -47,18 +47,23 @@ def run_stages(
     stages: Sequence[Stage],
     settings: Settings,
     seconds: float,
+    data_ready: Callable[[], bool],
     report: Callable[[list[StageResult]], None],
 ) -> list[StageResult]:
     """Run the stages within `seconds`; `report` gets all results so far after each of them.
 
     A stage gets its limit, or what is left of the time where that is less. What no time is left for
-    is left out. The time counts from this call.
+    is left out. The time counts from this call. A stage that needs data lets others go first until
+    `data_ready`.
     """
     deadline = time.monotonic() + seconds - RESERVE
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
     results: list[StageResult] = []
-    for stage in stages:
+    waiting = list(stages)
+    while waiting:
+        stage = _next_stage(waiting, data_ready, deadline)
+        waiting.remove(stage)
         left = deadline - time.monotonic()
         if left < LEAST:
             results.append(StageResult(stage, "left out", "no time was left", 0.0, []))
@@ -67,6 +72,17 @@ def run_stages(
             results.append(_run_stage(context, stage, own))
         report(results)
     return results
+
+
+def _next_stage(waiting: Sequence[Stage], data_ready: Callable[[], bool], deadline: float) -> Stage:
+    """The first stage that need not wait for data; where all need to, the first, when data are
+    there or the time is over."""
+    while True:
+        ready = data_ready() or time.monotonic() > deadline - LEAST
+        for stage in waiting:
+            if ready or not stage.needs_data:
+                return stage
+        time.sleep(0.1)
 
 
 def start_in_background(function: str, settings: Settings) -> Any:

@@ -25,7 +25,7 @@ from electra.data.batch import Batch
 from electra.data.spans import SpanBatches
 from electra.data.token_store import whole
 from electra.gpu_proof.findings import Findings
-from electra.gpu_proof.reviews import open_reviews
+from electra.gpu_proof.reviews import check_data, open_reviews
 from electra.gpu_proof.stages import Settings
 from electra.gpu_proof.workloads import Trainer, compiler_at_hand, config_for, make_trainer
 from electra.model.flops import pretraining_flops
@@ -189,6 +189,7 @@ def _large_network(settings: Settings, findings: Findings, size: str, tokens: in
 def reviews(settings: Settings, findings: Findings) -> None:
     """Batches of real reviews, made by the host while the device computes."""
     device = choose_device(settings.device)
+    check_data(settings)
     tokenizer, store = open_reviews(settings)
     config = config_for(settings, "small")
     if settings.rehearse:

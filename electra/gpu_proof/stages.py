@@ -29,10 +29,14 @@ class Stage:
     limit: float  # seconds, after which it is killed
     promise: str  # what it shows
     needs_cuda: str = ""  # what a rehearsal does in place of what only a GPU can do
+    needs_data: bool = False  # waits for the reviews to be unpacked and tokenised
 
 
 # Names under --data, where a data set is not unpacked.
 ARCHIVES = {"imdb": "aclImdb*.tar.*", "sst2": "SST-2*.zip"}
+
+# The file in the scratch folder that says that the data are there, or what is wrong with them.
+READY = "data-ready"
 
 NUMERICS = "electra.gpu_proof.numerics"
 MODES = "electra.gpu_proof.modes"
@@ -173,20 +177,23 @@ STAGES = (
         f"{SPEED}:reviews",
         30,
         "small on reviews at 512: real tokens a second, padding not counted",
+        needs_data=True,
     ),
     Stage(
         "learn-electra",
         "learning",
         f"{LEARNING}:electra",
-        75,
+        90,
         "ELECTRA-small on reviews, then SST-2 and IMDb with one seed",
+        needs_data=True,
     ),
     Stage(
         "learn-bert",
         "learning",
         f"{LEARNING}:bert",
-        75,
+        90,
         "BERT of the same shape, for the same time",
+        needs_data=True,
     ),
     Stage(
         "large",

@@ -1,5 +1,5 @@
 """Operations that PyTorch has too, but slowly on a CPU or in too much memory. Each computes what its plain form does;
-the tests hold them together, and docs/performance.md has what each one saves.
+the tests hold them together, and docs/performance-log.md has what each one saves.
 
     linear          a layer of many tokens as a convolution on a CPU, which is faster than a product of matrices
     dropout         masks from bulk random bits on a CPU: `bernoulli_` took a sixth of a training step
@@ -22,9 +22,8 @@ from electra.model import masking
 
 # --- products with weights ---
 
-MANY = (
-    2048  # tokens; with fewer the products of matrices were as fast or faster (docs/performance.md)
-)
+# Tokens. With fewer, products of matrices were as fast or faster (docs/performance-log.md).
+MANY = 2048
 
 
 class Linear(nn.Linear):

@@ -18,7 +18,6 @@ from electra.training.device import Precision
 from electra.training.distributed import Ranks
 from electra.training.seeds import derive_seed
 
-NON_FINITE_LIMIT = 20  # steps in a row
 EVALUATION_SEED = 1234  # masks of the held-out text: the same in every run
 UNIGRAM_SHARE = 0.10
 

@@ -1,0 +1,275 @@
+"""What fine-tuning sets up before its loop: the task in ids, the model to start from, its folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from electra.checkpoint.checkpoint import KINDS, PRETRAINED, Checkpoint
+from electra.checkpoint.run_folder import RunFolder
+from electra.checkpoint.storage import load_checkpoint
+from electra.config import (
+    SIZES,
+    FinetuneConfig,
+    ModelConfig,
+    preset_model_config,
+    resolve_finetuning,
+    to_dict,
+)
+from electra.data.examples import Encoded, encode_examples
+from electra.data.sentencepiece import train_tokenizer
+from electra.data.token_cache import CachedTokenizer
+from electra.data.tokenizer import Tokenizer, load_tokenizer
+from electra.evaluation import results
+from electra.model.build import build, check_weights
+from electra.tasks.load import load_task
+from electra.tasks.own import load_task_file
+from electra.tasks.task import Example, TaskData, default_folder, with_both_orders, with_fewer
+from electra.training import distributed
+from electra.training.distributed import Ranks
+from electra.training.log import MetricsLog
+from electra.training.machine import Machine
+
+SMALL_SET, SMALL_SET_EPOCHS = 3_000, 10  # as the paper gives RTE 10 epochs, where most tasks have 3
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A task in ids, and what every seed starts from."""
+
+    data: TaskData
+    encoded: dict[str, Encoded]  # "train", and every set of `results.sets_of`
+    tokenizer: Tokenizer
+    model_config: ModelConfig
+    checkpoint: Checkpoint | None  # to start from; None for random weights
+    class_weights: Tensor | None  # (classes,) float32
+
+    @property
+    def unit(self) -> float:
+        """What outputs are multiplied by: the scale of a regression; 1 for probabilities."""
+        return self.data.task.scale or 1.0
+
+    @property
+    def outputs(self) -> int:
+        """Outputs of the model: one for each class, or the value of a regression."""
+        return 1 if self.data.task.regression else len(self.data.labels)
+
+
+def fill_in(
+    config: FinetuneConfig, data: TaskData, checkpoint: Checkpoint | None
+) -> FinetuneConfig:
+    """Replace each `None` by what the task's row and the preset of the size say."""
+    epochs = data.task.epochs
+    if len(data.train) < SMALL_SET:
+        epochs = max(SMALL_SET_EPOCHS, epochs)
+    model_config = None if checkpoint is None else checkpoint.model_config
+    return resolve_finetuning(
+        config, model_config, data.task.name, float(epochs), data.task.max_len
+    )
+
+
+def read_start(init: str) -> Checkpoint | None:
+    """The pre-trained checkpoint to start from; None for random weights.
+
+    Raises ValueError for a file that is none, or whose weights are not those of its settings.
+    """
+    if init == "none":
+        return None
+    start = load_checkpoint(init, PRETRAINED)
+    check_weights(lambda config: build(config, 0.15), start.model_config, start.model, init)
+    return start
+
+
+# ---------------------------------------------------------------- the task
+
+
+def read_task(config: FinetuneConfig) -> TaskData:
+    """The task's examples. Raises ValueError where there are too few of them."""
+    if config.task_file:
+        data = load_task_file(config.task_file, skip_bad=config.skip_bad)
+    else:
+        if config.task == "csv" and not config.data:
+            raise ValueError("--task csv needs --data, a file or a folder")
+        columns = tuple(part for name in config.text_columns for part in name.split(","))
+        data = load_task(
+            config.task,
+            config.data or default_folder(config.task),
+            text_columns=columns,
+            label_column=config.label_column,
+            skip_bad=config.skip_bad,
+        )
+    return with_fewer(data, config.train_examples)
+
+
+def read_class_weights(text: str | None, data: TaskData) -> Tensor | None:
+    """--class-weights as a tensor (classes,) float32, None without the flag.
+
+    Where it is "balanced", its mean over the training examples is 1. Raises ValueError for anything
+    but one positive number a class.
+    """
+    if text is None:
+        return None
+    if data.task.regression:
+        raise ValueError("--class-weights is for classes; this task is a regression")
+    if text == "balanced":
+        return _balanced(data)
+    try:
+        weights = torch.tensor([float(part) for part in text.split(",")])
+    except ValueError:
+        raise ValueError(
+            f"--class-weights {text!r} is neither balanced nor numbers such as 1,2.5"
+        ) from None
+    if len(weights) != len(data.labels) or not (weights > 0).all() or not weights.isfinite().all():
+        raise ValueError(
+            f"--class-weights {text}: {len(data.labels)} numbers above 0 are needed, for "
+            f"{', '.join(data.labels)}"
+        )
+    return weights
+
+
+def _balanced(data: TaskData) -> Tensor:
+    """Weights by which every class counts the same."""
+    counts = class_counts(data)
+    if counts.min() == 0:
+        raise ValueError(
+            f"--class-weights balanced: no training example has the label "
+            f"{data.labels[int(counts.argmin())]!r}"
+        )
+    return torch.tensor(len(data.train) / (len(counts) * counts), dtype=torch.float32)
+
+
+def class_counts(data: TaskData) -> np.ndarray:
+    """Training examples of each class, (classes,) int64."""
+    return np.bincount([example.label for example in data.train], minlength=len(data.labels))
+
+
+def choose_model(
+    config: FinetuneConfig, data: TaskData, checkpoint: Checkpoint | None
+) -> tuple[Tokenizer, ModelConfig]:
+    """Tokenizer and model config: the checkpoint's; for random weights those of the settings.
+
+    Raises ValueError where --max-len is beyond the model, or a step cannot hold a text that long.
+    """
+    if checkpoint is not None:
+        tokenizer, model_config = checkpoint.tokenizer, checkpoint.model_config
+    else:
+        tokenizer = _choose_tokenizer(config, data)
+        model_config = preset_model_config(
+            config.size,
+            "mlm",
+            tokenizer.vocab_size,
+            attention_init=config.attention_init,
+            special=tokenizer.special,
+        )
+
+    assert config.max_len is not None and config.pooling is not None
+    if config.max_len > model_config.max_positions:
+        raise ValueError(
+            f"--max-len {config.max_len} is beyond the model's {model_config.max_positions} "
+            f"positions"
+        )
+    if config.max_len > config.batch_tokens:
+        raise ValueError(
+            f"--batch-tokens {config.batch_tokens} does not hold one text of --max-len "
+            f"{config.max_len}"
+        )
+    return tokenizer, replace(
+        model_config,
+        dropout=config.dropout,
+        attention_dropout=config.dropout,
+        pooling=config.pooling,
+    )
+
+
+def _choose_tokenizer(config: FinetuneConfig, data: TaskData) -> Tokenizer:
+    """The tokenizer that --tokenizer names, or one trained on the task's texts."""
+    if config.tokenizer and config.tokenizer.endswith(".pt"):
+        return load_checkpoint(config.tokenizer, KINDS).tokenizer
+    if config.tokenizer:
+        return load_tokenizer(config.tokenizer)
+    texts = (text for example in data.train for text in (example.text_a, example.text_b) if text)
+    return train_tokenizer(texts, SIZES[config.size].vocab_size)
+
+
+def encode_sets(
+    config: FinetuneConfig, data: TaskData, tokenizer: Tokenizer, ranks: Ranks
+) -> dict[str, Encoded]:
+    """The training examples and every set of `results.sets_of` in ids, by name."""
+    train = with_both_orders(data.train) if data.task.both_orders else data.train
+    encoder = CachedTokenizer(tokenizer, config.cache)
+    with ranks.rank0_first():  # the others find the tokens in the cache
+        return {
+            name: encode_task(encoder, examples, config, data.task.scale or 1.0)
+            for name, examples in {"train": train, **results.sets_of(data)}.items()
+        }
+
+
+def encode_task(
+    tokenizer: CachedTokenizer, examples: list[Example], config: FinetuneConfig, unit: float
+) -> Encoded:
+    """Examples in ids. The values of a regression are divided by `unit`: at most about 1."""
+    assert config.max_len is not None
+    labels = [
+        example.label / unit if isinstance(example.label, float) else example.label
+        for example in examples
+    ]
+    return encode_examples(
+        tokenizer,
+        [example.text_a for example in examples],
+        [example.text_b for example in examples],
+        labels,
+        config.max_len,
+        config.truncate,
+    )
+
+
+# ---------------------------------------------------------------- the run folder
+
+
+def open_folder(config: FinetuneConfig, ranks: Ranks) -> RunFolder | None:
+    """The run folder without an earlier result, on the first rank alone.
+
+    Raises ValueError where there is one already, and no --force.
+    """
+    assert config.out is not None
+    if not ranks.first:
+        return None
+    folder = RunFolder(config.out, replace=config.force or distributed.restarted())
+    (folder.path / "result.json").unlink(missing_ok=True)
+    return folder
+
+
+def begin_log(
+    folder: RunFolder | None, config: FinetuneConfig, prepared: Prepared, machine: Machine
+) -> MetricsLog | None:
+    """Write config.json, and begin metrics.jsonl; None on ranks that have no folder."""
+    if folder is None:
+        return None
+    settings = {**to_dict(config), "model": to_dict(prepared.model_config)}
+    folder.write_json("config.json", {**settings, "amp_used": machine.precision.name})
+    return MetricsLog(folder.path, step=-1)  # no line of an earlier run stays
+
+
+def print_start(config: FinetuneConfig, prepared: Prepared, machine: Machine) -> None:
+    """Say what is learned, from what and where."""
+    data, ranks = prepared.data, machine.ranks
+    start = "random weights" if prepared.checkpoint is None else config.init
+    print(
+        f"{data.task.name}: {len(data.train):,} to learn from, {len(data.dev):,} held out"
+        + (f", {len(data.test):,} to test on" if data.test else "")
+        + (f", {data.skipped:,} lines left out" if data.skipped else "")
+        + f"; from {start}, on {machine.device} (amp {machine.precision.name}"
+        + (f", {ranks.world_size} ranks" if ranks.world_size > 1 else "")
+        + f"), into {config.out}",
+        flush=True,
+    )
+
+
+def smaller_batches(config: FinetuneConfig) -> str:
+    """What to try where a step does not fit into memory."""
+    assert config.max_len is not None
+    half = config.batch_tokens // 2
+    return f"--batch-tokens {half}" if half >= config.max_len else "a smaller --max-len"

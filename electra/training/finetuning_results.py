@@ -1,0 +1,65 @@
+"""What a fine-tuning leaves behind: the classifier, the tables of predictions, the last lines."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from electra.checkpoint.checkpoint import make_checkpoint
+from electra.checkpoint.run_folder import RunFolder
+from electra.checkpoint.storage import save_checkpoint
+from electra.config import FinetuneConfig
+from electra.evaluation import results
+from electra.evaluation.results import Outcome
+from electra.files import write_atomically
+from electra.model.classifier import Classifier
+from electra.tasks.task import TaskData
+from electra.training.finetuning import Prepared
+
+
+def save_classifier(
+    folder: RunFolder, config: FinetuneConfig, prepared: Prepared, best: Outcome
+) -> None:
+    """Write the best seed's model as the checkpoint of the run folder. Raises ValueError."""
+    data = prepared.data
+    model = Classifier(prepared.model_config, prepared.outputs)
+    model.load_state_dict(best.state)
+    checkpoint = make_checkpoint(
+        model,
+        prepared.tokenizer,
+        config,
+        labels=data.labels,
+        pairs=data.train[0].text_b is not None,
+        scale=data.task.scale,
+    )
+    save_checkpoint(folder.checkpoint, checkpoint)
+
+
+def write_tables(folder: RunFolder, data: TaskData, outcomes: list[Outcome], best: Outcome) -> None:
+    """Write predictions.tsv of the best seed, and <set>_predictions.tsv of all seeds."""
+    write_atomically(folder.path / "predictions.tsv", results.predictions_tsv(data, best))
+    for name, examples in results.sets_of(data).items():
+        table = results.every_seed_tsv(data, examples, name, outcomes)
+        write_atomically(folder.path / f"{name}_predictions.tsv", table)
+
+
+def print_result(
+    folder: RunFolder, data: TaskData, result: dict[str, Any], seconds: float, report: bool
+) -> None:
+    """The scores, and what to type next. report: whether report.html was drawn."""
+    count = len(result["seeds"])
+    spread = f" ± {result['dev_sd']:.2%} over {count} seeds" if count > 1 else ""
+    majority = ""
+    if not data.task.regression:
+        majority = f" (majority class: {results.majority_score(data):.2%})"
+    print(
+        f"\n{data.task.name} {data.task.metric}, held out: {result['dev_mean']:.2%}"
+        f"{spread}{majority}"
+    )
+    if result["test_mean"] is not None:
+        spread = f" ± {result['test_sd']:.2%}" if count > 1 else ""
+        print(f"test: {result['test_mean']:.2%}{spread}")
+    print(
+        f"{folder.path / 'result.json'}, predictions.tsv{', report.html' if report else ''} and "
+        f"ckpt.pt are written ({seconds / 60:.1f} minutes). Next:\n"
+        f'  python scripts/predict.py --ckpt {folder.checkpoint} "a text to judge"'
+    )

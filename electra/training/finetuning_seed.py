@@ -1,0 +1,260 @@
+"""Fine-tuning with one seed: its model, its stages and epochs, and the score of each epoch."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from electra.checkpoint.checkpoint import load_encoder
+from electra.config import FinetuneConfig
+from electra.data.batch import bucket_batches
+from electra.data.examples import Encoded
+from electra.evaluation import results
+from electra.evaluation.results import Outcome
+from electra.model.classifier import Classifier
+from electra.training import distributed
+from electra.training.evaluate import entropy_of
+from electra.training.finetuning import Prepared, class_counts
+from electra.training.log import MetricsLog
+from electra.training.machine import Machine
+from electra.training.optimizer import Adam, parameter_groups
+from electra.training.schedule import lr_at, warmup_factor
+from electra.training.seeds import derive_seed
+from electra.training.step import Learner, LossScale
+
+ROWS = 32  # examples of a step, at most (paper, appendix B)
+EVALUATION_TOKENS = 8_192
+MULTIPLE = 8  # batch widths are multiples of it
+FEWEST = 20  # held-out examples from which on equal answers are a collapse
+RED, PLAIN = "\033[31m", "\033[0m"
+
+
+class Best(NamedTuple):
+    """The best epoch so far, by the main metric on the held-out part."""
+
+    score: float
+    state: dict[str, Tensor]  # weights, on the host
+    outputs: np.ndarray  # of the held-out part, as `predict` returns them, times the task's unit
+
+
+@dataclass
+class SeedRun:
+    """One seed's run. The loop changes all but the first four."""
+
+    seed: int
+    config: FinetuneConfig
+    prepared: Prepared
+    machine: Machine
+    model: Classifier
+    step: int = 0  # optimizer steps done, over all stages
+    train_loss: float = 0.0  # mean of the last epoch
+    score: float = 0.0  # of the last epoch, on the held-out part
+    head_score: float | None = None  # the best of the epochs with the head alone
+    best: Best | None = None
+
+
+class Stage(NamedTuple):
+    """Epochs in which the same parameters learn, under one learning rate schedule."""
+
+    frozen: bool  # whether the head learns alone
+    epochs: float
+    steps: int
+
+    @property
+    def name(self) -> str:
+        """What stands before "epoch" on the screen."""
+        return "head " if self.frozen else ""
+
+
+def begin_seed(seed: int, config: FinetuneConfig, prepared: Prepared, machine: Machine) -> SeedRun:
+    """A model with a new head, drawn by the seed, on the device."""
+    torch.manual_seed(derive_seed(seed, 0xF17E))
+    model = Classifier(prepared.model_config, prepared.outputs, prepared.class_weights)
+    model.to(machine.device)
+    if prepared.checkpoint is not None:
+        load_encoder(model, prepared.checkpoint)
+    return SeedRun(seed, config, prepared, machine, model)
+
+
+# ---------------------------------------------------------------- stages and epochs
+
+
+def stages_of(run: SeedRun) -> list[Stage]:
+    """The head alone for --freeze-epochs, then everything for --epochs."""
+    config = run.config
+    assert config.epochs is not None
+    per_epoch = len(epoch_plan(run.prepared.encoded["train"], config, run.seed, 0))
+    return [
+        Stage(frozen, epochs, max(1, round(epochs * per_epoch)))
+        for frozen, epochs in ((True, config.freeze_epochs), (False, config.epochs))
+        if epochs > 0
+    ]
+
+
+def begin_stage(run: SeedRun, stage: Stage) -> Learner:
+    """Freeze the encoder or let it learn, with a new optimizer."""
+    config, machine, model = run.config, run.machine, run.model
+    assert config.layer_decay is not None
+    for part in model.encoder_state():
+        part.requires_grad_(not stage.frozen)
+    num_layers = run.prepared.model_config.num_layers
+    groups = parameter_groups(model, config.weight_decay, config.layer_decay, num_layers)
+    return Learner(
+        distributed.wrap(model, machine.ranks),  # anew: it looks once at which parameters learn
+        Adam(groups),
+        LossScale(machine.precision, machine.device),
+        machine.precision,
+        machine.ranks,
+    )
+
+
+def epochs_of(run: SeedRun, stage: Stage) -> Iterator[list[np.ndarray]]:
+    """The batches of each epoch of a stage, as indices of training examples; the last one may be
+    a part of an epoch."""
+    train, left = run.prepared.encoded["train"], stage.steps
+    for epoch in range(math.ceil(stage.epochs) + 1):
+        batches = epoch_plan(train, run.config, run.seed, epoch + 1000 * stage.frozen)[:left]
+        if not batches:
+            return
+        left -= len(batches)
+        yield batches
+
+
+def epoch_plan(train: Encoded, config: FinetuneConfig, seed: int, epoch: int) -> list[np.ndarray]:
+    """The batches of one epoch, as indices of examples: a function of (seed, epoch)."""
+    assert config.max_len is not None
+    rng = np.random.default_rng([seed, epoch])
+    return bucket_batches(
+        train.lengths, config.batch_tokens, MULTIPLE, config.max_len, rng, most_rows=ROWS
+    )
+
+
+def lr_of(config: FinetuneConfig, done: int, stage: Stage) -> float:
+    """The learning rate of a step, after `done` steps of its stage."""
+    assert config.lr is not None
+    warmup = warmup_factor(done, round(config.warmup * stage.steps))
+    return config.lr * lr_at(warmup, done / stage.steps)
+
+
+def progress_bar(run: SeedRun, stage: Stage, epoch: int, batches: list[np.ndarray]) -> tqdm:
+    """The batches, with a bar on the first rank. epoch: counted from 0."""
+    return tqdm(
+        batches,
+        desc=f"seed {run.seed}, {stage.name}epoch {epoch + 1}",
+        leave=False,
+        disable=None if run.machine.ranks.first else True,
+    )
+
+
+# ---------------------------------------------------------------- scores
+
+
+def end_epoch(
+    run: SeedRun,
+    stage: Stage,
+    epoch: int,
+    sums: dict[str, Tensor],
+    skipped: Tensor,
+    log: MetricsLog | None,
+) -> None:
+    """Score an epoch on the held-out part, log it, and keep it where it is the best so far.
+
+    epoch: counted from 0. sums: of the epoch's steps, on this rank. skipped: steps of the stage
+    without a finite gradient, 0-d.
+    """
+    data, ranks = run.prepared.data, run.machine.ranks
+    loss, count = (ranks.gather(float(sums[name])) for name in ("loss", "weight"))
+    run.train_loss = sum(loss) / sum(count)
+    outputs = predict(run, run.prepared.encoded["dev"])
+    values, remarks = results.scores(data.task, data.dev, outputs)
+    run.score = values[data.task.metric]
+
+    if log is not None:
+        record = {"seed": run.seed, "epoch": epoch + 1, "frozen": stage.frozen}
+        record |= {"train_loss": run.train_loss, **values, "skipped_steps": int(skipped)}
+        log.write(run.step, "valid", record)
+    tqdm.write(
+        f"seed {run.seed}, {stage.name}epoch {epoch + 1}: training loss {run.train_loss:.4f}, "
+        f"held out {run.score:.2%}" + "".join(f" ({remark})" for remark in remarks)
+    )
+    if stage.frozen:
+        before = run.score if run.head_score is None else run.head_score
+        run.head_score = max(run.score, before)
+    if run.best is None or run.score > run.best.score:
+        weights = run.model.state_dict()
+        state = {name: value.detach().cpu().clone() for name, value in weights.items()}
+        run.best = Best(run.score, state, outputs)
+
+
+@torch.no_grad()
+def predict(run: SeedRun, examples: Encoded) -> np.ndarray:
+    """Probabilities, (n, classes) float32, in the order of the examples; of a regression its
+    values in the task's unit, (n, 1).
+
+    A model that has broken down, whose outputs are no numbers, is taken to know nothing: all
+    classes alike, or 0.
+    """
+    model, machine, max_len = run.model.eval(), run.machine, run.config.max_len
+    assert max_len is not None
+    outputs = np.zeros((len(examples.ids), run.prepared.outputs), np.float32)
+    budget = max(EVALUATION_TOKENS, max_len)
+    for rows in machine.ranks.share(
+        bucket_batches(examples.lengths, budget, MULTIPLE, max_len, None)
+    ):
+        batch = examples.batch(rows, MULTIPLE, max_len).to(machine.device)
+        with machine.precision.autocast():
+            logits = model.logits(batch)
+        outputs[rows] = (logits if model.regression else torch.softmax(logits, -1)).cpu().numpy()
+
+    outputs = sum(machine.ranks.gather(outputs))  # each rank's are 0 in the others' rows
+    unknown = np.float32(0.0 if model.regression else 1 / outputs.shape[1])
+    return np.where(np.isfinite(outputs), outputs, unknown) * run.prepared.unit
+
+
+def end_seed(run: SeedRun) -> Outcome:
+    """The scores of the run, and what its best epoch predicts for every set."""
+    best = run.best
+    assert best is not None
+    run.model.load_state_dict(best.state)
+    others = [name for name in results.sets_of(run.prepared.data) if name != "dev"]
+    return Outcome(
+        seed=run.seed,
+        outputs={
+            "dev": best.outputs,
+            **{name: predict(run, run.prepared.encoded[name]) for name in others},
+        },
+        dev=best.score,
+        dev_last=run.score,
+        dev_head=run.head_score,
+        state=best.state,
+        collapsed=is_collapsed(run.prepared, best.outputs, run.train_loss),
+    )
+
+
+def is_collapsed(prepared: Prepared, outputs: np.ndarray, loss: float) -> bool:
+    """Whether a model has learned nothing.
+
+    It predicts one class (a regression: one value) for at least `FEWEST` held-out examples, or its
+    training loss is no better than that of always answering with the classes' shares.
+    """
+    data, enough = prepared.data, len(outputs) >= FEWEST
+    if data.task.regression:
+        return enough and float(np.ptp(outputs)) < 1e-3 * prepared.unit
+    shares = class_counts(data).astype(float)
+    if prepared.class_weights is not None:
+        shares *= prepared.class_weights.numpy()
+    one_class = enough and len(set(outputs.argmax(1))) == 1
+    return one_class or loss >= 0.999 * entropy_of(shares / shares.sum())
+
+
+def say_red(text: str) -> None:
+    """Print a warning: red on a terminal."""
+    tqdm.write(f"{RED}{text}{PLAIN}" if sys.stdout.isatty() else f"WARNING: {text}")

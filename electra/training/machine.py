@@ -1,0 +1,29 @@
+"""What a program computes on: device, precision and the processes that share the work."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+
+from electra.training import distributed
+from electra.training.device import Precision, choose_device, choose_precision
+from electra.training.distributed import Ranks
+
+
+class Machine(NamedTuple):
+    """What the computing is done on."""
+
+    device: torch.device
+    precision: Precision
+    ranks: Ranks
+
+
+def choose_machine(device: str, amp: str, rank_timeout: float) -> Machine:
+    """The machine that --device, --amp and --rank-timeout (minutes) ask for.
+
+    Joins the process group that torchrun describes. Raises ValueError for what is not there.
+    """
+    chosen = choose_device(distributed.device_name(device))
+    precision = choose_precision(amp, chosen)
+    return Machine(chosen, precision, distributed.start(chosen, rank_timeout))

@@ -1,0 +1,55 @@
+"""What a pre-training run consists of while it trains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from torch import Tensor
+
+from electra.checkpoint.run_folder import RunFolder
+from electra.config import PretrainConfig
+from electra.data.batch import Batch
+from electra.data.spans import SpanBatches
+from electra.data.token_store import Text
+from electra.data.tokenizer import Tokenizer
+from electra.model.bert import BertMLM
+from electra.model.electra import Electra
+from electra.training.log import MetricsLog
+from electra.training.machine import Machine
+from electra.training.progress import Progress
+from electra.training.schedule import Schedule
+from electra.training.step import Learner
+
+
+class Corpus(NamedTuple):
+    """The text in tokens."""
+
+    train: Text
+    valid: Text  # held out
+    num_tokens: int  # of the token store; a resume compares it
+    unigram: Tensor  # (V,) float32, counts of the tokens
+
+
+class Batches(NamedTuple):
+    """What the run trains on and is evaluated on."""
+
+    stream: SpanBatches
+    held_out: dict[int, list[Batch]]  # by the length of the examples, the first one's first
+
+
+@dataclass
+class PretrainingRun:
+    """All parts of a run. The loop changes `learner`, `progress`, `log` and the place in the stream."""
+
+    config: PretrainConfig  # every None that has a default is filled in
+    machine: Machine
+    tokenizer: Tokenizer
+    corpus: Corpus
+    batches: Batches
+    model: Electra | BertMLM
+    learner: Learner  # the model, wrapped for several ranks, and what trains it
+    schedule: Schedule
+    progress: Progress
+    folder: RunFolder | None  # on the first rank alone, as the log
+    log: MetricsLog | None
