@@ -4,7 +4,8 @@
 python finetune.py --task sst2 --init runs/sample/ckpt.pt --data data/sample/sst2
 python finetune.py --task imdb --init ckpt.pt --data data/aclImdb --seeds 1,2,3
 python finetune.py --task glue --init ckpt.pt --data data/glue --seeds 1,2,3
-python finetune.py --task csv --init ckpt.pt --data reviews.csv --text-columns title,body --label-column stars
+python finetune.py --task csv --init ckpt.pt --data reviews.csv --text-columns title,body \\
+    --label-column stars
 python finetune.py --task-file mine.toml --init ckpt.pt
 """
 
@@ -47,7 +48,6 @@ from electra.training.finetuning import (
 from electra.training.finetuning_glue import find_tasks, finished, settings_of
 from electra.training.finetuning_results import print_result, save_classifier, write_tables
 from electra.training.finetuning_seed import (
-    MULTIPLE,
     begin_seed,
     begin_stage,
     end_epoch,
@@ -103,8 +103,8 @@ def run(config: FinetuneConfig, given: set[str]) -> None:
 def run_glue(config: FinetuneConfig, checkpoint: Checkpoint | None, machine: Machine) -> None:
     """Each task of GLUE in a folder of its own, then one table. Finished tasks are skipped."""
     name = "random" if config.init == "none" else Path(config.init).resolve().parent.name
-    config = replace(config, out=config.out or f"runs/glue-{name}")
-    found = {}
+    out = config.out or f"runs/glue-{name}"
+    config, found = replace(config, out=out), {}
     for task in find_tasks(config):
         own, start = settings_of(config, task), checkpoint
         if own.init != config.init:
@@ -114,9 +114,9 @@ def run_glue(config: FinetuneConfig, checkpoint: Checkpoint | None, machine: Mac
         found[task] = before or run_task(own, data, start, machine)
 
     if machine.ranks.first:
-        glue.write_table(Path(config.out), found, config.references)
+        glue.write_table(Path(out), found, config.references)
         if config.submission:
-            glue.write_submission(Path(config.out), found)
+            glue.write_submission(Path(out), found)
 
 
 def run_task(
@@ -176,15 +176,14 @@ def train(
     The best epoch by the held-out part predicts every set, once. The seed draws the head, the order
     and the dropout.
     """
-    run, examples = begin_seed(seed, config, prepared, machine), prepared.encoded["train"]
+    run = begin_seed(seed, config, prepared, machine)
     for stage in stages_of(run):
         learner, done = begin_stage(run, stage), 0
         for epoch, batches in enumerate(epochs_of(run, stage)):
             sums: dict[str, Tensor] = {}
             for rows in progress_bar(run, stage, epoch, batches):
-                batch = examples.batch(rows, MULTIPLE, config.max_len).to(machine.device)
-                lr = lr_of(config, done, stage)
-                result = train_step(learner, [batch], lr, derive_seed(seed, run.step))
+                lr = lr_of(config, stage, done)
+                result = train_step(learner, [run.batch(rows)], lr, derive_seed(seed, run.step))
                 add_up(sums, result.sums)
                 done, run.step = done + 1, run.step + 1
                 if run.step % TRIM_EVERY == 0:

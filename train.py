@@ -11,18 +11,10 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 from electra.checkpoint.checkpoint import TrainingState
-from electra.checkpoint.run_folder import of_run
 from electra.cli import parse, run_cli
-from electra.config import (
-    PretrainConfig,
-    default_out,
-    parse_phases,
-    resolve_pretraining,
-    resolve_steps,
-)
+from electra.config import PretrainConfig, parse_phases, resolve_pretraining, resolve_steps
 from electra.training import distributed
 from electra.training.device import explain_out_of_memory, give_memory_back, make_deterministic
 from electra.training.log import MetricsLog
@@ -30,16 +22,12 @@ from electra.training.machine import choose_machine
 from electra.training.passes import choose_graphs
 from electra.training.pretraining import (
     choose_model,
-    make_batches,
     make_learner,
     make_model,
     make_schedule,
-    open_corpus,
     open_folder,
     read_start,
     restore,
-    smaller_batches,
-    steps_per_epoch,
 )
 from electra.training.pretraining_log import (
     evaluate_held_out,
@@ -58,6 +46,12 @@ from electra.training.pretraining_save import (
     save_last,
     tell_of_save,
 )
+from electra.training.pretraining_text import (
+    make_batches,
+    open_corpus,
+    smaller_batches,
+    steps_per_epoch,
+)
 from electra.training.progress import Progress
 from electra.training.schedule import lr_at
 from electra.training.seeds import derive_seed
@@ -65,18 +59,18 @@ from electra.training.step import train_step
 from electra.training.stopping import NON_FINITE_LIMIT, StopSignals, stop_if_not_finite
 
 # `python train.py` with nothing else: small enough to watch.
-SAMPLE = dict(
-    size="tiny",
-    out="runs/sample",
-    steps=400,
-    warmup_steps=50,
-    batch_tokens=2048,
-    seq_len=64,
-    eval_every=100,
-    log_every=50,
-    save_every=200,
-    vocab_size=2000,
-)
+SAMPLE = {
+    "size": "tiny",
+    "out": "runs/sample",
+    "steps": 400,
+    "warmup_steps": 50,
+    "batch_tokens": 2048,
+    "seq_len": 64,
+    "eval_every": 100,
+    "log_every": 50,
+    "save_every": 200,
+    "vocab_size": 2000,
+}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -105,11 +99,7 @@ def run_command(argv: list[str] | None) -> None:
 
 
 def run(config: PretrainConfig, given: set[str]) -> None:
-    """Build everything, train, and let the run folder go. given: names of the flags that were typed."""
-    if distributed.restarted():  # by torchrun, with the command line of the beginning
-        out = config.out or default_out(config.corpus, config.size, config.objective)
-        config = replace(config, out=out)
-        config = replace(config, resume=config.resume or bool(of_run(Path(out))))
+    """Build everything, train, let the run folder go. given: names of the flags that were typed."""
     pretraining = build(config, given)
     print_start(pretraining)
     try:
@@ -159,7 +149,8 @@ def build(config: PretrainConfig, given: set[str]) -> PretrainingRun:
 
 def train(run: PretrainingRun) -> None:
     """The loop: step until the end or a signal, then save."""
-    config, progress, schedule, device = run.config, run.progress, run.schedule, run.machine.device
+    config, progress, schedule = run.config, run.progress, run.schedule
+    stream, device = run.batches.stream, run.machine.device
     progress.start_clock()
     share, stop, _ = agree(run)
     if progress.step and share >= 1.0:
@@ -172,14 +163,11 @@ def train(run: PretrainingRun) -> None:
 
         while share < 1.0 and not stop:
             seq_len = schedule.seq_len(progress.step, share)
-            micro_batches = [
-                run.batches.stream.next(seq_len).to(device) for _ in range(config.accumulate)
-            ]
+            batches = [stream.next(seq_len).to(device) for _ in range(config.accumulate)]
             progress.warmup = schedule.warmup(progress.step, share)
             lr = schedule.lr * lr_at(progress.warmup, share)
-            seed = derive_seed(config.seed, progress.step)
-            result = train_step(run.learner, micro_batches, lr, seed)
-            progress.count(result.sums, micro_batches)
+            result = train_step(run.learner, batches, lr, derive_seed(config.seed, progress.step))
+            progress.count(result.sums, batches)
             bar.update()
 
             if device.type == "cpu" or progress.step % NON_FINITE_LIMIT == 0:
@@ -195,15 +183,14 @@ def train(run: PretrainingRun) -> None:
                 save(run)
 
         bar.close()
-        if stop:
-            save_last(run)
-            print_stopped(run)
-        else:
-            finish(run)  # a signal does not keep it from its end
+        finish(run, stopped=stop)  # a further signal does not keep it from that
 
 
-def finish(run: PretrainingRun) -> None:
-    """Evaluate and save once more, where that was not done, and say what came out."""
+def finish(run: PretrainingRun, stopped: bool = False) -> None:
+    """Save, and say how to go on; at the end of a run evaluate before, and say what came out."""
+    if stopped:
+        save_last(run)
+        return print_stopped(run)
     missing = run.progress.step not in (record["step"] for record in evaluations(run))
     if run.machine.ranks.gather(missing)[0]:
         evaluate_held_out(run)

@@ -1,5 +1,8 @@
-"""CUDA graphs without a GPU: `Graph` records what a CUDA graph would, the operations and the tensors that they read and
-write, and plays it back without the Python code in between."""
+"""CUDA graphs without a GPU.
+
+`Graph` records what a CUDA graph would, the operations and the tensors that they read and write,
+and plays it back without the Python code in between.
+"""
 
 import contextlib
 
@@ -8,7 +11,6 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from electra.model import ops
 from electra.model.build import build
 from electra.training.device import Precision
 from electra.training.distributed import Ranks
@@ -26,8 +28,11 @@ WAITING = (aten._local_scalar_dense.default, aten.nonzero.default, aten.lift_fre
 
 
 class Graph(TorchDispatchMode):
-    """In place of `torch.cuda.CUDAGraph`. Recording changes no tensor that was there before and uses up no random number;
-    what a GPU could not record is an error; playing back draws from the generators as they are seeded then."""
+    """Stands in for `torch.cuda.CUDAGraph`.
+
+    Recording changes no tensor that was there before and uses up no random number. What a GPU could
+    not record is an error. A replay draws from the generators as they are seeded then.
+    """
 
     replays = 0
 
@@ -54,13 +59,12 @@ class Graph(TorchDispatchMode):
             if generator._cdata not in [known._cdata for known in self.generators]:
                 assert torch.__version__ >= "2.14", "a generator that it does not know"
                 self.generators.append(generator)
-        for argument, schema in zip(args, function._schema.arguments):
+        for argument, schema in zip(args, function._schema.arguments, strict=False):
             if schema.alias_info is not None and schema.alias_info.is_write:
                 self.keep(argument)
         result = function(*args, **kwargs)
-        self.own += [
-            t for t in tree_leaves(result) if isinstance(t, torch.Tensor)
-        ]  # no address is used twice
+        # Kept, so that no address is used twice.
+        self.own += [t for t in tree_leaves(result) if isinstance(t, torch.Tensor)]
         self.operations.append((function, args, kwargs, result))
         return result
 
@@ -75,7 +79,7 @@ class Graph(TorchDispatchMode):
             yield
         for tensor, content in self.before.values():
             tensor.copy_(content)
-        for generator, state in zip(self.generators, states):
+        for generator, state in zip(self.generators, states, strict=True):
             generator.set_state(state)
 
     @torch.no_grad()
@@ -83,10 +87,9 @@ class Graph(TorchDispatchMode):
         Graph.replays += 1
         for function, args, kwargs, result in self.operations:
             again = function(*args, **kwargs)
-            for old, new in zip(tree_leaves(result), tree_leaves(again)):
-                if (
-                    isinstance(old, torch.Tensor) and old.data_ptr() != new.data_ptr()
-                ):  # no view, not in place
+            for old, new in zip(tree_leaves(result), tree_leaves(again), strict=True):
+                # A view and an operation in place have the values already.
+                if isinstance(old, torch.Tensor) and old.data_ptr() != new.data_ptr():
                     old.copy_(new)
 
 
@@ -106,15 +109,18 @@ def cuda(monkeypatch):
     monkeypatch.setattr(torch.cuda, "stream", lambda stream: contextlib.nullcontext())
     monkeypatch.setattr(torch.cuda, "current_stream", Stream)
     monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: (0, 1))
-    monkeypatch.setattr(
-        ops, "dropout", torch.nn.functional.dropout
-    )  # as on a GPU, and so is attention:
-    monkeypatch.setattr(ops, "SHORT", 0)
+    # Dropout and attention as on a GPU.
+    monkeypatch.setattr("electra.model.dropout.dropout", torch.nn.functional.dropout)
+    monkeypatch.setattr("electra.model.attention.CPU_MAX_TOKENS", 0)
     monkeypatch.setattr(Graph, "replays", 0)
 
 
 def steps(shape, make_batch, objective, graphs, accumulate):
-    """Sums of each of 12 steps over batches of three shapes, weights and moments after them, and forward passes run."""
+    """12 steps over batches of three shapes.
+
+    Returns the sums of each step, weights and moments after the last, and how many forward passes
+    Python ran.
+    """
     torch.manual_seed(0)
     model = build(shape(objective=objective, dropout=0.1, attention_dropout=0.1), 0.15)
     passes = []
@@ -124,15 +130,13 @@ def steps(shape, make_batch, objective, graphs, accumulate):
     learner = Learner(model, optimizer, scale, HALF, graphs=graphs)
     seen = []
     for step in range(12):
-        lengths, width = [([16, 9, 3], 16), ([16, 16, 16], 16), ([24, 20], 24)][
-            step // 2 % 3
-        ]  # padded, full, wider
+        padded, full, wider = ([16, 9, 3], 16), ([16, 16, 16], 16), ([24, 20], 24)
+        lengths, width = (padded, full, wider)[step // 2 % 3]
         batches = [
             make_batch(lengths, width, seed=accumulate * step + i) for i in range(accumulate)
         ]
-        factor = (
-            2.0**100 if step == 9 else 1.0
-        )  # too much for float16: the step is skipped and the scale halved
+        # Too much for float16: the step is skipped and the scale halved.
+        factor = 2.0**100 if step == 9 else 1.0
         scale.scale = scale.scale * factor
         result = train_step(learner, batches, 1e-3 / (1 + step), step)
         scale.scale = scale.scale / factor

@@ -24,13 +24,13 @@ from electra.config import PretrainConfig, from_dict
 
 sys.path.insert(0, str(ROOT / "scripts"))
 
-import predict  # noqa: E402
+import predict
 
 EARLIER = Path(__file__).resolve().parent / "data" / "earlier_version"
 EXPECTED = json.loads((EARLIER / "expected.json").read_text())
 ON_CPU = ("--device", "cpu", "--amp", "off")
-# Counts and settings are equal. Losses are sums in floating point, which another CPU orders
-# otherwise, and a sampled token may then be another one; the figures without an entry hang on those.
+# Counts and settings are equal. Losses are sums in floating point, which another CPU adds up in
+# another order; a sampled token may then differ, and with it the figures that are left out here.
 EQUAL = (
     "step",
     "split",

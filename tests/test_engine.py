@@ -1,4 +1,4 @@
-"""Figures by hand, steps that repeat bitwise, evaluation that is the same every time, and the log after a kill."""
+"""Figures by hand, steps that repeat bitwise, evaluation that repeats, the log after a kill."""
 
 import contextlib
 import errno
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from electra.model.bert import BertMLM
-from electra.model.build import build, skeleton
+from electra.model.build import build, build_on_meta
 from electra.model.classifier import Classifier
 from electra.model.electra import Electra
 from electra.model.outputs import Detection
@@ -230,7 +230,7 @@ def steps(shape, make_batch, seeds, count=1, global_seed=0, **changes):
 
 
 def test_a_step_with_the_same_seed_is_bitwise_the_same(shape, make_batch):
-    rates = dict(dropout=0.1, attention_dropout=0.1)
+    rates = {"dropout": 0.1, "attention_dropout": 0.1}
     first = state_of(*steps(shape, make_batch, [1, 2, 3], 2, global_seed=5, **rates)[:2])
     again = state_of(*steps(shape, make_batch, [1, 2, 3], 2, global_seed=6, **rates)[:2])
     other = state_of(*steps(shape, make_batch, [1, 2, 4], 2, global_seed=5, **rates)[:2])
@@ -417,7 +417,8 @@ def test_lines_that_cannot_be_written_wait_and_are_said_once(tmp_path, monkeypat
             log.write(step, "train", {"loss": 1.0})
         assert [record["step"] for record in records(tmp_path)] == [10]  # no part of a line
     assert capsys.readouterr().out.splitlines() == [
-        f"cannot write {tmp_path / 'metrics.jsonl'}: No space left on device; its lines wait for the next time"
+        f"cannot write {tmp_path / 'metrics.jsonl'}: No space left on device; "
+        "its lines wait for the next time"
     ]
     log.write(40, "train", {"loss": 1.0})
     assert [record["step"] for record in records(tmp_path)] == [10, 20, 30, 40]
@@ -456,9 +457,10 @@ class NoAutocast(contextlib.nullcontext):
 def test_no_step_looks_at_a_value_or_makes_a_shape_of_one(
     shape, make_batch, monkeypatch, objective
 ):
-    """On the device "meta", which stands for one that is no CPU: all tensors have to be there, and what would wait for it
-    (`.item()`, `.cpu()`, an index by a mask) raises, since there are no values."""
-    import torch._dynamo  # which keeps what it finds in torch when it is imported: not what is put there now  # noqa: F401
+    """The device "meta" stands for one that is no CPU. All tensors have to be there. What would
+    wait for it (`.item()`, `.cpu()`, an index by a mask) raises, because there are no values."""
+    # It keeps what it finds in torch when it is imported, which must not be what is put there now.
+    import torch._dynamo
 
     meta = torch.device("meta")
     monkeypatch.setattr(torch, "Generator", OnTheHost)  # there is none for it, nor autocast
@@ -466,9 +468,10 @@ def test_no_step_looks_at_a_value_or_makes_a_shape_of_one(
     monkeypatch.setattr(torch, "autocast", NoAutocast)
     dropout = {"dropout": 0.1, "attention_dropout": 0.1}
     if objective == "classifier":
-        model = skeleton(lambda config: Classifier(config, 2), shape(**dropout))
+        model = build_on_meta(lambda config: Classifier(config, 2), shape(**dropout))
     else:
-        model = skeleton(lambda config: build(config, 0.15), shape(objective=objective, **dropout))
+        config = shape(objective=objective, **dropout)
+        model = build_on_meta(lambda config: build(config, 0.15), config)
     optimizer = Adam(parameter_groups(model, 0.01, 0.8, 2))
     half = Precision(
         torch.float16, "meta"
@@ -555,7 +558,8 @@ before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 step()
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
-    # Left to itself, glibc gives the memory back or not as the end of its heap happens to be; told so, it always does.
+    # Left to itself, glibc gives the memory back or not as the end of its heap happens to be. Told
+    # so, it always does.
     environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "1000000"}
     faults = {
         who: int(

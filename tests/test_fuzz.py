@@ -34,7 +34,7 @@ from electra.inference.replaced import mark_words
 from electra.model.build import build, check_weights
 from electra.tasks.imdb import read_reviews
 from electra.tasks.load import load_task
-from electra.tasks.own import load_task_file
+from electra.tasks.task_file import load_task_file
 
 ROOT = Path(__file__).resolve().parent.parent
 HOSTILE = "two\nlines \x1b[31mred \u202e \udcff"

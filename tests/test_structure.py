@@ -19,7 +19,7 @@ MAY_IMPORT = {
     "config": set(),
     "cli": {"files", "config"},
     "data": {"files", "config"},
-    "tasks": set(),
+    "tasks": {"files"},
     "download": set(),
     "model": {"config", "data"},
     "checkpoint": {"files", "config", "data"},

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from electra.benchmark.steps import LEARNING_RATE
 from electra.config import ModelConfig, SpecialIds
-from electra.data.batch import Batch, collate
+from electra.data.batch import Batch, Padding, collate
 from electra.data.token_store import Text
 from electra.model import masking
 from electra.model.electra import RTD_WEIGHT
@@ -46,7 +46,8 @@ def baseline_documents(text: Text, special: SpecialIds, max_len: int) -> Iterato
                 [special.cls, *text.tokens[start:end].tolist(), special.sep]
                 for start, end in zip(text.starts[rows], ends, strict=True)
             ]
-            yield collate(ids, [[0] * len(one) for one in ids], None, 1, max_len, special.pad)
+            types = [[0] * len(one) for one in ids]
+            yield collate(ids, types, None, Padding(1, max_len), special.pad)
 
 
 def baseline_step(

@@ -21,17 +21,16 @@ from electra.benchmark.baseline import (
 from electra.benchmark.contender import Contender, Workload
 from electra.benchmark.steps import dtype_name, go_through, our_step
 from electra.config import FinetuneConfig, ModelConfig
-from electra.data.batch import Batch
+from electra.data.batch import Batch, Padding
 from electra.data.examples import Encoded
 from electra.data.token_cache import CachedTokenizer
 from electra.model.classifier import Classifier
 from electra.model.flops import encoder_flops
 from electra.tasks.task import with_fewer
 from electra.training.device import Precision, choose_device, choose_precision
-from electra.training.finetuning import choose_model, encode_task, read_task
+from electra.training.finetuning import choose_model, encode_task, fill_in, read_task
 from electra.training.finetuning_seed import MULTIPLE, ROWS, epoch_plan
 from electra.training.optimizer import Adam, parameter_groups
-from electra.training.finetuning import fill_in
 
 
 class Setup(NamedTuple):
@@ -142,7 +141,8 @@ def _turn(
     def run() -> Workload:
         longest = setup.config.max_len
         assert longest is not None  # filled in
-        batches = (setup.examples.batch(rows, multiple, longest) for rows in next(epochs))
+        padding = Padding(multiple, longest)
+        batches = (setup.examples.batch(rows, padding) for rows in next(epochs))
         return go_through(batches, step, setup.device, flops)
 
     return run

@@ -34,19 +34,16 @@ from electra.config import (
 from electra.data.batch import Batch
 from electra.data.token_store import open_store
 from electra.data.wordpiece import WordPieceTokenizer
+from electra.model.bert import BertMLM
 from electra.model.build import build
+from electra.model.electra import Electra
 from electra.model.flops import pretraining_flops
 from electra.training import distributed
 from electra.training.device import Precision, choose_device, choose_precision
 from electra.training.optimizer import Adam, parameter_groups
 from electra.training.passes import choose_graphs
-from electra.training.pretraining import (
-    WEIGHT_DECAY,
-    choose_model,
-    is_compiled,
-    make_stream,
-    split,
-)
+from electra.training.pretraining import WEIGHT_DECAY, choose_model, is_compiled
+from electra.training.pretraining_text import make_stream, split
 
 OURS = ("ours", "saving", "ddp", "graphs")  # this project, alone or with something on top
 
@@ -203,7 +200,7 @@ def _turn(setup: Setup, step: Callable[[Batch], None]) -> Callable[[], Workload]
 
 
 def _while_saving(
-    run: Callable[[], Workload], model: nn.Module, optimizer: Adam
+    run: Callable[[], Workload], model: Electra | BertMLM, optimizer: Adam
 ) -> Callable[[], Workload]:
     """A turn that begins to save a checkpoint, as train.py does it, and ends when it is on disk."""
     tokenizer = WordPieceTokenizer(SPECIAL_TOKENS)  # its few bytes beside the weights do not count

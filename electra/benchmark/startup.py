@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import subprocess
 import sys
@@ -41,18 +42,19 @@ def begin_training(args: argparse.Namespace, out: Path) -> None:
     Raises ValueError where it ends by itself before that.
     """
     log = out / "metrics.jsonl"
-    with subprocess.Popen(
-        _command(args, out), text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    ) as process:
-        try:
-            while not (log.exists() and log.stat().st_size):
-                if process.poll() is not None:
-                    assert process.stderr is not None
-                    said = last_line(process.stderr.read())
-                    raise ValueError(f"train.py has ended before its first step: {said}")
-                time.sleep(0.005)
-        finally:
-            process.kill()
+    with contextlib.ExitStack() as stack:
+        process = stack.enter_context(
+            subprocess.Popen(
+                _command(args, out), text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+            )
+        )
+        stack.callback(process.kill)  # before the end of it is waited for
+        while not (log.exists() and log.stat().st_size):
+            if process.poll() is not None:
+                assert process.stderr is not None
+                said = last_line(process.stderr.read())
+                raise ValueError(f"train.py has ended before its first step: {said}")
+            time.sleep(0.005)
 
 
 def _command(args: argparse.Namespace, out: Path) -> list[str]:

@@ -19,7 +19,7 @@ from electra.data.spans import SpanBatches
 from electra.data.token_cache import token_dtype
 from electra.data.token_store import open_store, whole
 from electra.data.tokenizer import Tokenizer, load_tokenizer
-from electra.training.pretraining import width_multiple
+from electra.training.pretraining_text import width_multiple
 
 LINES_PER_CHUNK = 1000  # of the peer: it has no stream of its own
 
@@ -137,7 +137,7 @@ def _batches_contender(args: argparse.Namespace, tokenizer: Tokenizer, folder: s
 
     def begin() -> SpanBatches:
         multiple = width_multiple(device)
-        return SpanBatches(*text, args.batch_tokens, multiple, 0, tokenizer.special)
+        return SpanBatches(text, args.batch_tokens, multiple, 0, tokenizer.special)
 
     note = (
         f"an epoch in one process, laying it out included, {args.batch_tokens} tokens a batch at "

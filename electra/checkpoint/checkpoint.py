@@ -26,8 +26,8 @@ from torch import Tensor, nn
 
 from electra.checkpoint.safe_load import is_plain
 from electra.config import ModelConfig, from_dict, to_dict
-from electra.data.sentencepiece import is_text
 from electra.data.tokenizer import Tokenizer, tokenizer_from_bytes
+from electra.files import is_encodable
 
 FORMAT = 1
 PRETRAINED = ("electra", "mlm")
@@ -77,9 +77,9 @@ class TrainingState:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> TrainingState:
-        """The inverse of `to_dict`. Raises ValueError for a part that is missing or of a wrong kind."""
-        kinds = {"int": int, "float": (int, float)}
-        found = {
+        """The inverse of `to_dict`. Raises ValueError for a missing part or one of a wrong kind."""
+        kinds: dict[str, Any] = {"int": int, "float": (int, float)}  # all others are dictionaries
+        found: dict[str, Any] = {
             part.name: values.get(NAMES_IN_FILE.get(part.name, part.name)) for part in fields(cls)
         }
         wrong = [
@@ -181,15 +181,17 @@ def make_checkpoint(
 
 def _check_parts(content: dict[str, Any]) -> None:
     """Raises ValueError for a part that is missing or of a wrong kind."""
-    labels, scale, tokenizer = content.get("labels"), content.get("scale"), content.get("tokenizer")
-    model = content.get("model")
+    labels: Any = content.get("labels")
+    scale: Any = content.get("scale")
+    tokenizer: Any = content.get("tokenizer")
+    model: Any = content.get("model")
     sound = {
         "model": _is_named(model) and all(map(is_plain, model.values())),
         "model_config": _is_named(content.get("model_config")),
         "settings": _is_named(content.get("settings")),
         "tokenizer": is_plain(tokenizer) and tokenizer.dtype == torch.uint8 and tokenizer.ndim == 1,
         "labels": isinstance(labels, list)
-        and all(isinstance(label, str) and is_text(label) for label in labels)
+        and all(isinstance(label, str) and is_encodable(label) for label in labels)
         and (bool(labels) or scale is not None or content["kind"] != "classifier"),
         "pairs": isinstance(content.get("pairs", False), bool),
         "scale": scale is None or (isinstance(scale, (int, float)) and 0 < scale < math.inf),
@@ -221,7 +223,7 @@ def snapshot(checkpoint: Checkpoint) -> Checkpoint:
 
 
 def _copy(value: Any, gpus: set[torch.device]) -> Any:
-    """A copy of nested dictionaries, lists and tensors; adds the GPUs that it comes from to `gpus`."""
+    """A copy of nested dictionaries, lists and tensors. Adds the GPUs it comes from to `gpus`."""
     if isinstance(value, dict):
         return {name: _copy(part, gpus) for name, part in value.items()}
     if isinstance(value, (list, tuple)):
@@ -238,7 +240,7 @@ def _copy(value: Any, gpus: set[torch.device]) -> Any:
 
 
 def load_encoder(model: HasEncoder, checkpoint: Checkpoint) -> None:
-    """Copy embeddings and encoder of a checkpoint of any kind into `model`, all of their tensors."""
+    """Copy all tensors of a checkpoint's embeddings and encoder into `model`."""
     parts = zip(
         model.encoder_state(), ("embeddings.", ENCODER_PREFIX[checkpoint.kind]), strict=True
     )

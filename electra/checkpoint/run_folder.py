@@ -30,8 +30,9 @@ def link(source: Path, target: Path) -> None:
             shutil.copyfile(source, temporary)
         os.replace(temporary, target)
     finally:
+        # It is still there too where both names were of one file before.
         with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)  # there still, too, where both were one file before
+            temporary.unlink(missing_ok=True)
 
 
 def numbered(folder: Path) -> dict[int, Path]:
@@ -51,34 +52,37 @@ def of_run(folder: Path) -> list[Path]:
 
 
 def load_newest(folder: Path, kinds: tuple[str, ...]) -> tuple[Checkpoint, str | None]:
-    """The newest whole checkpoint of a run folder and, where that is not its ckpt.pt, a line that says why.
+    """The newest whole checkpoint of a run folder; and a line that says why, if not its ckpt.pt.
 
-    Raises the ValueError of ckpt.pt where none is whole. A second name of a damaged file is not read again.
+    Raises the ValueError of ckpt.pt where none is whole. A second name of a damaged file is not
+    read again.
     """
     newest = folder / "ckpt.pt"
     try:
         return storage.load_checkpoint(newest, kinds), None
     except ValueError as problem:
         for path in of_run(folder):
-            if not (newest.exists() and path.samefile(newest)):
-                with contextlib.suppress(ValueError):
-                    return storage.load_checkpoint(
-                        path, kinds
-                    ), f"{problem}; going on from {path} instead"
+            if newest.exists() and path.samefile(newest):
+                continue
+            with contextlib.suppress(ValueError):
+                earlier = storage.load_checkpoint(path, kinds)
+                return earlier, f"{problem}; going on from {path} instead"
         raise
 
 
 class RunFolder:
     """`runs/NAME/`, held by one process at a time through a lock that dies with it.
 
-    Checkpoints are written by a thread while training goes on. ckpt.pt and the newest ckpt-<step>.pt are one file under
-    two names, since a copy would cost its size once more; so it is the one before it on which a resume falls back.
+    A thread writes checkpoints while training goes on. ckpt.pt and the newest ckpt-<step>.pt are
+    one file under two names, since a copy would cost its size once more. So a resume falls back on
+    the checkpoint before that one.
     """
 
     def __init__(self, path: str | Path, resume: bool = False, replace: bool = False) -> None:
-        """Open a new folder, or with `resume` one that is there; `replace` takes over what an earlier run left.
+        """Open a new folder, or with `resume` one that is there.
 
-        Raises ValueError where the folder is there and should not be, or is not and should, or is in use.
+        replace: take over what an earlier run left. Raises ValueError where the folder is there and
+        should not be, or is not and should, or is in use.
         """
         self.path = Path(path)
         self.checkpoint = self.path / "ckpt.pt"
@@ -88,13 +92,11 @@ class RunFolder:
         if (self.path / "config.json").exists() and not resume and not replace:
             self._lock.close()
             raise ValueError(
-                f"the run folder {self.path} is already there; {self._suggest_next_command()} or choose another --out"
+                f"the run folder {self.path} is already there; {self._suggest_next_command()} "
+                f"or choose another --out"
             )
-        for path in self.path.iterdir():
-            if (
-                re.fullmatch(r"\..+\.[0-9]+", path.name) and path.is_file()
-            ):  # half a file, of a process that was killed
-                path.unlink()
+        self._remove_halves()
+
         # What has to be written again, should somebody remove the folder.
         self._small = {
             name: (self.path / name).read_bytes()
@@ -102,14 +104,14 @@ class RunFolder:
             if resume and (self.path / name).exists()
         }
         self._writer = ThreadPoolExecutor(1)
-        self._saving: Future | None = None
+        self._saving: Future[None] | None = None
         self.saved_step: int | None = None  # by this process
 
     def _take_lock(self) -> BinaryIO:
         """Make the folder where it is not there, and lock it."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            lock = open(self.path / ".lock", "wb")
+            lock = open(self.path / ".lock", "wb")  # noqa: SIM115, it is open until `close`
         except OSError as problem:
             raise ValueError(
                 f"cannot write in the run folder {self.path}: {problem.strerror}"
@@ -124,10 +126,17 @@ class RunFolder:
         return lock
 
     def _suggest_next_command(self) -> str:
+        """What a user can do who finds a run in the folder."""
         if not of_run(self.path):
             return "it has no checkpoint: remove it,"
         pretraining = "corpus" in json.loads((self.path / "config.json").read_text())
         return "go on with --resume" if pretraining else "replace it with --force"
+
+    def _remove_halves(self) -> None:
+        """Remove files that a killed process has left half written."""
+        for path in self.path.iterdir():
+            if re.fullmatch(r"\..+\.[0-9]+", path.name) and path.is_file():
+                path.unlink()
 
     def write(self, name: str, data: bytes) -> None:
         """Write a small file whole or not at all."""
@@ -135,17 +144,24 @@ class RunFolder:
         self._small[name] = data
 
     def write_json(self, name: str, content: object) -> None:
+        """As `write`, of plain values."""
         self.write(name, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
 
     def save(self, checkpoint: Checkpoint, step: int, keep: int) -> None:
-        """Copy the state as it is now and return. A thread writes it as ckpt.pt and as ckpt-<step>.pt, of which the
-        newest `keep` stay. The save before has to be settled."""
+        """Copy a checkpoint as it is now and return; a thread writes it.
+
+        It becomes ckpt.pt and ckpt-<step>.pt, of which the newest `keep` stay. The save before it
+        has to have been waited for.
+        """
         assert self._saving is None
         self._saving = self._writer.submit(self._write, snapshot(checkpoint), step, keep)
 
     def wait_for_save(self, wait: bool = True) -> str | None:
-        """What went wrong with the last save: None where nothing did, where that was told already, or where it is under
-        way still and `wait` is False. Raises what is not the disk's fault but ours."""
+        """What went wrong with the last save.
+
+        None where nothing did, where that was told already, or where it is still under way and
+        `wait` is False. Raises what is not the disk's fault but ours.
+        """
         if self._saving is None or not (wait or self._saving.done()):
             return None
         try:
@@ -164,8 +180,9 @@ class RunFolder:
             self.saved_step = step
             if keep:
                 link(self.checkpoint, self.path / f"ckpt-{step}.pt")
+
+            # Later steps are of a part of the run that was given up: it resumed from before them.
             there = numbered(self.path)
-            # Later steps are of a part of the run that a resume from an earlier checkpoint has given up.
             stay = [number for number in there if number <= step][:keep]
             for number, path in there.items():
                 if number not in stay:
@@ -176,8 +193,10 @@ class RunFolder:
             ) from None
 
     def _make_again(self) -> None:
-        """Make a folder that was removed anew, with its small files, and say so. Raises ValueError where another run has
-        it."""
+        """Where the folder was removed, make it again with its small files, and say so.
+
+        Raises ValueError where another run has it.
+        """
         mark = self.path / ".lock"
         if mark.exists() and os.path.samestat(mark.stat(), os.fstat(self._lock.fileno())):
             return

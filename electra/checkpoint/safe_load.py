@@ -1,5 +1,7 @@
-"""What torch.save wrote, read without trust: no code of the file's runs, and nothing takes more memory than the file has
-bytes."""
+"""Reading what torch.save wrote, without trust.
+
+No code of the file runs, and nothing takes more memory than the file has bytes.
+"""
 
 from __future__ import annotations
 
@@ -13,24 +15,35 @@ from torch import Tensor
 
 
 def read_pickle(path: Path) -> Any:
-    """The content of a file of torch.save. Raises ValueError, which tells the reason and not the file, for anything else."""
+    """The content of a file of torch.save.
+
+    Raises ValueError for anything else, with the reason and without the file's name.
+    """
     try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                taken = sum(part.file_size for part in archive.infolist())
-            if taken > path.stat().st_size:  # torch compresses nothing
-                raise ValueError(f"its parts would take {taken:,} bytes, more than the file has")
+        _refuse_compression(path)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch talks of what it is about to refuse
+            warnings.simplefilter("ignore")  # torch warns of what it is about to refuse
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as problem:  # a damaged file makes torch's reader raise almost anything
         reason = (str(problem).splitlines() or [type(problem).__name__])[0]
         raise ValueError(reason[:120]) from None
 
 
+def _refuse_compression(path: Path) -> None:
+    """Raises ValueError for an archive that grows when it is read; torch compresses nothing."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        unpacked = sum(part.file_size for part in archive.infolist())
+    if unpacked > path.stat().st_size:
+        raise ValueError(f"its parts would take {unpacked:,} bytes, more than the file has")
+
+
 def is_plain(value: object) -> bool:
-    """Whether a value is a tensor of real numbers that has all of its elements in memory: a few bytes can be expanded to
-    any shape."""
+    """Whether a value is a tensor of real numbers that has all of its elements in memory.
+
+    A few bytes can be expanded to a tensor of any shape.
+    """
     return (
         isinstance(value, Tensor)
         and value.device.type == "cpu"

@@ -90,7 +90,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _reason(problem: BaseException) -> str:
-    """What the system said. Closing its archive, torch hides that behind a RuntimeError of its own."""
+    """What the system said: torch, closing its archive, hides that behind a RuntimeError."""
     while not isinstance(problem, OSError) and problem.__context__ is not None:
         problem = problem.__context__
     return getattr(problem, "strerror", None) or str(problem).split("\n")[0]

@@ -1,8 +1,11 @@
-"""A batch, and how sequences of like length become batches under a token budget."""
+"""Padded batches: examples of like length are grouped under a token budget.
+
+B: rows of a batch, T: its width in tokens.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,76 +19,85 @@ class Batch(NamedTuple):
     """What a model reads."""
 
     input_ids: Tensor  # (B, T) int64
-    token_type_ids: Tensor  # (B, T) int64, 0 or 1
-    attention_mask: (
-        Tensor | None
-    )  # (B, T) bool, True for real tokens; None where there is no padding
-    labels: Tensor | None = None  # (B,) int64; float32 where they are values to regress on
+    token_type_ids: Tensor  # (B, T) int64, 0 for segment A and 1 for segment B
+    attention_mask: Tensor | None  # (B, T) bool, True for real tokens; None without padding
+    labels: Tensor | None = None  # (B,) int64 classes, or float32 values of a regression
 
     def to(self, device: torch.device) -> Batch:
-        """A copy on the device. To a GPU it goes through pinned memory: the host does not wait for it."""
-        return self.map(
-            lambda t: (t.pin_memory() if device.type == "cuda" else t).to(device, non_blocking=True)
-        )
+        """A copy on the device. A GPU copies from pinned memory while the host goes on."""
+        pin = device.type == "cuda"
+        return self.map(lambda t: (t.pin_memory() if pin else t).to(device, non_blocking=True))
 
     def take(self, rows: slice) -> Batch:
+        """These rows of the batch, at the same width."""
         return self.map(lambda t: t[rows])
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Batch:
-        """`function` of each tensor that is there."""
-        return Batch(*(None if t is None else function(t) for t in self))
+        """Apply `function` to each tensor that is there."""
+        return Batch._make(None if t is None else function(t) for t in self)
+
+
+class Padding(NamedTuple):
+    """Which widths batches have: the multiples of `multiple`, and `longest` in place of more."""
+
+    multiple: int
+    longest: int
+
+    def widths(self, lengths: np.ndarray) -> np.ndarray:
+        """Widths of batches whose longest rows have these lengths, both in tokens."""
+        return np.minimum(-(-lengths // self.multiple) * self.multiple, self.longest)
 
 
 def bucket_batches(
     lengths: np.ndarray,
     batch_tokens: int,
-    multiple: int,
-    longest: int,
+    padding: Padding,
     rng: np.random.Generator | None,
-    most_rows: int | None = None,
+    max_rows: int | None = None,
     fill: bool = False,
 ) -> list[np.ndarray]:
-    """Group examples by length: a list of index arrays, each a batch with rows x width <= `batch_tokens`.
+    """Group examples of like length: for each batch an int64 array of their indices.
 
-    Width is the longest row rounded up to `multiple`, at most `longest`. Rows that do not fill a batch of their width
-    go on to the next wider one. Every example is in exactly one batch. `rng` shuffles rows and batches; None keeps
-    them sorted by length. `most_rows` bounds the rows as well. `fill` completes the last batch, which has what is left,
-    with examples that are in another one too: no new shape for a compiler to work on. Raises ValueError where one row
-    is over the budget.
+    A batch has at most `batch_tokens` tokens, padding included, and at most `max_rows` rows.
+    Examples that do not fill a batch of their width join those of the next width. Every example
+    is in exactly one batch. `rng` shuffles examples and batches; without it they are sorted by
+    length. `fill` completes the last batch with examples that are in another batch too, so that a
+    compiler meets no new shape.
+
+    Raises ValueError where one example is over the budget.
     """
     order = np.arange(len(lengths)) if rng is None else rng.permutation(len(lengths))
-    width = np.minimum(-(-lengths[order] // multiple) * multiple, longest)
-    if len(width) and width.max() > batch_tokens:
+    widths = padding.widths(lengths[order])
+    if len(widths) and widths.max() > batch_tokens:
         raise ValueError(
-            f"an example of {width.max()} tokens does not fit into a batch of {batch_tokens}; raise "
-            f"--batch-tokens or lower --accumulate"
+            f"an example of {widths.max()} tokens does not fit into a batch of {batch_tokens}; "
+            f"raise --batch-tokens or lower --accumulate"
         )
+
     batches: list[np.ndarray] = []
     rest = order[:0]
-    for w in np.unique(width):
-        rows = (
-            batch_tokens // int(w) if most_rows is None else min(batch_tokens // int(w), most_rows)
-        )
-        members = np.concatenate([rest, order[width == w]])
+    for width in np.unique(widths):
+        rows = batch_tokens // int(width)
+        rows = rows if max_rows is None else min(rows, max_rows)
+        members = np.concatenate([rest, order[widths == width]])
         full = len(members) // rows * rows
         batches += np.split(members[:full], full // rows) if full else []
         rest = members[full:]
     if len(rest):
         batches.append(np.concatenate([rest, order[: rows - len(rest)]]) if fill else rest)
+
     if rng is not None:
         batches = [batches[i] for i in rng.permutation(len(batches))]
     return batches
 
 
-def batch_width(longest_row: int, multiple: int, longest: int) -> int:
-    return min(-(-longest_row // multiple) * multiple, longest)
-
-
 def to_batch(
     ids: np.ndarray, types: np.ndarray, lengths: np.ndarray, labels: np.ndarray | None = None
 ) -> Batch:
-    padded = lengths.min() < ids.shape[1]
-    mask = torch.from_numpy(np.arange(ids.shape[1]) < lengths[:, None]) if padded else None
+    """A batch of padded arrays: ids and types (B, T) int64, lengths (B,) without the padding."""
+    mask = None
+    if lengths.min() < ids.shape[1]:
+        mask = torch.from_numpy(np.arange(ids.shape[1]) < lengths[:, None])
     return Batch(
         torch.from_numpy(ids),
         torch.from_numpy(types),
@@ -97,18 +109,20 @@ def to_batch(
 def collate(
     examples: list[list[int]],
     types: list[list[int]],
-    labels: list[int] | list[float] | None,
-    multiple: int,
-    longest: int,
+    labels: Sequence[int | float] | None,
+    padding: Padding,
     pad: int = SPECIAL_IDS.pad,
 ) -> Batch:
-    """Pad examples of a task, special tokens included, to a common width."""
+    """Pad examples to a common width. Their ids have the special tokens already.
+
+    `types` are the segments of the tokens. Labels that are floats stay float32, others are int64.
+    """
     lengths = np.array([len(example) for example in examples])
-    ids = np.full(
-        (len(examples), batch_width(int(lengths.max()), multiple, longest)), pad, np.int64
-    )
+    ids = np.full((len(examples), int(padding.widths(lengths).max())), pad, np.int64)  # (B, T)
     type_ids = np.zeros_like(ids)
-    for i, (example, kinds) in enumerate(zip(examples, types)):
-        ids[i, : len(example)], type_ids[i, : len(example)] = example, kinds
-    kind = np.float32 if labels and isinstance(labels[0], float) else np.int64
-    return to_batch(ids, type_ids, lengths, None if labels is None else np.array(labels, kind))
+    for row, (example, segments) in enumerate(zip(examples, types, strict=True)):
+        ids[row, : len(example)] = example
+        type_ids[row, : len(example)] = segments
+
+    dtype = np.float32 if labels and isinstance(labels[0], float) else np.int64
+    return to_batch(ids, type_ids, lengths, None if labels is None else np.array(labels, dtype))

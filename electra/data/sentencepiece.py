@@ -1,52 +1,48 @@
-"""SentencePiece (unigram), trained on the user's own text."""
+"""SentencePiece (unigram): the tokenizer that is trained on the user's own text."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import sentencepiece
 
 from electra.config import CLS, MASK, PAD, SEP, SPECIAL_IDS, SPECIAL_TOKENS, UNK, SpecialIds
 
 LARGEST_VOCABULARY = 500_000
-SAMPLE_BYTES = 20_000_000  # what a tokenizer is trained on, at most
+SAMPLE_BYTES = 20_000_000  # of text; a tokenizer is trained on about so much at most
 PIECE_BYTES = 4_000  # SentencePiece drops training lines of more than 4,192 bytes
 WORD_START = "▁"
 
 
-def is_text(text: str) -> bool:
-    """Whether UTF-8 can write it: JSON can spell half a surrogate pair."""
-    return text.isascii() or not any("\ud800" <= char <= "\udfff" for char in text)
-
-
 class SentencePieceTokenizer:
-    """A trained SentencePiece model. Pickles by its bytes, so that worker processes can have it."""
+    """A trained SentencePiece model, with [PAD] [UNK] [CLS] [SEP] [MASK] as ids 0 to 4.
+
+    Pickles by its bytes, so that worker processes can have it.
+    """
 
     def __init__(self, model: bytes, name: str = "tokenizer") -> None:
+        """Raises ValueError, with `name`, where it is no such model or has other special tokens."""
         self._bytes = model
         self._processor = sentencepiece.SentencePieceProcessor()
         try:
             self._processor.LoadFromSerializedProto(model)
-        except (
-            RuntimeError,
-            OSError,
-            UnicodeDecodeError,
-        ):  # the last of a message of its own, about a damaged piece
+        except (RuntimeError, OSError, UnicodeDecodeError):
+            # UnicodeDecodeError: SentencePiece's own message about a damaged piece is not UTF-8.
             raise ValueError(f"{name} is not a SentencePiece model") from None
         try:
-            found = tuple(self._processor.IdToPiece(list(range(self._processor.GetPieceSize()))))[
-                : len(SPECIAL_TOKENS)
-            ]
+            pieces = self._processor.IdToPiece(list(range(self.vocab_size)))
         except UnicodeDecodeError:
             raise ValueError(
                 f"{name} is a damaged SentencePiece model: not all of its pieces are UTF-8"
             ) from None
+        found = tuple(pieces[: len(SPECIAL_TOKENS)])
         if found != SPECIAL_TOKENS:
             raise ValueError(
-                f"{name} begins with the tokens {' '.join(found)}, but {' '.join(SPECIAL_TOKENS)} are "
-                f"needed with ids 0 to 4; train one with train.py"
+                f"{name} begins with the tokens {' '.join(found)}, but {' '.join(SPECIAL_TOKENS)} "
+                f"are needed with ids 0 to 4; train one with train.py"
             )
 
     def __reduce__(self) -> tuple[type, tuple[bytes]]:
@@ -54,19 +50,24 @@ class SentencePieceTokenizer:
 
     @property
     def vocab_size(self) -> int:
+        """How many ids there are, special tokens included."""
         return self._processor.GetPieceSize()
 
     @property
     def special(self) -> SpecialIds:
+        """The ids of the special tokens."""
         return SPECIAL_IDS
 
     @property
     def fingerprint(self) -> str:
-        """Hex digest that tells tokenizers apart."""
+        """A hexadecimal digest that differs between tokenizers."""
         return hashlib.sha256(self._bytes).hexdigest()
 
     def encode_batch(self, texts: list[str]) -> list[list[int]]:
-        """Ids of each text, without special tokens. Text that spells a special token is ordinary text."""
+        """Ids of each text, without special tokens.
+
+        Text that spells a special token is ordinary text.
+        """
         return self._processor.EncodeAsIds(texts) if texts else []
 
     def decode(self, ids: Iterable[int]) -> str:
@@ -78,10 +79,73 @@ class SentencePieceTokenizer:
         return [self._processor.IdToPiece(i) for i in ids]
 
     def to_bytes(self) -> bytes:
+        """The model file."""
         return self._bytes
 
 
-def _short_pieces(lines: Iterable[str]) -> Iterator[str]:
+def train_tokenizer(
+    lines: Iterable[str], vocab_size: int, cased: bool = False
+) -> SentencePieceTokenizer:
+    """Train a unigram model with byte fallback on `lines`.
+
+    Text is normalised by NFKC and, unless `cased`, case-folded. The vocabulary comes out smaller
+    than `vocab_size` where the text does not support it.
+
+    Raises ValueError for a vocabulary that is too large or too small, for text without a
+    character, and what reading `lines` raises.
+    """
+    smallest = len(SPECIAL_TOKENS) + 256 + 1  # a piece for each byte, and one more
+    if not smallest <= vocab_size <= LARGEST_VOCABULARY:
+        raise ValueError(f"--vocab-size {vocab_size} is outside {smallest} to {LARGEST_VOCABULARY}")
+
+    # The trainer replaces an error of reading by a message of its own, so it is kept here.
+    reading_errors: list[ValueError] = []
+
+    def read() -> Iterator[str]:
+        try:
+            yield from _short_lines(lines)
+        except ValueError as problem:
+            reading_errors.append(problem)
+            raise
+
+    model = io.BytesIO()
+    try:
+        sentencepiece.SentencePieceTrainer.Train(
+            sentence_iterator=read(), model_writer=model, **_trainer_settings(vocab_size, cased)
+        )
+    except RuntimeError as problem:
+        if reading_errors:
+            raise reading_errors[0] from None
+        reason = str(problem).strip().splitlines()[-1] if str(problem).strip() else "no text"
+        raise ValueError(
+            f"no tokenizer of {vocab_size} tokens can be trained on this text: {reason}"
+        ) from None
+    return SentencePieceTokenizer(model.getvalue())
+
+
+def _trainer_settings(vocab_size: int, cased: bool) -> dict[str, Any]:
+    return {
+        "model_type": "unigram",
+        "vocab_size": vocab_size,
+        "hard_vocab_limit": False,
+        "byte_fallback": True,
+        "character_coverage": 0.9995,
+        "normalization_rule_name": "nmt_nfkc" if cased else "nmt_nfkc_cf",
+        "pad_id": PAD,
+        "unk_id": UNK,
+        "bos_id": CLS,
+        "eos_id": SEP,
+        "pad_piece": SPECIAL_TOKENS[PAD],
+        "unk_piece": SPECIAL_TOKENS[UNK],
+        "bos_piece": SPECIAL_TOKENS[CLS],
+        "eos_piece": SPECIAL_TOKENS[SEP],
+        "control_symbols": [SPECIAL_TOKENS[MASK]],
+        "num_threads": 2,
+        "minloglevel": 2,  # errors only
+    }
+
+
+def _short_lines(lines: Iterable[str]) -> Iterator[str]:
     """Lines cut at spaces, where there are any, so that the trainer drops none for its length."""
     for line in lines:
         while len(encoded := line.encode()) > PIECE_BYTES:
@@ -92,60 +156,3 @@ def _short_pieces(lines: Iterable[str]) -> Iterator[str]:
             line = line[cut:].lstrip()
         if line:
             yield line
-
-
-def train_tokenizer(
-    lines: Iterable[str], vocab_size: int, cased: bool = False
-) -> SentencePieceTokenizer:
-    """Train a unigram model with byte fallback on `lines`, NFKC and, unless `cased`, case-folded.
-
-    The vocabulary comes out smaller than `vocab_size` where the text does not support it. Raises ValueError for a
-    vocabulary that is too large or too small to be one, or for text without a character.
-    """
-    least = len(SPECIAL_TOKENS) + 256
-    if not least < vocab_size <= LARGEST_VOCABULARY:
-        raise ValueError(
-            f"--vocab-size {vocab_size} is outside {least + 1} to {LARGEST_VOCABULARY}"
-        )
-    model = io.BytesIO()
-    problems: list[
-        ValueError
-    ] = []  # of reading; the trainer would replace them by a message of its own
-
-    def read() -> Iterator[str]:
-        try:
-            yield from _short_pieces(lines)
-        except ValueError as problem:
-            problems.append(problem)
-            raise
-
-    try:
-        sentencepiece.SentencePieceTrainer.Train(
-            sentence_iterator=read(),
-            model_writer=model,
-            model_type="unigram",
-            vocab_size=vocab_size,
-            hard_vocab_limit=False,
-            byte_fallback=True,
-            character_coverage=0.9995,
-            normalization_rule_name="nmt_nfkc" if cased else "nmt_nfkc_cf",
-            pad_id=PAD,
-            unk_id=UNK,
-            bos_id=CLS,
-            eos_id=SEP,
-            pad_piece=SPECIAL_TOKENS[PAD],
-            unk_piece=SPECIAL_TOKENS[UNK],
-            bos_piece=SPECIAL_TOKENS[CLS],
-            eos_piece=SPECIAL_TOKENS[SEP],
-            control_symbols=[SPECIAL_TOKENS[MASK]],
-            num_threads=2,
-            minloglevel=2,
-        )
-    except RuntimeError as problem:
-        if problems:
-            raise problems[0] from None
-        reason = str(problem).strip().splitlines()[-1] if str(problem).strip() else "no text"
-        raise ValueError(
-            f"no tokenizer of {vocab_size} tokens can be trained on this text: {reason}"
-        ) from None
-    return SentencePieceTokenizer(model.getvalue())

@@ -1,4 +1,8 @@
-"""Pre-training examples: spans of one document, cut at run time."""
+"""Pre-training examples: spans of one document, cut at run time, and their endless batches.
+
+The cutting follows `ExampleBuilder` of google-research/electra (`build_pretraining_dataset.py`),
+but loses no token: the official code throws away what exceeds a target length.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,18 @@ from typing import NamedTuple
 import numpy as np
 
 from electra.config import SPECIAL_IDS, SpecialIds
-from electra.data.batch import Batch, batch_width, bucket_batches, to_batch
+from electra.data.batch import Batch, Padding, bucket_batches, to_batch
+from electra.data.token_store import Text
+
+SHORT_SHARE = 0.05  # of the spans, cut once more at a random place
+PAIR_SHARE = 0.9  # of the spans, split into two segments where a line ends inside
 
 
 class Spans(NamedTuple):
-    """Pieces of documents: tokens[start:end], segment A before `split` and B from it; split = end: A alone."""
+    """Spans of a text: segment A is tokens[start:split], segment B tokens[split:end].
+
+    A span of one segment has split = end.
+    """
 
     start: np.ndarray  # (n,) int64
     split: np.ndarray  # (n,) int64
@@ -19,122 +30,136 @@ class Spans(NamedTuple):
 
     @property
     def lengths(self) -> np.ndarray:
-        """Tokens of each example with [CLS] and one [SEP] a segment."""
+        """Tokens of each example with [CLS] and one [SEP] a segment, (n,) int64."""
         return self.end - self.start + 2 + (self.split < self.end)
 
 
 def cut_spans(
     lines: np.ndarray, starts: np.ndarray, ends: np.ndarray, seq_len: int, rng: np.random.Generator
 ) -> Spans:
-    """Cut documents tokens[starts:ends] into spans that fit `seq_len` with their special tokens, losing no token.
+    """Cut documents tokens[starts:ends] into spans of at most `seq_len` with special tokens.
 
-    A document longer than that is cut at a place that `rng` shifts, 5% of the spans are cut once more at random, 90%
-    are split into two segments at the line boundary nearest the middle (`ExampleBuilder` of google-research/electra,
-    which however throws away what overflows a target length). `lines` (sorted) are the boundaries.
+    Every token is in exactly one span. A longer document is cut at places that `rng` shifts.
+    Some spans are cut once more. Most are split into two segments where the line ends that is
+    nearest the middle. `lines` (sorted) are the boundaries of lines; all arrays are int64.
     """
-    longest = seq_len - 3
+    start, end = _cut_documents(starts, ends, seq_len - 3, rng)
+    start, end = _cut_some_again(start, end, rng)
+    return Spans(start, _split_segments(lines, start, end, rng), end)
+
+
+def _cut_documents(
+    starts: np.ndarray, ends: np.ndarray, longest: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """(start, end) of spans of at most `longest` tokens; the first of a document is shorter."""
     length = ends - starts
     first = np.where(length > longest, rng.integers(1, longest + 1, len(starts)), length)
     count = 1 + -(-(length - first) // longest)  # spans of each document
+
     document = np.repeat(np.arange(len(starts)), count)
     number = np.arange(len(document)) - np.repeat(np.cumsum(count) - count, count)
     start = starts[document] + np.where(number > 0, first[document] + (number - 1) * longest, 0)
     end = np.minimum(starts[document] + first[document] + number * longest, ends[document])
+    return start, end
 
-    again = np.flatnonzero(
-        (rng.random(len(start)) < 0.05) & (end - start > 1)
-    )  # random target length
+
+def _cut_some_again(
+    start: np.ndarray, end: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cut a share of the spans at a random place: the paper's random target lengths."""
+    again = np.flatnonzero((rng.random(len(start)) < SHORT_SHARE) & (end - start > 1))
     cut = rng.integers(start[again] + 1, end[again])
     start, end = np.concatenate([start, cut]), np.concatenate([end, end[again]])
     end[again] = cut
+    return start, end
 
+
+def _split_segments(
+    lines: np.ndarray, start: np.ndarray, end: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Where segment B of each span begins; the span's end where it has none."""
     middle = (start + end) // 2
     after = np.searchsorted(lines, middle)
     above, below = lines[np.minimum(after, len(lines) - 1)], lines[np.maximum(after - 1, 0)]
     nearest = np.where(np.abs(above - middle) < np.abs(middle - below), above, below)
-    inside = (nearest > start) & (nearest < end) & (rng.random(len(start)) < 0.9)
-    return Spans(start, np.where(inside, nearest, end), end)
+    inside = (nearest > start) & (nearest < end) & (rng.random(len(start)) < PAIR_SHARE)
+    return np.where(inside, nearest, end)
 
 
 def collate_spans(
     tokens: np.ndarray,
     spans: Spans,
     rows: np.ndarray,
-    multiple: int,
-    longest: int,
+    padding: Padding,
     special: SpecialIds = SPECIAL_IDS,
 ) -> Batch:
-    """Build the batch of the given spans: [CLS] A [SEP] or [CLS] A [SEP] B [SEP]."""
-    lengths = spans.lengths[rows] if len(rows) else np.zeros(0, np.int64)
-    ids = np.full(
-        (len(rows), batch_width(int(lengths.max()), multiple, longest)), special.pad, np.int64
-    )
+    """The batch of the spans with these indices: [CLS] A [SEP] or [CLS] A [SEP] B [SEP]."""
+    lengths = spans.lengths[rows]
+    ids = np.full((len(rows), int(padding.widths(lengths).max())), special.pad, np.int64)  # (B, T)
     types = np.zeros_like(ids)
-    for i, (start, split, end) in enumerate(
-        zip(spans.start[rows], spans.split[rows], spans.end[rows])
-    ):
+    bounds = zip(spans.start[rows], spans.split[rows], spans.end[rows], strict=True)
+    for row, (start, split, end) in enumerate(bounds):
         a = split - start
-        ids[i, 0] = special.cls
-        ids[i, 1 : 1 + a] = tokens[start:split]
-        ids[i, 1 + a] = special.sep
+        ids[row, 0] = special.cls
+        ids[row, 1 : 1 + a] = tokens[start:split]
+        ids[row, 1 + a] = special.sep
         if split < end:
-            ids[i, 2 + a : 2 + a + end - split] = tokens[split:end]
-            ids[i, 2 + end - start] = special.sep
-            types[i, 2 + a : 3 + end - start] = 1
+            ids[row, 2 + a : 2 + a + end - split] = tokens[split:end]
+            ids[row, 2 + end - start] = special.sep
+            types[row, 2 + a : 3 + end - start] = 1
     return to_batch(ids, types, lengths)
 
 
 class SpanBatches:
-    """The endless streams of pre-training batches, one for each length. `state` and `load` carry their places through a
-    checkpoint."""
+    """Endless streams of pre-training batches, one for each sequence length.
+
+    `state` and `load` carry the positions in the streams through a checkpoint.
+    """
 
     def __init__(
         self,
-        tokens: np.ndarray,
-        lines: np.ndarray,
-        starts: np.ndarray,
-        ends: np.ndarray,
+        text: Text,
         batch_tokens: int,
         multiple: int,
         seed: int,
         special: SpecialIds = SPECIAL_IDS,
         fill: bool = False,
     ) -> None:
-        self.tokens, self.lines, self.starts, self.ends = tokens, lines, starts, ends
-        self.batch_tokens, self.multiple, self.seed, self.special = (
-            batch_tokens,
-            multiple,
-            seed,
-            special,
-        )
-        self.fill = fill
-        self.places: dict[int, tuple[int, int]] = {}  # length: (epoch, batches taken of it)
-        self._laid_out: dict[int, tuple[Spans, list[np.ndarray]]] = {}
+        """`batch_tokens` and `fill` are those of `bucket_batches`, `multiple` is `Padding`'s."""
+        self.text, self.batch_tokens, self.multiple = text, batch_tokens, multiple
+        self.seed, self.special, self.fill = seed, special, fill
+        self.positions: dict[int, tuple[int, int]] = {}  # length: (epoch, batches taken of it)
+        self._epochs: dict[int, tuple[Spans, list[np.ndarray]]] = {}  # length: the one being read
 
     def lay_out(self, seq_len: int, epoch: int) -> tuple[Spans, list[np.ndarray]]:
-        """Spans and batches of an epoch: a function of (seed, epoch, seq_len)."""
+        """Spans and batches of an epoch: a function of (seed, epoch, seq_len) alone."""
         rng = np.random.default_rng([self.seed, epoch, seq_len])
-        spans = cut_spans(self.lines, self.starts, self.ends, seq_len, rng)
-        return spans, bucket_batches(
-            spans.lengths, self.batch_tokens, self.multiple, seq_len, rng, fill=self.fill
-        )
+        spans = cut_spans(self.text.lines, self.text.starts, self.text.ends, seq_len, rng)
+        padding = Padding(self.multiple, seq_len)
+        return spans, bucket_batches(spans.lengths, self.batch_tokens, padding, rng, fill=self.fill)
 
     def next(self, seq_len: int) -> Batch:
-        """The next batch at this length."""
-        epoch, index = self.places.get(seq_len, (0, 0))
-        if seq_len not in self._laid_out:
-            self._laid_out[seq_len] = self.lay_out(seq_len, epoch)
-        if index >= len(self._laid_out[seq_len][1]):
+        """The next batch of examples of at most `seq_len` tokens.
+
+        Raises ValueError where such an example does not fit into `batch_tokens`.
+        """
+        epoch, index = self.positions.get(seq_len, (0, 0))
+        if seq_len not in self._epochs:
+            self._epochs[seq_len] = self.lay_out(seq_len, epoch)
+        if index >= len(self._epochs[seq_len][1]):
             epoch, index = epoch + 1, 0
-            self._laid_out[seq_len] = self.lay_out(seq_len, epoch)
-        spans, batches = self._laid_out[seq_len]
-        self.places[seq_len] = epoch, index + 1
-        return collate_spans(
-            self.tokens, spans, batches[index], self.multiple, seq_len, self.special
-        )
+            self._epochs[seq_len] = self.lay_out(seq_len, epoch)
+
+        spans, batches = self._epochs[seq_len]
+        self.positions[seq_len] = epoch, index + 1
+        padding = Padding(self.multiple, seq_len)
+        return collate_spans(self.text.tokens, spans, batches[index], padding, self.special)
 
     def state(self) -> dict[int, tuple[int, int]]:
-        return dict(self.places)
+        """{sequence length: (epoch, batches taken of it)}"""
+        return dict(self.positions)
 
     def load(self, state: dict[int, tuple[int, int]]) -> None:
-        self.places, self._laid_out = {length: tuple(place) for length, place in state.items()}, {}
+        """Continue where `state` was taken."""
+        self.positions = {length: (epoch, index) for length, (epoch, index) in state.items()}
+        self._epochs = {}

@@ -1,4 +1,8 @@
-"""The cache of tokenizers and of tokenised texts, shared by runs."""
+"""The cache of tokenizers and of token ids, a folder that all runs share.
+
+What is found there is checked before it is used: by its name, which is a digest of what it was
+made from, and by a checksum.
+"""
 
 from __future__ import annotations
 
@@ -13,32 +17,35 @@ import shutil
 import zipfile
 import zlib
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from electra.config import SpecialIds
 from electra.data.raw_text import OPENERS, Source, find_sources, read_lines
 from electra.data.sentencepiece import SAMPLE_BYTES, train_tokenizer
 from electra.data.tokenizer import Tokenizer, load_tokenizer
 from electra.files import crc32_of, write_atomically
 
 STORE_FORMAT = 1
-SMALL_BYTES = 4_000_000  # below this, starting processes takes longer than the work
+SMALL_BYTES = 4_000_000  # below this, starting processes or writing files costs more than it saves
+PACKED_RATIO = 4  # a compressed file is taken for so many times its size of text
+LEFTOVER = re.compile(r"\.(tokenizer|tokens|texts)-.+\.[0-9]+")  # names of half-written files
 
 
-def token_dtype(vocab_size: int) -> type:
+def token_dtype(vocab_size: int) -> type[np.uint16] | type[np.uint32]:
+    """The smallest type of array that holds every id of a vocabulary."""
     return np.uint16 if vocab_size <= 1 << 16 else np.uint32
 
 
-def corpus_identity(sources: list[Source], errors: str, **more: object) -> dict[str, object]:
-    """What a cached file was made from. The list of files is kept as a digest: there may be a million."""
+def corpus_identity(sources: list[Source], errors: str, **more: Any) -> dict[str, Any]:
+    """What a cached file was made from. It has a digest of the files: there may be a million."""
     digest = hashlib.sha256()
     for source in sources:
-        digest.update(
-            f"{source.path.resolve()}\0{source.kind}\0{source.size}\0{source.mtime_ns}\n".encode(
-                errors="surrogateescape"
-            )
-        )
+        entry = f"{source.path.resolve()}\0{source.kind}\0{source.size}\0{source.mtime_ns}\n"
+        digest.update(entry.encode(errors="surrogateescape"))
     return {
         "format": STORE_FORMAT,
         "files": len(sources),
@@ -50,115 +57,144 @@ def corpus_identity(sources: list[Source], errors: str, **more: object) -> dict[
     }
 
 
-def cache_path(cache: str, prefix: str, identity: dict[str, object]) -> Path:
-    return (
-        Path(cache)
-        / f"{prefix}-{hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]}"
-    )
+def cache_path(cache: str, prefix: str, identity: dict[str, Any]) -> Path:
+    """Where something with this identity is cached."""
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    return Path(cache) / f"{prefix}-{digest[:16]}"
+
+
+@contextlib.contextmanager
+def writing_in(cache: Path) -> Iterator[None]:
+    """Hold a cache while something is written there.
+
+    First removes what killed runs left half-written, unless another run is writing. The lock is
+    on the folder, shared by all who write, and ends with its process. Where the file system has no
+    locks, nothing is removed.
+    """
+    cache.mkdir(parents=True, exist_ok=True)
+    lock = os.open(cache, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _remove_leftovers(cache)
+        with contextlib.suppress(OSError):
+            fcntl.flock(lock, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _remove_leftovers(cache: Path) -> None:
+    for path in cache.iterdir():
+        if LEFTOVER.fullmatch(path.name):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def corpus_tokenizer(
     patterns: tuple[str, ...], vocab_size: int, cased: bool, errors: str, cache: str
 ) -> Tokenizer:
-    """The tokenizer of a corpus: trained on a sample of at most SAMPLE_BYTES of it, or found from an earlier run."""
+    """The tokenizer of a corpus, found in `cache`, or trained and put there.
+
+    It is trained on a sample of about `SAMPLE_BYTES` from all of the corpus. Raises ValueError
+    for a corpus that cannot be read or has no text, and as `train_tokenizer` does.
+    """
     sources = find_sources(patterns)
-    stem = cache_path(
-        cache, "tokenizer", corpus_identity(sources, errors, vocab_size=vocab_size, cased=cased)
-    )
-    for path in stem.parent.glob(f"{stem.name}-*.model"):  # the checksum is in the name
-        if path.stem == f"{stem.name}-{crc32_of(path)}":
-            return load_tokenizer(path)
-        print(f"the tokenizer {path} is damaged; making it again", flush=True)
-        path.unlink()
-    # A compressed file is taken for a quarter of its text.
-    size = sum(source.size * (4 if source.path.suffix in OPENERS else 1) for source in sources)
-    share = min(1.0, SAMPLE_BYTES / max(1, size))
-    rng = np.random.default_rng(0)
+    identity = corpus_identity(sources, errors, vocab_size=vocab_size, cased=cased)
+    stem = cache_path(cache, "tokenizer", identity)
+    if found := _find_tokenizer(stem):
+        return found
 
-    def sample() -> Iterator[str]:
-        taken = 0
-        for source in sources:
-            for line in read_lines(source, errors):
-                if share == 1.0 or rng.random() < share:
-                    taken += len(line.text)
-                    if taken > 2 * SAMPLE_BYTES:
-                        return
-                    yield line.text
-
-    print(
-        f"training a tokenizer of up to {vocab_size:,} tokens on "
-        f"{'the text' if share == 1 else f'a sample of {share:.0%} of the text'} …",
-        flush=True,
-    )
-    lines = sample()
+    share = _sample_share(sources)
+    sampled = "the text" if share == 1 else f"a sample of {share:.0%} of the text"
+    print(f"training a tokenizer of up to {vocab_size:,} tokens on {sampled} …", flush=True)
+    lines = _sample_lines(sources, errors, share)
     first = next(lines, None)
     if first is None:
         raise ValueError(f"the corpus {' '.join(patterns)} has no text")
-    tokenizer = train_tokenizer(
-        (line for part in ([first], lines) for line in part), vocab_size, cased
-    )
+    tokenizer = train_tokenizer(chain([first], lines), vocab_size, cased)
+
     data = tokenizer.to_bytes()
     with writing_in(stem.parent):
         write_atomically(stem.with_name(f"{stem.name}-{zlib.crc32(data):08x}.model"), data)
     return tokenizer
 
 
+def _find_tokenizer(stem: Path) -> Tokenizer | None:
+    """The cached tokenizer whose name begins so. Its checksum is in the name, too."""
+    for path in stem.parent.glob(f"{stem.name}-*.model"):
+        if path.stem == f"{stem.name}-{crc32_of(path)}":
+            return load_tokenizer(path)
+        print(f"the tokenizer {path} is damaged; making it again", flush=True)
+        path.unlink()
+    return None
+
+
+def _sample_share(sources: list[Source]) -> float:
+    """The share of the lines to train a tokenizer on."""
+    size = sum(
+        source.size * (PACKED_RATIO if source.path.suffix in OPENERS else 1) for source in sources
+    )
+    return min(1.0, SAMPLE_BYTES / max(1, size))
+
+
+def _sample_lines(sources: list[Source], errors: str, share: float) -> Iterator[str]:
+    """A share of the lines of a corpus, the same in every run. Ends where it is far too much."""
+    rng = np.random.default_rng(0)
+    taken = 0
+    for source in sources:
+        for line in read_lines(source, errors):
+            if share < 1.0 and rng.random() >= share:
+                continue
+            taken += len(line.text)
+            if taken > 2 * SAMPLE_BYTES:
+                return
+            yield line.text
+
+
 class CachedTokenizer:
-    """A tokenizer that keeps the ids of long lists of texts on disk, for the next run with the same texts."""
+    """A tokenizer that keeps the ids of long lists of texts on disk for later runs."""
 
     def __init__(self, tokenizer: Tokenizer, cache: str | Path) -> None:
-        self.tokenizer, self.cache, self.special = tokenizer, Path(cache), tokenizer.special
+        self.tokenizer, self.cache = tokenizer, Path(cache)
+        self.special: SpecialIds = tokenizer.special
 
     def encode_batch(self, texts: list[str]) -> list[list[int]]:
-        """As the tokenizer's own."""
+        """Ids of each text, without special tokens, as the tokenizer itself gives them."""
         if sum(map(len, texts)) < SMALL_BYTES:
             return self.tokenizer.encode_batch(texts)
+
+        path = self._path_of(texts)
+        ids = _read_ids(path)
+        if ids is None:
+            ids = self.tokenizer.encode_batch(texts)
+            with writing_in(self.cache):
+                write_atomically(path, _ids_to_bytes(ids, self.tokenizer.vocab_size))
+        return ids
+
+    def _path_of(self, texts: list[str]) -> Path:
         digest = hashlib.sha256(self.tokenizer.fingerprint.encode())
         for text in texts:
             data = text.encode()
             digest.update(len(data).to_bytes(8, "little") + data)
-        path = self.cache / f"texts-{digest.hexdigest()[:32]}.npz"
-        try:
-            with np.load(path, allow_pickle=False) as stored:
-                tokens, ends = stored["tokens"], stored["ends"]
-            return [part.tolist() for part in np.split(tokens, ends[:-1])]
-        except (
-            OSError,
-            ValueError,
-            KeyError,
-            EOFError,
-            zipfile.BadZipFile,
-        ):  # not there, or damaged
-            pass
-        ids = self.tokenizer.encode_batch(texts)
-        ends = np.cumsum([len(one) for one in ids])
-        flat = np.fromiter(
-            (token for one in ids for token in one),
-            token_dtype(self.tokenizer.vocab_size),
-            ends[-1],
-        )
-        stored = io.BytesIO()
-        np.savez(stored, tokens=flat, ends=ends)
-        with writing_in(self.cache):
-            write_atomically(path, stored.getvalue())
-        return ids
+        return self.cache / f"texts-{digest.hexdigest()[:32]}.npz"
 
 
-@contextlib.contextmanager
-def writing_in(cache: Path) -> Iterator[None]:
-    """Hold a cache while something is written there; first remove what killed runs left half-written, if nobody else
-    holds it. The lock is the folder's own, shared by all who write, and dies with its process. Where the file system has
-    no locks, nothing is removed."""
-    cache.mkdir(parents=True, exist_ok=True)
-    lock = os.open(cache, os.O_RDONLY)
+def _read_ids(path: Path) -> list[list[int]] | None:
+    """The ids of texts in a file; None where it is missing or damaged."""
     try:
-        with contextlib.suppress(OSError):
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            for path in cache.iterdir():
-                if re.fullmatch(r"\.(tokenizer|tokens|texts)-.+\.[0-9]+", path.name):
-                    shutil.rmtree(path) if path.is_dir() else path.unlink()
-        with contextlib.suppress(OSError):
-            fcntl.flock(lock, fcntl.LOCK_SH)
-        yield
-    finally:
-        os.close(lock)
+        with np.load(path, allow_pickle=False) as stored:
+            tokens, ends = stored["tokens"], stored["ends"]
+        return [part.tolist() for part in np.split(tokens, ends[:-1])]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+def _ids_to_bytes(ids: list[list[int]], vocab_size: int) -> bytes:
+    """An .npz of `tokens`, all ids in a row, and `ends` (n_texts,), where each text ends."""
+    ends = np.cumsum([len(one) for one in ids])
+    tokens: np.ndarray = np.fromiter(
+        (token for one in ids for token in one), token_dtype(vocab_size), int(ends[-1])
+    )
+    stored = io.BytesIO()
+    np.savez(stored, tokens=tokens, ends=ends)
+    return stored.getvalue()

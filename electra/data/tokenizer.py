@@ -1,9 +1,8 @@
-"""Text to token ids: SentencePiece (unigram), trained on the user's corpus, or the WordPiece of a released BERT or
-ELECTRA, behind one small interface.
+"""Loading a tokenizer: SentencePiece, or the WordPiece of a released BERT or ELECTRA.
 
-Everything downstream uses only: `encode_batch`, `decode`, `pieces`, `vocab_size`, `special`, `fingerprint`, `to_bytes`.
-A SentencePiece model of this project has [PAD] [UNK] [CLS] [SEP] [MASK] with ids 0 to 4; a WordPiece vocabulary has
-them where it likes.
+To add a kind: a class in a file of its own with `encode_batch`, `decode`, `pieces`, `vocab_size`,
+`special`, `fingerprint` and `to_bytes`, which is all that the rest of the project uses; its name
+in `Tokenizer`; and a line in `tokenizer_from_bytes`.
 """
 
 from __future__ import annotations
@@ -45,14 +44,16 @@ def _is_wordpiece(values: object) -> bool:
 
 
 def load_tokenizer(path: str | Path, cased: bool = False) -> Tokenizer:
-    """Read a SentencePiece model, the tokenizer file of a run folder, or a WordPiece vocabulary (`vocab.txt`: a token a
-    line; `cased` is for this one). Raises ValueError naming the file where it is missing or none of these."""
+    """Read a SentencePiece model, the tokenizer file of a run folder, or a WordPiece vocabulary.
+
+    A file that ends in .txt is a vocabulary, with a token a line; `cased` is for this one alone.
+    Raises ValueError naming the file where it is missing or none of these.
+    """
     try:
         data = Path(path).read_bytes()
     except OSError as problem:
         raise ValueError(f"cannot read the tokenizer {path}: {problem.strerror}") from None
     if Path(path).suffix == ".txt":
-        return WordPieceTokenizer(
-            vocab_lines(data, str(path)), lower_case=not cased, name=str(path)
-        )
+        tokens = vocab_lines(data, str(path))
+        return WordPieceTokenizer(tokens, lower_case=not cased, name=str(path))
     return tokenizer_from_bytes(data, str(path))

@@ -1,4 +1,8 @@
-"""The WordPiece tokenizer of a released BERT or ELECTRA."""
+"""The WordPiece tokenizer of a released BERT or ELECTRA.
+
+It follows `tokenization.py` of google-research/bert (Devlin et al. 2019): `_CharacterTable` is its
+`BasicTokenizer`, `_WordCache` its `WordpieceTokenizer`.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +12,29 @@ import unicodedata
 from collections.abc import Iterable
 
 from electra.config import SPECIAL_TOKENS, SpecialIds
-from electra.data.sentencepiece import WORD_START, is_text
+from electra.data.sentencepiece import WORD_START
+from electra.files import is_encodable
 
 LONGEST_WORD = 100  # characters; WordPiece makes a longer word [UNK]
 CACHED_WORDS = 1_000_000
+# The blocks of CJK Unified Ideographs that BERT knows. Hiragana, Katakana and Hangul are words.
+CHINESE_BLOCKS = (
+    (0x4E00, 0x9FFF),
+    (0x3400, 0x4DBF),
+    (0x20000, 0x2A6DF),
+    (0x2A700, 0x2B73F),
+    (0x2B740, 0x2B81F),
+    (0x2B820, 0x2CEAF),
+    (0xF900, 0xFAFF),
+    (0x2F800, 0x2FA1F),
+)
 
 
 class WordPieceTokenizer:
-    """BERT's tokenizer: words split at spaces and punctuation, each cut greedily into the longest pieces of a
-    vocabulary (Devlin et al. 2019; `tokenization.py` of google-research/bert).
+    """BERT's tokenizer: words, each cut greedily into the longest pieces of a vocabulary.
 
-    Text that spells a special token is ordinary text. Not thread-safe; pickles by its settings.
+    Text is split into words at spaces and punctuation. Text that spells a special token is
+    ordinary text. Not thread-safe. Pickles by its settings.
     """
 
     def __init__(
@@ -29,40 +45,42 @@ class WordPieceTokenizer:
         split_chinese: bool = True,
         name: str = "the vocabulary",
     ) -> None:
-        """`tokens` in the order of their ids. `strip_accents` None: as `lower_case`, as BERT does it. Raises ValueError
-        where a special token is missing or a token cannot be written."""
+        """`tokens` are in the order of their ids; a continuation begins with ##.
+
+        `strip_accents` None means as `lower_case`, which is what BERT does. `split_chinese` makes
+        each ideograph a word. Raises ValueError, with `name`, where a special token is missing or
+        a token cannot be written.
+        """
         self.tokens = tuple(tokens)
         self.lower_case, self.split_chinese = lower_case, split_chinese
         self.strip_accents = lower_case if strip_accents is None else strip_accents
+
         ids = {token: id_ for id_, token in enumerate(self.tokens)}
         missing = [token for token in SPECIAL_TOKENS if token not in ids]
         if missing:
             raise ValueError(f"{name} has no {' '.join(missing)}: it is not a WordPiece vocabulary")
-        if not all(
-            isinstance(switch, bool) for switch in (lower_case, self.strip_accents, split_chinese)
-        ):
+        switches = (lower_case, self.strip_accents, split_chinese)
+        if not all(isinstance(switch, bool) for switch in switches):
             raise ValueError(f"{name} goes with settings that are neither true nor false")
-        if not all(map(is_text, self.tokens)):
+        if not all(map(is_encodable, self.tokens)):
             raise ValueError(f"{name} has half a surrogate pair in it, which no text has")
+
         self.special = SpecialIds(*(ids[token] for token in SPECIAL_TOKENS))
-        self._characters = _Characters(self.lower_case, self.strip_accents, split_chinese)
-        self._words = _Words(ids, self.special.unk)
+        self._characters = _CharacterTable(self.lower_case, self.strip_accents, split_chinese)
+        self._words = _WordCache(ids, self.special.unk)
 
     def __reduce__(self) -> tuple[type, tuple]:
-        return WordPieceTokenizer, (
-            self.tokens,
-            self.lower_case,
-            self.strip_accents,
-            self.split_chinese,
-        )
+        switches = (self.lower_case, self.strip_accents, self.split_chinese)
+        return WordPieceTokenizer, (self.tokens, *switches)
 
     @property
     def vocab_size(self) -> int:
+        """How many ids there are, special tokens included."""
         return len(self.tokens)
 
     @property
     def fingerprint(self) -> str:
-        """Hex digest that tells tokenizers apart."""
+        """A hexadecimal digest that differs between tokenizers."""
         return hashlib.sha256(self.to_bytes()).hexdigest()
 
     def encode_batch(self, texts: list[str]) -> list[list[int]]:
@@ -76,47 +94,47 @@ class WordPieceTokenizer:
         ]
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Words with a space between them; special tokens are left out, but for [UNK], which is a word."""
-        text = "".join(
-            self.pieces(id_ for id_ in ids if id_ not in self.special or id_ == self.special.unk)
-        )
-        return text.replace(WORD_START, " ").strip()
+        """Words with a space between them. [UNK] is a word; other special tokens are left out."""
+        unk = self.special.unk
+        words = self.pieces(id_ for id_ in ids if id_ not in self.special or id_ == unk)
+        return "".join(words).replace(WORD_START, " ").strip()
 
     def pieces(self, ids: Iterable[int]) -> list[str]:
-        """As a SentencePiece model writes them: a word's first piece begins with ▁, the others have no ##. [UNK] is a
-        word, the other special tokens are not."""
-        bare = set(self.special) - {self.special.unk}
-        return [
-            token if id_ in bare else token[2:] if token.startswith("##") else WORD_START + token
-            for id_, token in ((id_, self.tokens[id_]) for id_ in ids)
-        ]
+        """As a SentencePiece model writes them: a word's first piece begins with ▁.
+
+        The others lose their ##. [UNK] is a word, the other special tokens are not.
+        """
+        return [self._piece(id_) for id_ in ids]
+
+    def _piece(self, id_: int) -> str:
+        token = self.tokens[id_]
+        if id_ in self.special and id_ != self.special.unk:
+            return token
+        return token[2:] if token.startswith("##") else WORD_START + token
 
     def to_bytes(self) -> bytes:
-        """What `tokenizer_from_bytes` reads: JSON, with the vocabulary and the three switches."""
-        return json.dumps(
-            {
-                "type": "wordpiece",
-                "lower_case": self.lower_case,
-                "strip_accents": self.strip_accents,
-                "split_chinese": self.split_chinese,
-                "tokens": self.tokens,
-            },
-            ensure_ascii=False,
-            separators=(",", ":"),
-        ).encode()
+        """What `tokenizer_from_bytes` reads: JSON with the vocabulary and the three switches."""
+        values = {
+            "type": "wordpiece",
+            "lower_case": self.lower_case,
+            "strip_accents": self.strip_accents,
+            "split_chinese": self.split_chinese,
+            "tokens": self.tokens,
+        }
+        return json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-class _Characters(dict):
-    """For `str.translate`: code point -> what WordPiece reads in its place. Control characters vanish, white space is
-    one space, punctuation and CJK ideographs stand between spaces. Filled as characters are met."""
+class _CharacterTable(dict[int, str]):
+    """A table for `str.translate`: code point -> what WordPiece reads in its place.
+
+    Control characters vanish, white space becomes a space, punctuation and ideographs get spaces
+    around them. The table is filled as characters are met.
+    """
 
     def __init__(self, lower_case: bool, strip_accents: bool, split_chinese: bool) -> None:
         super().__init__()
-        self.lower_case, self.strip_accents, self.split_chinese = (
-            lower_case,
-            strip_accents,
-            split_chinese,
-        )
+        self.lower_case, self.strip_accents = lower_case, strip_accents
+        self.split_chinese = split_chinese
 
     def __missing__(self, code: int) -> str:
         self[code] = read_as = self._read_as(chr(code))
@@ -129,29 +147,24 @@ class _Characters(dict):
             return ""
         if char.isspace():
             return " "
+
         chinese = self.split_chinese and _is_chinese(ord(char))
         if self.strip_accents:
-            char = "".join(
-                c for c in unicodedata.normalize("NFD", char) if unicodedata.category(c) != "Mn"
-            )
+            decomposed = unicodedata.normalize("NFD", char)
+            char = "".join(c for c in decomposed if unicodedata.category(c) != "Mn")
         if self.lower_case:
-            char = "".join(
-                c.lower() for c in char
-            )  # one by one: a Σ is σ at the end of a word, too
+            # One by one: a Σ becomes σ at the end of a word, too.
+            char = "".join(c.lower() for c in char)
         return "".join(f" {c} " if chinese or _is_punctuation(c) else c for c in char)
 
 
 def _is_control(char: str) -> bool:
-    return unicodedata.category(char) in (
-        "Cc",
-        "Cf",
-        "Co",
-        "Cs",
-    )  # but not what no character has yet
+    """Control, format, private use and surrogate characters, but not unassigned ones (Cn)."""
+    return unicodedata.category(char) in ("Cc", "Cf", "Co", "Cs")
 
 
 def _is_punctuation(char: str) -> bool:
-    """Unicode's punctuation, and all of ASCII that is neither letter, digit, space nor control: $ + < = > ^ ` | ~ too."""
+    """Unicode's punctuation, and the symbols of ASCII: $ + < = > ^ ` | ~ too."""
     code = ord(char)
     return (
         33 <= code <= 47
@@ -163,22 +176,11 @@ def _is_punctuation(char: str) -> bool:
 
 
 def _is_chinese(code: int) -> bool:
-    """The CJK Unified Ideographs blocks that BERT knows. Hiragana, Katakana and Hangul are written as words."""
-    return (
-        0x4E00 <= code <= 0x9FFF
-        or 0x3400 <= code <= 0x4DBF
-        or 0x20000 <= code <= 0x2A6DF
-        or 0x2A700 <= code <= 0x2B73F
-        or 0x2B740 <= code <= 0x2B81F
-        or 0x2B820 <= code <= 0x2CEAF
-        or 0xF900 <= code <= 0xFAFF
-        or 0x2F800 <= code <= 0x2FA1F
-    )
+    return any(first <= code <= last for first, last in CHINESE_BLOCKS)
 
 
-class _Words(dict):
-    """Word -> its ids: each time the longest piece of the vocabulary that fits, [UNK] for the whole word where none
-    does. Filled as words are met, since most of a text are words that were met before."""
+class _WordCache(dict[str, tuple[int, ...]]):
+    """Word -> its ids, filled as words are met: most words of a text were met before."""
 
     def __init__(self, ids: dict[str, int], unk: int) -> None:
         super().__init__()
@@ -190,24 +192,26 @@ class _Words(dict):
         return found
 
     def _cut(self, word: str) -> tuple[int, ...]:
+        """The longest piece that fits, again and again; [UNK] for the word where none fits."""
         if len(word) > LONGEST_WORD:
             return (self.unk,)
-        found, start = [], 0
+        found: list[int] = []
+        start = 0
         while start < len(word):
             prefix = "##" if start else ""
             for end in range(min(len(word), start + self.longest), start, -1):
                 id_ = self.ids.get(prefix + word[start:end])
                 if id_ is not None:
+                    found.append(id_)
+                    start = end
                     break
             else:
                 return (self.unk,)
-            found.append(id_)
-            start = end
         return tuple(found)
 
 
 def vocab_lines(data: bytes, name: str) -> list[str]:
-    """The tokens of a `vocab.txt`. Raises ValueError where it is not UTF-8."""
+    """The tokens of a `vocab.txt`, one a line. Raises ValueError, with `name`, if not UTF-8."""
     try:
         text = data.decode()
     except UnicodeDecodeError:

@@ -137,9 +137,9 @@ def _zip_members(archive: Path) -> Iterator[Member]:
                 raise UnsafeArchiveError(f"{archive}: member {info.filename!r} is encrypted")
             if info.is_dir():
                 yield info.filename, None
-            else:
-                with zipped.open(info) as source:
-                    yield info.filename, source
+                continue
+            with zipped.open(info) as source:
+                yield info.filename, source
 
 
 class _BoundedStream:
@@ -166,19 +166,24 @@ class _BoundedStream:
 
 def _tar_members(archive: Path, opener: Callable[..., Any], limit: int) -> Iterator[Member]:
     """As `_zip_members`, for a tar file behind the decompression of `opener`."""
-    with opener(archive, "rb") as stream:
-        bounded = cast(IO[bytes], _BoundedStream(stream, archive, limit))
-        with tarfile.open(fileobj=bounded, mode="r:") as tar:
-            while (info := tar.next()) is not None:
-                if info.size < 0:  # tarfile would go back, for ever
-                    raise tarfile.ReadError(f"a member of {info.size:,} bytes")
-                if info.isdir():
-                    yield info.name, None
-                elif info.isreg():
-                    yield info.name, tar.extractfile(info)
-                else:
-                    _refuse_kind(archive, info.name)
-            _check_end(stream, archive, limit)
+    with (
+        opener(archive, "rb") as stream,
+        tarfile.open(fileobj=_bounded(stream, archive, limit), mode="r:") as tar,
+    ):
+        while (info := tar.next()) is not None:
+            if info.size < 0:  # tarfile would go back, for ever
+                raise tarfile.ReadError(f"a member of {info.size:,} bytes")
+            if info.isdir():
+                yield info.name, None
+            elif info.isreg():
+                yield info.name, tar.extractfile(info)
+            else:
+                _refuse_kind(archive, info.name)
+        _check_end(stream, archive, limit)
+
+
+def _bounded(stream: IO[bytes], archive: Path, limit: int) -> IO[bytes]:
+    return cast(IO[bytes], _BoundedStream(stream, archive, limit))
 
 
 def _check_end(stream: IO[bytes], archive: Path, limit: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import time
 from collections.abc import Iterator
 
@@ -34,16 +35,15 @@ def host_waits(settings: Settings, findings: Findings) -> None:
     """Steps under torch's sync debug mode, after a warm-up."""
     device = choose_device(settings.device)
     config = config_for(settings, "tiny")
-    for kind in KINDS:
-        for precision in ("bf16", "fp16"):
-            trainer = make_trainer(config, kind, precision, device)
-            batches = [random_batch(config, 8, 64, seed, padded=True) for seed in range(3)]
+    for kind, precision in itertools.product(KINDS, ("bf16", "fp16")):
+        trainer = make_trainer(config, kind, precision, device)
+        batches = [random_batch(config, 8, 64, seed, padded=True) for seed in range(3)]
+        for batch in batches:
+            trainer.step(batch.to(device))
+        with _no_waiting(device):
             for batch in batches:
-                trainer.step(batch.to(device))
-            with _no_waiting(device):
-                for batch in batches:
-                    trainer.step(batch.to(device))  # copied from pinned memory, as in the loop
-            findings.holds(f"{kind} in {precision}: no step waits", True)
+                trainer.step(batch.to(device))  # copied from pinned memory, as in the loop
+        findings.holds(f"{kind} in {precision}: no step waits", True)
 
 
 @contextlib.contextmanager
@@ -64,16 +64,15 @@ def graphs(settings: Settings, findings: Findings) -> None:
     make_deterministic()
     device = choose_device(settings.device)
     config = config_for(settings, "tiny", dropout=0.1)
-    for kind in KINDS:
-        for precision in ("bf16", "fp16"):
-            ends = []
-            for played in (False, True):
-                trainer = make_trainer(config, kind, precision, device)
-                if played and device.type == "cuda":
-                    trainer.graphs = CudaGraphs(device)
-                ends.append(_three_shapes(trainer, config, device))
-            differing = sum(not torch.equal(one, two) for one, two in zip(*ends, strict=True))
-            findings.at_most(f"{kind} in {precision}: tensors that differ", differing, 0)
+    for kind, precision in itertools.product(KINDS, ("bf16", "fp16")):
+        ends = []
+        for played in (False, True):
+            trainer = make_trainer(config, kind, precision, device)
+            if played and device.type == "cuda":
+                trainer.graphs = CudaGraphs(device)
+            ends.append(_three_shapes(trainer, config, device))
+        differing = sum(not torch.equal(one, two) for one, two in zip(*ends, strict=True))
+        findings.at_most(f"{kind} in {precision}: tensors that differ", differing, 0)
 
 
 def _three_shapes(

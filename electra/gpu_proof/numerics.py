@@ -27,7 +27,8 @@ from electra.gpu_proof.workloads import (
     make_trainer,
     random_batch,
 )
-from electra.model import masking, ops
+from electra.model import masking
+from electra.model.masked_lm_loss import masked_lm_loss
 from electra.training.device import choose_device
 
 STEPS = 20
@@ -193,7 +194,7 @@ def _check_samples(device: torch.device, repeats: int, findings: Findings) -> No
     targets = torch.zeros(rows, dtype=torch.int64, device=device)
     for _ in range(repeats):
         uniform = torch.rand(rows, 1, generator=own, device=device)
-        _, _, sampled = ops.masked_lm(hidden_there, table_there, bias, targets, weights, uniform)
+        _, _, sampled = masked_lm_loss(hidden_there, table_there, bias, targets, weights, uniform)
         assert sampled is not None
         counts += torch.bincount(sampled, minlength=vocab_size).cpu()
     enough = expected * counts.sum() >= 5  # below, a chi-square statistic is none

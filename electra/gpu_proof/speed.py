@@ -140,10 +140,9 @@ def baseline(settings: Settings, findings: Findings) -> None:
         torch.manual_seed(0)
         networks, loss_of = transformers_pretraining(config, MASK_PROB, precision, attention)
         step = baseline_step(networks, loss_of, device, 0.01)
-        if compiled:
-            with compiler_at_hand(settings):
-                for network in networks.children():
-                    network.forward = torch.compile(network.forward)
+        with compiler_at_hand(settings):
+            for network in networks.children() if compiled else ():
+                network.forward = torch.compile(network.forward)
         for tokens in TOKENS[:1] if compiled else _token_counts(settings):
             name = f"baseline, {tokens:,} tokens, {attention}" + ", compiled" * compiled
             try:
@@ -196,7 +195,7 @@ def reviews(settings: Settings, findings: Findings) -> None:
         config = replace(config, vocab_size=tokenizer.vocab_size)
     tokens = 2048 if settings.rehearse else TOKENS[0]
     multiple = 64 if device.type == "cuda" else 8
-    stream = SpanBatches(*whole(store), tokens, multiple, 0, tokenizer.special, fill=True)
+    stream = SpanBatches(whole(store), tokens, multiple, 0, tokenizer.special, fill=True)
     counts = []
 
     def batches() -> Iterator[Batch]:

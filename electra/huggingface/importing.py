@@ -13,7 +13,7 @@ from electra.config import SIZES, ModelConfig, PretrainConfig, nearest_size
 from electra.huggingface.merging import NetworkSize, merge_weights, merged_config
 from electra.huggingface.network import Network, read_common_tokenizer, read_networks
 from electra.model.bert import BertMLM
-from electra.model.build import build, skeleton
+from electra.model.build import build, build_on_meta
 from electra.model.electra import Electra
 
 MAX_LISTED_SHAPES = 8  # in a message
@@ -64,7 +64,7 @@ def _complete_model(
     mask_prob = SIZES[nearest_size(config)].mask_prob
 
     # The sizes come from a file of others: they are compared before anything is allocated.
-    wanted = skeleton(lambda config: build(config, mask_prob), config).state_dict()
+    wanted = build_on_meta(lambda config: build(config, mask_prob), config).state_dict()
     _check_shapes(weights, wanted, networks)
 
     torch.manual_seed(0)

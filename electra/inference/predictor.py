@@ -20,7 +20,7 @@ from electra.config import (
     from_dict,
     parse_phases,
 )
-from electra.data.batch import Batch, bucket_batches
+from electra.data.batch import Batch, Padding, bucket_batches
 from electra.data.examples import Encoded
 from electra.data.tokenizer import Tokenizer
 from electra.model.build import with_weights
@@ -163,10 +163,9 @@ def _load_model(
 
 def batches_of(encoded: Encoded, predictor: Predictor) -> Iterator[tuple[np.ndarray, Batch]]:
     """(numbers of the examples, their batch on the predictor's device), of like length."""
-    for rows in bucket_batches(
-        encoded.lengths, predictor.batch_tokens, WIDTH_MULTIPLE, predictor.max_len, None
-    ):
-        batch = encoded.batch(rows, WIDTH_MULTIPLE, predictor.max_len)
+    padding = Padding(WIDTH_MULTIPLE, predictor.max_len)
+    for rows in bucket_batches(encoded.lengths, predictor.batch_tokens, padding, None):
+        batch = encoded.batch(rows, padding)
         yield rows, batch.to(predictor.device)
 
 

@@ -1,19 +1,10 @@
-"""`Electra`, `BertMLM` and `Classifier`, made of the same blocks and driven by the same `train_step`.
-
-Each has two methods that the engine knows:
-
-    counts(batch)                    (n,) float32: what each loss term is divided by, known before the forward pass
-    forward(batch, generator, rows)  `Step` of these rows of the batch, masked as the whole batch is: the loss terms as
-                                     *sums*, so that micro-batches and ranks can be added up and divided once; and sums
-                                     to log
-
-Letters: B rows, T tokens, K masked positions a row, N = B * K, C hidden size, V vocabulary.
-"""
+"""Models made from a configuration: initialised, without memory, or with given weights."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -23,71 +14,93 @@ from electra.config import ModelConfig
 from electra.model.bert import BertMLM
 from electra.model.electra import Electra
 
+MAX_LISTED_NAMES = 8  # of tensors, in a message
+
+Model = TypeVar("Model", bound=nn.Module)
+
 
 def build(config: ModelConfig, mask_prob: float) -> Electra | BertMLM:
-    """The pre-training model of a configuration."""
-    return (
-        Electra(config, mask_prob) if config.objective == "electra" else BertMLM(config, mask_prob)
-    )
+    """The pre-training model of a configuration, initialised."""
+    if config.objective == "electra":
+        return Electra(config, mask_prob)
+    return BertMLM(config, mask_prob)
 
 
-class _NoFirstValues(TorchFunctionMode):
-    """Modules made meanwhile get no first values. On the device "meta" they mean nothing, and torch imports its compiler,
-    a second's work, before it draws them there."""
+class _SkipInitialisation(TorchFunctionMode):
+    """Skips weight initialisation inside this context.
 
-    def __torch_function__(self, function, types, args=(), kwargs=None):
+    On the device "meta" it would have no effect, and torch imports its compiler, which takes a
+    second, before it draws numbers there.
+    """
+
+    def __torch_function__(
+        self,
+        function: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
         if getattr(function, "__module__", None) == "torch.nn.init":
-            return args[0] if args else kwargs["tensor"]
+            return args[0] if args else (kwargs or {})["tensor"]
         return function(*args, **(kwargs or {}))
 
 
-def skeleton(make: Callable[[ModelConfig], nn.Module], config: ModelConfig) -> nn.Module:
-    """`make(config)` on the device "meta": a model that has sizes, but no numbers, and takes no memory."""
-    with torch.device("meta"), _NoFirstValues():
+def build_on_meta(make: Callable[[ModelConfig], Model], config: ModelConfig) -> Model:
+    """`make(config)` on the device "meta": a model with shapes, but without values or memory."""
+    with torch.device("meta"), _SkipInitialisation():
         return make(config)
 
 
 def check_weights(
-    make: Callable[[ModelConfig], nn.Module],
+    make: Callable[[ModelConfig], Model],
     config: ModelConfig,
     weights: dict[str, Tensor],
     source: str | Path,
-) -> nn.Module:
-    """Whether `make(config)` takes these weights, found out before anything is allocated: sizes come from a file, perhaps
-    a stranger's. Returns the `skeleton`.
+) -> Model:
+    """Check that `make(config)` can take these weights; returns that model on the device "meta".
 
-    Raises ValueError naming `source` and the tensors that are missing, have no place or do not fit.
+    The sizes come from a file, which may be a stranger's. So they are compared before anything is
+    allocated.
+
+    Raises ValueError naming `source` and the tensors that are missing, unknown or of another shape
+    or kind of number.
     """
-    model = skeleton(make, config)
+    model = build_on_meta(make, config)
     wanted = model.state_dict()
-    fits = lambda one, other: (
-        one.shape == other.shape and one.is_floating_point() == other.is_floating_point()
-    )
-    wrong = [
-        name
-        for name in sorted(wanted.keys() | weights.keys())
-        if name not in wanted or name not in weights or not fits(wanted[name], weights[name])
-    ]
+    names = sorted(wanted.keys() | weights.keys())
+    wrong = [name for name in names if not _fits(wanted.get(name), weights.get(name))]
+
     if wrong:
+        listed = ", ".join(wrong[:MAX_LISTED_NAMES])
+        more = len(wrong) - MAX_LISTED_NAMES
         raise ValueError(
-            f"{source}: the weights are not those of its settings: {', '.join(wrong[:8])}"
-            + (f" and {len(wrong) - 8} more" if len(wrong) > 8 else "")
+            f"{source}: the weights are not those of its settings: {listed}"
+            + (f" and {more} more" if more > 0 else "")
         )
     return model
 
 
+def _fits(wanted: Tensor | None, given: Tensor | None) -> bool:
+    """Whether both are there, with the same shape, and both or neither with floating point."""
+    if wanted is None or given is None:
+        return False
+    return wanted.shape == given.shape and wanted.is_floating_point() == given.is_floating_point()
+
+
 def with_weights(
-    make: Callable[[ModelConfig], nn.Module],
+    make: Callable[[ModelConfig], Model],
     config: ModelConfig,
     weights: dict[str, Tensor],
     source: str | Path,
-) -> nn.Module:
-    """`make(config)` on the host with a copy of these weights, without the first values that they would replace. Raises
-    ValueError as `check_weights` does."""
+) -> Model:
+    """`make(config)` on the CPU with a copy of these weights, which skips the initialisation.
+
+    Raises ValueError as `check_weights` does.
+    """
     model = check_weights(make, config, weights, source)
-    own = {
+    copies = {
         name: torch.empty(wanted.shape, dtype=wanted.dtype).copy_(weights[name])
         for name, wanted in model.state_dict().items()
     }
-    model.load_state_dict(own, assign=True)
+    model.load_state_dict(copies, assign=True)
     return model

@@ -1,66 +1,66 @@
-"""ELECTRA: generator and discriminator over one embedding module (paper, section 2)."""
+"""ELECTRA: a generator fills in masked tokens, a discriminator detects them (paper, section 2).
+
+Follows `run_pretraining.py: PretrainingModel` of google-research/electra.
+
+Letters: B rows, T tokens, K masked positions a row, E embedding size, C hidden size.
+"""
 
 from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from electra.config import ModelConfig
 from electra.data.batch import Batch
 from electra.model import masking
 from electra.model.bert import MaskedLM
+from electra.model.compile import compile_method
 from electra.model.encoder import Embeddings, Encoder
 from electra.model.heads import ReplacedTokenHead
 from electra.model.initialisation import initialise
-from electra.model.outputs import (
-    Detection,
-    Step,
-    compiled,
-    detection_sums,
-    masked_count,
-    real_tokens,
-)
+from electra.model.outputs import Detection, ModelOutput, detection_sums
+from electra.model.trainable import TrainableModel
 
-RTD_WEIGHT = 50.0  # paper, section 2 and appendix A
+RTD_WEIGHT = 50.0  # of the discriminator's loss (paper, section 2 and appendix A)
 
 
-class Electra(nn.Module):
-    """Generator and discriminator over one embedding module (paper, section 2)."""
+class Electra(TrainableModel):
+    """Generator and discriminator over one embedding module."""
 
     kind = "electra"
-    terms = ("mlm", "rtd")
     weights = (1.0, RTD_WEIGHT)
 
     def __init__(self, config: ModelConfig, mask_prob: float = 0.15) -> None:
         super().__init__()
-        self.config, self.mask_prob = config, mask_prob
+        self.config = config
+        self.mask_prob = mask_prob
         self.embeddings = Embeddings(config)
         self.generator = MaskedLM(config.generator())
         self.discriminator = Encoder(config)
         self.rtd_head = ReplacedTokenHead(config)
-        initialise(
-            self,
-            config,
-            [(self.generator.encoder, config.generator()), (self.discriminator, config)],
-        )
+        initialise(self, [self.generator.encoder, self.discriminator])
 
     def counts(self, batch: Batch) -> Tensor:
-        return torch.stack(
-            [
-                masked_count(batch, self.mask_prob, self.config.special),
-                real_tokens(batch).sum().float(),
-            ]
-        )
+        """(2,) float32: the masked positions, and the real tokens."""
+        masked = masking.count_masked(batch.input_ids, self.mask_prob, self.config.special)
+        real = masking.real_tokens(batch.input_ids, batch.attention_mask)
+        return torch.stack([masked, real.sum().float()])
 
     def detect(self, input_ids: Tensor, batch: Batch) -> Tensor:
-        """Logits that each token was replaced: input_ids (B, T) -> (B, T) float32."""
-        hidden = self.discriminator(
-            self.embeddings(input_ids, batch.token_type_ids), batch.attention_mask
-        )
+        """Logits that each token was replaced: input_ids (B, T) int64 -> (B, T) float32.
+
+        Token types and attention mask are those of the batch.
+        """
+        embedded = self.embeddings(input_ids, batch.token_type_ids)  # (B, T, E)
+        hidden = self.discriminator(embedded, batch.attention_mask)  # (B, T, C)
         return self.rtd_head(hidden).float()
 
-    def forward(self, batch: Batch, generator: torch.Generator, rows: slice = slice(None)) -> Step:
+    def forward(
+        self, batch: Batch, generator: torch.Generator, rows: slice = slice(None)
+    ) -> ModelOutput:
+        """The two losses of these rows, (2,): masked LM and replaced-token detection (figure 2)."""
+        # Mask, and draw the random numbers of the samples.
         masked = masking.mask(
             batch.input_ids,
             self.mask_prob,
@@ -72,22 +72,24 @@ class Electra(nn.Module):
         uniform = torch.rand(
             masked.positions.shape, generator=generator, device=masked.positions.device
         )
-        batch, masked, uniform = (
-            batch.take(rows),
-            masking.Masked(*(t[rows] for t in masked)),
-            uniform[rows],
-        )
-        mlm_loss, mlm_correct, sampled = self.generator(
-            self.embeddings, batch, masked, uniform.reshape(-1, 1)
-        )
-        sampled = sampled.view_as(masked.positions)  # (B, K)
-        corrupted, replaced = masking.corrupt(batch.input_ids, masked, sampled)
-        real = real_tokens(batch)
-        detected = self.detect(corrupted, batch)  # (B, T)
-        rtd = F.binary_cross_entropy_with_logits(detected, replaced, reduction="none")
-        rtd_loss = (rtd * real).sum()
 
-        detection = Detection(detected.detach(), replaced, real, corrupted)
+        # Ranks draw the same for the whole batch. From here on it is about these rows alone.
+        batch, masked, uniform = batch.take(rows), masked.take(rows), uniform[rows]
+
+        # The generator predicts the masked tokens, and samples a token for each from its softmax
+        # at temperature 1. No gradient flows through the samples.
+        mlm_loss, mlm_correct, sampled = self.generator(self.embeddings, batch, masked, uniform)
+
+        # The samples take the places of the masked tokens in the original text.
+        corrupted, replaced = masking.corrupt(batch.input_ids, masked, sampled)  # (B, T) each
+
+        # The discriminator predicts for every real token whether it was replaced.
+        real = masking.real_tokens(batch.input_ids, batch.attention_mask)  # (B, T)
+        logits = self.detect(corrupted, batch)  # (B, T)
+        rtd_losses = F.binary_cross_entropy_with_logits(logits, replaced, reduction="none")
+        rtd_loss = (rtd_losses * real).sum()
+
+        detection = Detection(logits.detach(), replaced, real, corrupted)
         sums = {
             "mlm_loss": mlm_loss.detach(),
             "mlm_correct": mlm_correct,
@@ -96,15 +98,13 @@ class Electra(nn.Module):
             "rtd_loss": rtd_loss.detach(),
             **detection_sums(detection),
         }
-        return Step(torch.stack([mlm_loss, rtd_loss]), sums, detection)
+        return ModelOutput(torch.stack([mlm_loss, rtd_loss]), sums, detection)
 
     def compile_networks(self) -> None:
-        """As in `BertMLM`."""
-        self.generator.forward, self.detect = (
-            compiled(self.generator.forward),
-            compiled(self.detect),
-        )
+        """Compile both networks. Masks are drawn outside: no graph can hold a `torch.Generator`."""
+        compile_method(self.generator, "forward")
+        compile_method(self, "detect")
 
     def encoder_state(self) -> tuple[Embeddings, Encoder]:
-        """The parts that fine-tuning goes on with: the discriminator; the generator is thrown away."""
+        """The embeddings and the discriminator. The generator is thrown away (paper, section 2)."""
         return self.embeddings, self.discriminator

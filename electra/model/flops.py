@@ -1,7 +1,9 @@
 """Floating-point operations that a model needs, counted from its sizes.
 
 Two operations are counted for each multiply-add of a matrix product. Nothing else is counted, and
-padding needs none. E embedding size, C hidden size, I intermediate size, V vocabulary size.
+padding needs none.
+
+Letters: E embedding size, C hidden size, I feed-forward size, V vocabulary size.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from electra.config import ModelConfig
 def encoder_flops(config: ModelConfig, lengths: np.ndarray) -> float:
     """Operations of one forward pass of the encoder over examples of these lengths, (n,) int.
 
-    They are the projection of the embeddings and, in each layer, four C x C products, two C x I
+    They are the projection of the embeddings and, in each layer, four C * C products, two C * I
     products, and two products of the attention, which grow with the square of the length.
     """
     E, C, I = config.embedding_size, config.hidden_size, config.intermediate_size  # noqa: E741

@@ -1,4 +1,7 @@
-"""Heads on top of an encoder. Letters: N positions, B rows, T tokens, E embedding size, C hidden size, V vocabulary."""
+"""The heads on top of an encoder: masked LM, replaced-token detection, classification.
+
+Letters: B rows, T tokens, N masked positions, E embedding size, C hidden size, V vocabulary size.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from electra.config import ModelConfig
-from electra.model.ops import Dropout, Linear
+from electra.model.dropout import Dropout
+from electra.model.linear import Linear
 
 
 class MaskedLMHead(nn.Module):
-    """Dense -> E, GELU, LayerNorm, then the word table itself as output matrix, plus a bias."""
+    """Dense to E, GELU, LayerNorm, then the tied word embeddings as output matrix, plus a bias.
+
+    Follows `run_pretraining.py: _get_masked_lm_output` of google-research/electra.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -20,16 +27,22 @@ class MaskedLMHead(nn.Module):
         self.bias = nn.Parameter(torch.zeros(config.vocab_size))
 
     def transform(self, hidden: Tensor) -> Tensor:
-        """(N, C) -> (N, E): all but the product with the word table."""
+        """All but the product with the word embeddings: (N, C) -> (N, E)."""
         return self.norm(F.gelu(self.dense(hidden)))
 
     def forward(self, hidden: Tensor, word_table: Tensor) -> Tensor:
-        """hidden (N, C), word_table (V, E) -> logits (N, V). Training goes through `ops.masked_lm` instead."""
+        """hidden (N, C), word_table (V, E) -> logits (N, V).
+
+        The loss does not come this way: `masked_lm_loss` never makes all logits at once.
+        """
         return F.linear(self.transform(hidden), word_table, self.bias)
 
 
 class ReplacedTokenHead(nn.Module):
-    """Dense(C), GELU, dense(1): the logit that a token was replaced."""
+    """Dense, GELU, dense to one logit: that the token was replaced.
+
+    Follows `run_pretraining.py: _get_discriminator_output` of google-research/electra.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -37,13 +50,16 @@ class ReplacedTokenHead(nn.Module):
         self.out = nn.Linear(config.hidden_size, 1)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """(B, T, C) -> (B, T)."""
+        """hidden (B, T, C) -> logits (B, T)."""
         return self.out(F.gelu(self.dense(hidden))).squeeze(-1)
 
 
 class ClassificationHead(nn.Module):
-    """Dropout and one linear layer, on [CLS] (`finetune/classification/classification_tasks.py`) or, for models whose
-    [CLS] has seen too little pre-training to sum up a text, on the mean over the real tokens."""
+    """Dropout and one linear layer, on [CLS] or on the mean over the real tokens.
+
+    On [CLS] it follows google-research/electra, `finetune/classification/classification_tasks.py`.
+    The mean suits models with little pre-training, whose [CLS] does not yet sum up a text.
+    """
 
     def __init__(self, config: ModelConfig, num_labels: int) -> None:
         super().__init__()
@@ -58,6 +74,7 @@ class ClassificationHead(nn.Module):
         elif attention_mask is None:
             pooled = hidden.mean(1)
         else:
-            weight = attention_mask.to(hidden.dtype)[:, :, None]
+            weight = attention_mask.to(hidden.dtype)[:, :, None]  # (B, T, 1)
             pooled = (hidden * weight).sum(1) / weight.sum(1)
-        return self.out(self.dropout(pooled))
+
+        return self.out(self.dropout(pooled))  # pooled (B, C)

@@ -1,63 +1,40 @@
-"""What the models return, and the counts that their losses are divided by."""
+"""What a forward pass returns.
+
+Letters: B rows, T tokens, L terms of the loss.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import torch
 from torch import Tensor
-
-from electra.config import SpecialIds
-from electra.data.batch import Batch
-from electra.model import masking
 
 
 class Detection(NamedTuple):
-    """What the discriminator said of a corrupted batch."""
+    """What the discriminator thinks of a corrupted batch."""
 
     logits: Tensor  # (B, T) float32: that the token was replaced
-    replaced: Tensor  # (B, T) float32
+    replaced: Tensor  # (B, T) float32: 1 where it was
     real: Tensor  # (B, T) bool: not padding
-    corrupted: Tensor  # (B, T) int64
+    corrupted: Tensor  # (B, T) int64: the ids that it read
 
 
-class Step(NamedTuple):
-    """What a forward pass returns."""
+class ModelOutput(NamedTuple):
+    """Of one forward pass. Losses are sums, which micro-batches and ranks can add up."""
 
-    losses: Tensor  # (n,) float32, sums; carries the gradient
-    sums: dict[str, Tensor]  # figures to log, sums and counts, detached
-    detection: Detection | None = None
-
-
-def real_tokens(batch: Batch) -> Tensor:
-    return (
-        torch.ones_like(batch.input_ids, dtype=torch.bool)
-        if batch.attention_mask is None
-        else batch.attention_mask
-    )
-
-
-def masked_count(batch: Batch, mask_prob: float, special: SpecialIds) -> Tensor:
-    """How many positions `masking.choose_positions` will choose in all, without drawing them."""
-    count = masking.candidates(batch.input_ids, special).sum(1)
-    return (count * mask_prob).round().clamp(min=1).minimum(count).sum().float()
-
-
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """One graph without a way back to Python, one a shape: `SpanBatches` makes few, but more than the usual limit."""
-    torch._dynamo.config.recompile_limit = 64
-    return torch.compile(function, fullgraph=True, dynamic=False)
+    losses: Tensor  # (L,) float32; carries the gradient
+    sums: dict[str, Tensor]  # 0-d sums and counts for the log, without gradient
+    detection: Detection | None = None  # of ELECTRA
 
 
 def detection_sums(detection: Detection) -> dict[str, Tensor]:
-    """Counts behind accuracy, precision and recall of replaced-token detection."""
-    said = (detection.logits > 0) & detection.real
+    """The counts behind accuracy, precision and recall of replaced-token detection."""
+    said_replaced = (detection.logits > 0) & detection.real
     replaced = detection.replaced.bool()
     return {
         "tokens": detection.real.sum(),
         "replaced": replaced.sum(),
-        "said_replaced": said.sum(),
-        "said_and_replaced": (said & replaced).sum(),
-        "rtd_correct": ((said == replaced) & detection.real).sum(),
+        "said_replaced": said_replaced.sum(),
+        "said_and_replaced": (said_replaced & replaced).sum(),
+        "rtd_correct": ((said_replaced == replaced) & detection.real).sum(),
     }

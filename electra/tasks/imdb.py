@@ -1,4 +1,4 @@
-"""Reader of aclImdb in its own layout."""
+"""Reader of IMDb reviews: the aclImdb folder (Maas et al. 2011), or the tables made of it."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ def find_imdb(folder: Path) -> Path:
 def read_reviews(folder: Path) -> list[str]:
     """All reviews of a folder of ID_RATING.txt files, sorted by ID, as they are on disk.
 
-    ValueError for a folder that is missing or holds no review, for another kind of file in it, and for bytes that
-    are not UTF-8.
+    Raises ValueError for a folder that is missing or holds no review, for another kind of file in
+    it, and for bytes that are not UTF-8.
     """
     if not folder.is_dir():
         raise ValueError(f"{folder}: missing; unpack the whole archive (scripts/download.py imdb)")
+
     numbered = []
     for name in os.listdir(folder):
         if name.startswith("."):  # what file managers leave behind
@@ -34,7 +35,8 @@ def read_reviews(folder: Path) -> list[str]:
         match = _REVIEW_NAME.fullmatch(name)
         if match is None or not (folder / name).is_file():
             raise ValueError(
-                f"{folder / name}: not a review (reviews are named ID_RATING.txt); move it elsewhere"
+                f"{folder / name}: not a review (reviews are named ID_RATING.txt); move it "
+                f"elsewhere"
             )
         numbered.append((int(match[1]), int(match[2]), name))
     if not numbered:
@@ -45,7 +47,10 @@ def read_reviews(folder: Path) -> list[str]:
 
 
 def read_imdb_split(root: Path, split: str) -> list[Example]:
-    """The labelled reviews of "train" or "test" under `find_imdb`'s folder, cleaned: negative (0), then positive."""
+    """The labelled reviews of "train" or "test", cleaned: negative ones (0), then positive ones.
+
+    `root` is the folder that `find_imdb` finds. Raises ValueError as `read_reviews` does.
+    """
     return [
         Example(clean_review(text), None, label)
         for label, word in enumerate(("neg", "pos"))
@@ -56,15 +61,15 @@ def read_imdb_split(root: Path, split: str) -> list[Example]:
 def load_imdb(folder: Path, seed: int, skip_bad: bool) -> TaskData:
     """Reviews as train.csv and test.csv (scripts/prepare_imdb.py), or in aclImdb's own folders.
 
-    aclImdb has no dev set: a tenth of train is held out. That tenth shares films with the rest of train, which test
-    does not, so its accuracy may be somewhat kinder than the test's.
+    aclImdb has no dev set: a tenth of train is held out, drawn by `seed`. That tenth has films in
+    common with the rest of train, as test has not, so accuracy may be somewhat higher on it.
+    Raises ValueError for files that are missing or not what the task expects.
     """
     task, skipped = TASKS["imdb"], 0
     tables = [folder / "train.csv", folder / "test.csv"]
     if any(path.exists() for path in tables):
-        (train, bad_train), (test, bad_test) = (
-            read_examples(path, task, skip_bad=skip_bad) for path in tables
-        )
+        train, bad_train = read_examples(tables[0], task, skip_bad=skip_bad)
+        test, bad_test = read_examples(tables[1], task, skip_bad=skip_bad)
         skipped = bad_train + bad_test
     else:
         root = find_imdb(folder)
@@ -75,11 +80,11 @@ def load_imdb(folder: Path, seed: int, skip_bad: bool) -> TaskData:
 
 
 def _require_imdb_folders(root: Path) -> None:
-    """All missing folders in one message, rather than one a run."""
+    """Raise a ValueError that names every missing folder."""
     wanted = [f"{split}/{word}" for split in ("train", "test") for word in ("neg", "pos")]
     missing = [part for part in wanted if not (root / part).is_dir()]
     if missing:
         raise ValueError(
-            f"{root}: missing {', '.join(missing)}; needs all of {', '.join(wanted)}, or train.csv and "
-            "test.csv from scripts/prepare_imdb.py"
+            f"{root}: missing {', '.join(missing)}; needs all of {', '.join(wanted)}, or "
+            f"train.csv and test.csv from scripts/prepare_imdb.py"
         )

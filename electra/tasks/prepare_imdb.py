@@ -51,14 +51,16 @@ def prepare_imdb(folder: Path, out: Path, force: bool = False) -> list[str]:
 
 
 def as_document(review: str) -> str:
-    """A review as the lines of one document: `<br />` ends a line, and no line is blank, since a
-    blank line ends a document."""
+    """A review as the lines of one document: `<br />` ends a line.
+
+    No line is blank, since a blank line ends a document.
+    """
     lines = (line.strip() for line in clean_review(review).split("\n"))
     return "\n".join(line for line in lines if line)
 
 
 def write_table(path: Path, examples: list[Example]) -> None:
-    """Columns text and label (0 or 1), quoted where needed."""
+    """Write a CSV with the columns text and label (0 or 1)."""
     with open(path, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("text", "label"))

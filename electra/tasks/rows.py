@@ -6,11 +6,12 @@ import math
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from electra.tasks.tables import listed, read_table
 from electra.tasks.task import GLUE, NO_LABEL, Example, Task
 
-_BREAK = re.compile(r"\s*(?:<\s*/?\s*br\b[^<>]*>\s*)+", re.IGNORECASE)
+_BREAKS = re.compile(r"\s*(?:<\s*/?\s*br\b[^<>]*>\s*)+", re.IGNORECASE)
 
 
 def read_examples(
@@ -31,12 +32,13 @@ def read_examples(
 
 
 def example_maker(task: Task) -> Callable[..., Example]:
-    """What makes an example of one text or two and a label, which is None where the file has no labels."""
-    # Sentences of SST-2's train and dev sets end in a space, those of its test set do not; some of MNLI begin or end
-    # in one.
-    clean = clean_review if task.name == "imdb" else _without_spaces if task.name in GLUE else str
+    """A function of one text or two and a label, which is None where the file has no labels.
 
-    def make(*values: str | None) -> Example:
+    It raises ValueError for a label that is not one of the task's; see `label_of`.
+    """
+    clean = _cleaner(task)
+
+    def make(*values: Any) -> Example:
         *texts, word = values
         texts = [clean(text) for text in texts]
         return Example(texts[0], texts[1] if len(texts) == 2 else None, label_of(task, word))
@@ -44,19 +46,34 @@ def example_maker(task: Task) -> Callable[..., Example]:
     return make
 
 
-def _without_spaces(text: str) -> str:
-    return text.strip(" ")
+def _cleaner(task: Task) -> Callable[[str], str]:
+    """What a text goes through before it is an example."""
+    if task.name == "imdb":
+        return clean_review
+    if task.name in GLUE:
+        # Sentences of SST-2's train and dev sets end in a space, those of its test set do not;
+        # some of MNLI begin or end in one.
+        return lambda text: text.strip(" ")
+    return str
 
 
 def label_of(task: Task, word: str | None) -> int | float:
-    """What a file says -> index or score. ValueError for an empty or unknown label, or a score that is none."""
+    """The label that a file states, as its index or, in a regression, as the score.
+
+    Raises ValueError for an empty or unknown label, and for a score that is not a finite number or
+    is outside the task's scale.
+    """
     if word is None:
         return math.nan if task.regression else NO_LABEL
     word = label_word(word)
-    if not task.regression:
-        if word not in task.words:
-            raise ValueError(f"label {word!r} is not one of {listed(task.words)}")
-        return task.words.index(word)
+    if task.regression:
+        return _score(task, word)
+    if word not in task.words:
+        raise ValueError(f"label {word!r} is not one of {listed(task.words)}")
+    return task.words.index(word)
+
+
+def _score(task: Task, word: str) -> float:
     try:
         score = float(word)
     except ValueError:
@@ -69,7 +86,7 @@ def label_of(task: Task, word: str | None) -> int | float:
 
 
 def label_word(word: str) -> str:
-    """A label without the white space around it. ValueError where nothing is left."""
+    """A label without the white space around it. Raises ValueError where nothing is left."""
     word = word.strip()
     if not word:
         raise ValueError("the label is empty")
@@ -77,8 +94,9 @@ def label_word(word: str) -> str:
 
 
 def clean_review(text: str) -> str:
-    """Each run of `<br />` (in any spelling), with the white space around it, becomes one line break.
+    """A review whose lines end in a line feed alone.
 
-    Never nothing: the words on both sides would become one. Carriage returns become line breaks too.
+    Each run of `<br />` (in any spelling), with the white space around it, becomes one line feed,
+    so that the words on both sides stay apart. So does a carriage return.
     """
-    return _BREAK.sub("\n", text.replace("\r\n", "\n").replace("\r", "\n"))
+    return _BREAKS.sub("\n", text.replace("\r\n", "\n").replace("\r", "\n"))

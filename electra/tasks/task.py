@@ -1,4 +1,8 @@
-"""The table of tasks, and what a task's examples look like."""
+"""The table of tasks, and what a task's examples look like.
+
+To add a task: a row in `TASKS`. If its files are laid out neither as GLUE's nor as aclImdb's, it
+also needs a reader in a file of its own and a line in `load_task` (load.py) that calls it.
+"""
 
 from __future__ import annotations
 
@@ -10,54 +14,56 @@ from typing import NamedTuple
 
 import numpy as np
 
-NO_LABEL = -1  # of a class; a score that is not known is math.nan
+NO_LABEL = -1  # in place of a class that is not known; a score that is not known is math.nan
 CLASS_METRICS = ("accuracy", "f1", "macro_f1", "matthews")
 SCORE_METRICS = ("spearman", "pearson")
 
 
 class Example(NamedTuple):
-    """One text, or a pair of texts, with the index of its label or, in a regression, its score in the task's unit."""
+    """One text, or a pair of texts, with its label."""
 
     text_a: str
-    text_b: str | None
-    label: int | float  # `NO_LABEL` or math.nan where it has none
+    text_b: str | None  # None: a single text
+    # The index of its class or, in a regression, its score in the task's unit; `NO_LABEL` or
+    # math.nan where it is not known.
+    label: int | float
 
 
 @dataclass(frozen=True)
 class Task:
-    """A row of the table: what a task is, how it is trained and scored, and what its files look like."""
+    """A row of the table: what a task is, how it is trained and scored, and its files."""
 
     name: str
-    labels: tuple[str, ...] = ()  # for people; none: a regression, or taken from the data
-    words: tuple[str, ...] = ()  # the same labels in files and in a GLUE submission
+    labels: tuple[str, ...] = ()  # for people; empty: a regression, or taken from the data
+    words: tuple[str, ...] = ()  # the same labels as files and a GLUE submission spell them
     metric: str = "accuracy"  # the one that chooses the best epoch
-    also: tuple[str, ...] = ()  # further ones
+    also: tuple[str, ...] = ()  # further metrics
     max_len: int = 128  # tokens, special ones included
     epochs: int = 3
     regression: bool = False
     scale: float | None = None  # of a regression: the model learns score / scale
-    both_orders: bool = False  # train on `with_both_orders`
+    both_orders: bool = False  # whether it is trained on `with_both_orders`
     folder: str = ""  # the usual name of its folder
-    text: tuple[str, ...] = ("text",)  # the column of the text, or those of the pair
+    text: tuple[str, ...] = ("text",)  # the column of the text, or the two of a pair
     label: str = "label"  # the column of the label
     header: bool | tuple[str, ...] = True  # as in `read_table`
 
 
 class TaskData(NamedTuple):
-    """A task's examples; `labels[i]` is the word for label i. What `more` holds has the layout of dev or of test."""
+    """A task's examples."""
 
     task: Task
-    labels: tuple[str, ...]
+    labels: tuple[str, ...]  # the name of each class, by its index
     train: list[Example]
     dev: list[Example]
     test: list[Example] | None  # None where there is no test set
-    more: Mapping[str, list[Example]] = MappingProxyType({})  # further sets by name
+    more: Mapping[str, list[Example]] = MappingProxyType({})  # further dev and test sets by name
     skipped: int = 0  # lines that were left out, in all files
 
 
 _PAIR = ("sentence1", "sentence2")
 _ENTAILMENT = ("entailment", "not_entailment")
-# Metrics and epochs as in the ELECTRA paper (Clark et al., ICLR 2020, section 3.1 and appendix B).
+# Metrics and epochs are those of the ELECTRA paper (Clark et al. 2020, section 3.1, appendix B).
 TASKS = {
     task.name: task
     for task in (
@@ -68,8 +74,9 @@ TASKS = {
             metric="matthews",
             folder="CoLA",
             text=("sentence",),
+            # Its test set has a header, of `index` and `sentence`.
             header=("source", "label", "mark", "sentence"),
-        ),  # its test set has a header, of `index` and `sentence`
+        ),
         Task("sst2", ("negative", "positive"), ("0", "1"), folder="SST-2", text=("sentence",)),
         Task(
             "mrpc",
@@ -120,21 +127,25 @@ GLUE = ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli")
 
 
 def default_folder(name: str) -> str:
-    """Where scripts/download.py puts a task's data, seen from the working folder; of several, the first that exists.
+    """Where scripts/download.py puts a task's data, relative to the working folder.
 
-    ValueError for a name that is not in `TASKS`, and for csv, whose files are the user's.
+    SST-2 may be in two folders: the first that exists. Raises ValueError for a name that is not in
+    `TASKS`, and for csv, whose files are the user's.
     """
     folder = task_named(name).folder
     if not folder:
         raise ValueError(f"task {name} has no folder of its own; name its file or folder")
-    places = [f"data/glue/{folder}"] if name in GLUE else [f"data/{folder}"]
+    candidates = [f"data/glue/{folder}"] if name in GLUE else [f"data/{folder}"]
     if name == "sst2":
-        places.insert(0, f"data/{folder}")
-    return next((place for place in places if Path(place).is_dir()), places[0])
+        candidates.insert(0, f"data/{folder}")
+    return next((path for path in candidates if Path(path).is_dir()), candidates[0])
 
 
 def with_fewer(data: TaskData, examples: int | None) -> TaskData:
-    """The task with so many training examples, the same ones every time; None: all. Raises ValueError where it has fewer."""
+    """The task with so many training examples, the same ones every time; None: with all.
+
+    Raises ValueError where it has fewer.
+    """
     if examples is None:
         return data
     if not 0 < examples <= len(data.train):
@@ -144,12 +155,20 @@ def with_fewer(data: TaskData, examples: int | None) -> TaskData:
 
 
 def with_both_orders(pairs: list[Example]) -> list[Example]:
-    """Each pair as it is, then each the other way round: twice as many. For tasks whose label knows no order."""
-    assert all(pair.text_b is not None for pair in pairs)
-    return pairs + [Example(pair.text_b, pair.text_a, pair.label) for pair in pairs]
+    """Each pair as it is, then each with its texts swapped: twice as many.
+
+    For tasks whose label does not depend on the order, as in the official fine-tuning code
+    (`double_unordered` of google-research/electra).
+    """
+    swapped = []
+    for pair in pairs:
+        assert pair.text_b is not None
+        swapped.append(Example(pair.text_b, pair.text_a, pair.label))
+    return pairs + swapped
 
 
 def task_named(name: str) -> Task:
+    """The row of a task. Raises ValueError for a name that is not in `TASKS`."""
     if name not in TASKS:
         raise ValueError(f"unknown task {name!r}: choose one of {', '.join(TASKS)}")
     return TASKS[name]
@@ -158,24 +177,23 @@ def task_named(name: str) -> Task:
 def hold_out_examples(
     examples: list[Example], seed: int, source: Path
 ) -> tuple[list[Example], list[Example]]:
-    """Split off a tenth (rounded down) at random, classes in proportion: (the rest, the tenth). Scores are no classes.
+    """(the rest, a tenth, rounded down): a random split with the classes in proportion.
 
-    Both keep the order of the input. A function of the examples' labels and the seed alone.
-    ValueError for fewer than ten examples.
+    Both keep the order of the input. The split is a function of the labels and the seed alone; of
+    a regression it is any tenth. Raises ValueError, with `source`, for fewer than ten examples.
     """
     if len(examples) < 10:
         raise ValueError(
             f"{source}: a tenth of {len(examples)} examples cannot be held out; give a dev file"
         )
-    # RandomState: numpy promises its stream for good, so that the split is the same in every version.
-    order = np.random.RandomState(seed).permutation(len(examples))
-    # Each class in turn, shuffled; every tenth of that row takes a tenth of each class, to within one example.
-    by_label = sorted(
-        order.tolist(),
-        key=lambda i: 0 if isinstance(examples[i].label, float) else examples[i].label,
-    )
-    held = set(by_label[9::10])
-    return (
-        [e for i, e in enumerate(examples) if i not in held],
-        [e for i, e in enumerate(examples) if i in held],
-    )
+
+    def class_of(i: int) -> int:
+        label = examples[i].label
+        return 0 if isinstance(label, float) else label
+
+    # RandomState: numpy keeps its stream for good, so that the split is the same in every version.
+    order = np.random.RandomState(seed).permutation(len(examples)).tolist()
+    # Class after class, each shuffled: every tenth is a tenth of each class, to within one example.
+    held = set(sorted(order, key=class_of)[9::10])
+    rest = [example for i, example in enumerate(examples) if i not in held]
+    return rest, [example for i, example in enumerate(examples) if i in held]

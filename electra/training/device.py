@@ -13,7 +13,10 @@ import torch
 
 
 def choose_device(name: str) -> torch.device:
-    """ "auto" -> the first GPU, or the CPU. Raises ValueError for a device that is not there."""
+    """The device of that name; for "auto" the first GPU, or the CPU without one.
+
+    Raises ValueError for a device that is not there.
+    """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -36,9 +39,10 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 def _keep_memory_of_steps() -> None:
     """Let the C library, where it is glibc, keep what a step has freed for the next one.
 
-    By itself it returns the end of its heap whenever 64 MB of it are free, and gets the same pages again, one fault each,
-    in the next step. Setting one of its limits ends its own adjusting of the other, so that the size above which a tensor
-    stays outside the heap is set too: to 32 MB, where glibc's own stops growing. With none the heap falls into pieces.
+    By itself it returns the end of its heap whenever 64 MB of it are free, and gets the same pages
+    again, one fault each, in the next step. Setting one of its limits ends its own adjusting of the
+    other. So the size above which a tensor stays outside the heap is set too: to 32 MB, where
+    glibc's own stops growing. Without that limit the heap falls into pieces.
     """
     _glibc("mallopt", M_MMAP_THRESHOLD, 2**25)
     _glibc("mallopt", M_TRIM_THRESHOLD, 2**31 - 1)
@@ -47,8 +51,8 @@ def _keep_memory_of_steps() -> None:
 def give_memory_back() -> None:
     """Return what freed tensors took to the system, where the C library is glibc.
 
-    Batches of many shapes leave its heap in pieces: fine-tuning tiny at 512 tokens held 2.2 GB after 90 steps, of which
-    0.8 GB were in use.
+    Batches of many shapes leave its heap in pieces: fine-tuning tiny at 512 tokens held 2.2 GB
+    after 90 steps, of which 0.8 GB were in use.
     """
     _glibc("malloc_trim", 0)
 
@@ -68,7 +72,8 @@ def make_deterministic() -> None:
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # nothing here reads such memory
+    # Nothing here reads such memory.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 @contextlib.contextmanager
@@ -92,25 +97,32 @@ class Precision(NamedTuple):
 
     @property
     def name(self) -> str:
+        """As --amp has it."""
         return {None: "off", torch.bfloat16: "bf16", torch.float16: "fp16"}[self.dtype]
 
     def autocast(self) -> contextlib.AbstractContextManager:
+        """Inside, matrix products are computed in this precision."""
         if self.dtype is None:
             return contextlib.nullcontext()
         return torch.autocast(self.device_type, self.dtype)
 
 
 def choose_precision(amp: str, device: torch.device) -> Precision:
-    """ "auto": bf16 on GPUs and on CPUs with instructions for it, else float32. Raises ValueError for fp16 on a CPU."""
+    """The precision of that name; for "auto" bf16 where the device has it, else float32.
+
+    Raises ValueError for fp16 on a CPU.
+    """
     if amp == "auto":
-        there = {"cuda": lambda: torch.cuda.is_bf16_supported(), "cpu": _cpu_has_bf16}.get(
-            device.type, lambda: False
-        )()
-        amp = "bf16" if there else "off"
+        amp = "bf16" if _has_bf16(device) else "off"
     if amp == "fp16" and device.type == "cpu":
         raise ValueError("--amp fp16 needs a GPU; on a CPU take bf16 or off")
     return Precision({"bf16": torch.bfloat16, "fp16": torch.float16, "off": None}[amp], device.type)
 
 
-def _cpu_has_bf16() -> bool:
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+def _has_bf16(device: torch.device) -> bool:
+    """Whether a device has instructions for bf16."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    if device.type == "cpu":
+        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return False

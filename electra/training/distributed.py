@@ -1,8 +1,9 @@
-"""Several processes under torchrun: start and stop their group, who one of them is, what they say to each other.
+"""Several processes under torchrun: their group, who one of them is, what they tell each other.
 
-A step over N ranks is the step of one process: every rank makes the whole batch and its masks, which cost nothing beside
-the networks, and computes its share of the rows. So all know the global counts without asking, and the same command
-is the same training on one GPU or eight. Alone, all of it does nothing.
+A step over N ranks is the step of one process. Every rank makes the whole batch and its masks,
+which cost nothing beside the networks, and computes its share of the rows. So all know the global
+counts without asking, and the same command is the same training on one GPU or eight. For a process
+alone, all of it does nothing.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Ranks(NamedTuple):
 
     rank: int = 0
     world_size: int = 1
-    host: Any = None  # group for words between the hosts, which must not wait for the devices
+    host: Any = None  # group for messages between hosts, which do not wait for the devices
     long_timeout_group: Any = None  # the same, for long waits
 
     @property
@@ -40,23 +41,27 @@ class Ranks(NamedTuple):
         return self.rank == 0
 
     def rows(self, count: int) -> tuple[slice, float]:
-        """The rows of a batch of `count` that are this rank's, and what they weigh: 1; or, where there are fewer rows
-        than ranks, 0 for a row that is another's, so that all take part in the step."""
-        begin, end = (
-            count * self.rank // self.world_size,
-            count * (self.rank + 1) // self.world_size,
-        )
+        """This rank's rows of a batch of `count`, and their weight: 1.
+
+        Where there are fewer rows than ranks, some ranks get a row of another with the weight 0, so
+        that all take part in the step.
+        """
+        begin = count * self.rank // self.world_size
+        end = count * (self.rank + 1) // self.world_size
         return (slice(begin, end), 1.0) if begin < end else (slice(0, 1), 0.0)
 
     def share(self, items: list[Any]) -> list[Any]:
-        """Every `world`-th item, beginning with the rank's."""
+        """Every `world_size`-th item, from the one with the number of the rank."""
         return items[self.rank :: self.world_size]
 
     def gather(self, value: Any) -> list[Any]:
-        """What all ranks hold, in their order, on every rank. Plain values and arrays, no tensors on a GPU."""
+        """The values of all ranks, in their order, on every rank.
+
+        Plain values and arrays; no tensors on a GPU.
+        """
         if self.world_size == 1:
             return [value]
-        values = [None] * self.world_size
+        values: list[Any] = [None] * self.world_size
         dist.all_gather_object(values, value, group=self.host)
         return values
 
@@ -78,7 +83,11 @@ class Ranks(NamedTuple):
             dist.barrier(self.long_timeout_group)
 
 
+ALONE = Ranks()
+
+
 def started_by_torchrun() -> bool:
+    """Whether this process is one of torchrun's."""
     return "TORCHELASTIC_RUN_ID" in os.environ
 
 
@@ -95,15 +104,18 @@ def device_name(name: str) -> str:
 
 
 def start(device: torch.device, minutes: float) -> Ranks:
-    """Join the group that torchrun describes; alone where it did not start this process. A rank that does not answer
-    within so many minutes is given up by the others, with an error."""
+    """Join the group that torchrun describes; alone where it did not start this process.
+
+    minutes: after which the others give up a rank that does not answer, with an error.
+    """
     if not started_by_torchrun():
         return Ranks()
     timeout = timedelta(minutes=minutes)
     store, rank, world = next(dist.rendezvous("env://", timeout=timeout))
     if os.environ.get("GROUP_WORLD_SIZE", "1") == "1":
-        # torchrun keeps one store through all restarts (pytorch #135712): whoever is early would find the addresses of the
-        # dead in it. Restarts are counted alike on one machine, not on several: see docs/scaling.md.
+        # torchrun keeps one store through all restarts (pytorch #135712): a process that is early
+        # would find addresses of ended ones in it. Processes on one machine count restarts alike;
+        # those on several do not, see docs/scaling.md.
         store = dist.PrefixStore(
             f"start {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store
         )
@@ -121,8 +133,10 @@ def start(device: torch.device, minutes: float) -> Ranks:
 
 
 def describe_rank_failure(problem: RuntimeError, minutes: float) -> str | None:
-    """What to say of an error that is another rank's silence or end; None where it is something else. gloo has no kinds
-    of errors, only texts."""
+    """What to say of an error that is another rank's silence or end; None for any other error.
+
+    gloo has no types of errors, only texts.
+    """
     text = str(problem).split("\n")[0]
     if not started_by_torchrun():
         return None
@@ -147,6 +161,7 @@ def explain_rank_failure(minutes: float) -> Iterator[None]:
 
 
 def stop() -> None:
+    """Leave the group, where there is one."""
     if dist.is_initialized():
         dist.destroy_process_group()
 
@@ -166,14 +181,13 @@ def data_parallel(model: nn.Module) -> nn.Module:
 
 
 def quiet_unless_first() -> None:
-    """One log: what other ranks print is what the first one prints."""
+    """Let the first rank alone print: the others would print the same."""
     if int(os.environ.get("RANK", 0)) > 0:
-        sys.stdout = open(os.devnull, "w")
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, for the whole process
 
 
 def report(line: str) -> None:
-    """Print a mistake. All ranks mostly find the same one: the others leave the first the time to say it, and end with
-    it."""
+    """Print a mistake. Mostly all ranks find the same one; the others let the first print it."""
     rank = int(os.environ.get("RANK", 0))
     if rank > 0:
         time.sleep(3)

@@ -7,27 +7,20 @@ from collections.abc import Iterable
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from electra.data.batch import Batch
 from electra.evaluation.classification import roc_auc
 from electra.model import masking
+from electra.model.bert import BertMLM
 from electra.model.electra import Electra
-from electra.model.outputs import Detection, Step
+from electra.model.outputs import Detection, ModelOutput
 from electra.training.device import Precision
-from electra.training.distributed import Ranks
+from electra.training.distributed import ALONE, Ranks
 from electra.training.seeds import derive_seed
 
 EVALUATION_SEED = 1234  # masks of the held-out text: the same in every run
 UNIGRAM_SHARE = 0.10
-
-
-def add_up(total: dict[str, Tensor], more: dict[str, Tensor]) -> None:
-    """Add sums in place, in float64 (which Apple's GPUs lack), so that a long window loses no count."""
-    for name, value in more.items():
-        wide = value.float() if value.device.type == "mps" else value.double()
-        total[name] = total[name] + wide if name in total else wide
-
 
 # figure: (sum, count)
 RATIOS = {
@@ -42,8 +35,29 @@ RATIOS = {
 }
 
 
+def add_up(total: dict[str, Tensor], more: dict[str, Tensor]) -> None:
+    """Add 0-d sums in place, in float64, so that a long window loses no count.
+
+    Apple's GPUs have no float64; there they stay float32.
+    """
+    for name, value in more.items():
+        wide = value.float() if value.device.type == "mps" else value.double()
+        total[name] = total[name] + wide if name in total else wide
+
+
+def sum_over(ranks: Ranks, sums: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The sums of all ranks added up, on the host of every rank."""
+    total: dict[str, Tensor] = {}
+    for theirs in ranks.gather({name: value.cpu() for name, value in sums.items()}):
+        add_up(total, theirs)
+    return total
+
+
 def figures(sums: dict[str, Tensor]) -> dict[str, float]:
-    """Sums and counts -> the figures of the log. Reads from the device. Nothing said to be replaced: precision 0."""
+    """Sums and counts -> the figures of the log. Reads from the device.
+
+    A count of 0 is taken for 1: where nothing is said to be replaced, precision is 0.
+    """
     values = {name: float(value) for name, value in sums.items()}
     return {
         name: values[top] / max(values[bottom], 1.0)
@@ -52,66 +66,66 @@ def figures(sums: dict[str, Tensor]) -> dict[str, float]:
     }
 
 
-def sum_over(ranks: Ranks, sums: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The sums of all ranks added up, on every rank."""
-    total: dict[str, Tensor] = {}
-    for theirs in ranks.gather({name: value.cpu() for name, value in sums.items()}):
-        add_up(total, theirs)
-    return total
-
-
 def scored(detection: Detection) -> tuple[np.ndarray, np.ndarray]:
-    """(replaced or not, logit) of the real tokens."""
-    return detection.replaced[detection.real].cpu().numpy(), detection.logits[
-        detection.real
-    ].cpu().numpy()
+    """(whether it was replaced, logit) of each real token, both (n,) float32."""
+    replaced, logits = detection.replaced[detection.real], detection.logits[detection.real]
+    return replaced.cpu().numpy(), logits.cpu().numpy()
 
 
 def auc_of(pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> float:
-    """Area under the ROC curve over what `scored` made of some batches; NaN where a logit is not finite."""
-    replaced, logits = map(np.concatenate, zip(*pairs))
+    """Area under the ROC curve over what `scored` made of some batches.
+
+    NaN where a logit is not finite.
+    """
+    replaced, logits = map(np.concatenate, zip(*pairs, strict=True))
     return roc_auc(replaced, logits) if np.isfinite(logits).all() else math.nan
 
 
 @torch.no_grad()
 def evaluate(
-    model: nn.Module,
+    model: Electra | BertMLM,
     batches: list[Batch],
     precision: Precision,
     device: torch.device,
     unigram: Tensor | None = None,
-    ranks: Ranks = Ranks(),
+    ranks: Ranks = ALONE,
 ) -> dict[str, float]:
-    """Figures on held-out batches, which ranks share, with masks that are the same every time. ELECTRA also gets `rtd_auc`
-    against its own generator, and `rtd_auc_unigram` against draws from the unigram counts `unigram` (V,), by which runs
-    compare."""
+    """Figures on held-out batches, which ranks share, with masks that are the same every time.
+
+    An ELECTRA also gets `rtd_auc` against its own generator, and `rtd_auc_unigram` against draws
+    from the unigram counts `unigram`, (V,) float32, by which runs compare.
+    """
     model.eval()
-    detects = isinstance(model, Electra) and unigram is not None
     sums: dict[str, Tensor] = {}
-    own, fixed = [], []
+    own: list[Detection] = []
+    fixed: list[Detection] = []
     for number, batch in ranks.share(list(enumerate(batches))):
         batch = batch.to(device)
         generator = torch.Generator(device).manual_seed(derive_seed(EVALUATION_SEED, number))
         with precision.autocast():
-            step: Step = model(batch, generator)
+            step: ModelOutput = model(batch, generator)
             add_up(sums, step.sums)
-            if detects:
+            if isinstance(model, Electra) and unigram is not None:
+                assert step.detection is not None
                 own.append(step.detection)
-                corrupted, replaced = masking.corrupt_unigram(
-                    batch.input_ids, unigram, UNIGRAM_SHARE, generator, model.config.special
-                )
-                fixed.append(
-                    Detection(
-                        model.detect(corrupted, batch), replaced, step.detection.real, corrupted
-                    )
-                )
+                fixed.append(_detect_unigram(model, batch, unigram, step.detection.real, generator))
+
     result = figures(sum_over(ranks, sums))
-    if detects:
+    if isinstance(model, Electra) and unigram is not None:
         for name, detections in (("rtd_auc", own), ("rtd_auc_unigram", fixed)):
-            result[name] = auc_of(
-                pair for pairs in ranks.gather([scored(d) for d in detections]) for pair in pairs
-            )
+            gathered = ranks.gather([scored(detection) for detection in detections])
+            result[name] = auc_of(pair for pairs in gathered for pair in pairs)
     return result
+
+
+def _detect_unigram(
+    model: Electra, batch: Batch, unigram: Tensor, real: Tensor, generator: torch.Generator
+) -> Detection:
+    """What the discriminator says where a share of the tokens were drawn from unigram counts."""
+    corrupted, replaced = masking.corrupt_unigram(
+        batch.input_ids, unigram, UNIGRAM_SHARE, generator, model.config.special
+    )
+    return Detection(model.detect(corrupted, batch), replaced, real, corrupted)
 
 
 def entropy_of(shares: Iterable[float]) -> float:

@@ -1,4 +1,4 @@
-"""What fine-tuning sets up before its loop: the task in ids, the model to start from, its folder."""
+"""What fine-tuning sets up before its loop: the task in ids, its start, its run folder."""
 
 from __future__ import annotations
 
@@ -25,15 +25,14 @@ from electra.data.token_cache import CachedTokenizer
 from electra.data.tokenizer import Tokenizer, load_tokenizer
 from electra.evaluation import results
 from electra.model.build import build, check_weights
+from electra.tasks.csv_task import CsvSettings
 from electra.tasks.load import load_task
-from electra.tasks.own import load_task_file
 from electra.tasks.task import Example, TaskData, default_folder, with_both_orders, with_fewer
+from electra.tasks.task_file import load_task_file
 from electra.training import distributed
 from electra.training.distributed import Ranks
 from electra.training.log import MetricsLog
 from electra.training.machine import Machine
-
-SMALL_SET, SMALL_SET_EPOCHS = 3_000, 10  # as the paper gives RTE 10 epochs, where most tasks have 3
 
 
 @dataclass(frozen=True)
@@ -58,17 +57,8 @@ class Prepared:
         return 1 if self.data.task.regression else len(self.data.labels)
 
 
-def fill_in(
-    config: FinetuneConfig, data: TaskData, checkpoint: Checkpoint | None
-) -> FinetuneConfig:
-    """Replace each `None` by what the task's row and the preset of the size say."""
-    epochs = data.task.epochs
-    if len(data.train) < SMALL_SET:
-        epochs = max(SMALL_SET_EPOCHS, epochs)
-    model_config = None if checkpoint is None else checkpoint.model_config
-    return resolve_finetuning(
-        config, model_config, data.task.name, float(epochs), data.task.max_len
-    )
+# As the paper gives RTE 10 epochs, where most tasks have 3.
+SMALL_SET, SMALL_SET_EPOCHS = 3_000, 10
 
 
 def read_start(init: str) -> Checkpoint | None:
@@ -97,11 +87,23 @@ def read_task(config: FinetuneConfig) -> TaskData:
         data = load_task(
             config.task,
             config.data or default_folder(config.task),
-            text_columns=columns,
-            label_column=config.label_column,
+            csv=CsvSettings(columns, config.label_column),
             skip_bad=config.skip_bad,
         )
     return with_fewer(data, config.train_examples)
+
+
+def fill_in(
+    config: FinetuneConfig, data: TaskData, checkpoint: Checkpoint | None
+) -> FinetuneConfig:
+    """The settings with every None filled in, from the task's row and the model's size."""
+    epochs = data.task.epochs
+    if len(data.train) < SMALL_SET:
+        epochs = max(SMALL_SET_EPOCHS, epochs)
+    model_config = None if checkpoint is None else checkpoint.model_config
+    return resolve_finetuning(
+        config, model_config, data.task.name, float(epochs), data.task.max_len
+    )
 
 
 def read_class_weights(text: str | None, data: TaskData) -> Tensor | None:

@@ -6,7 +6,7 @@ import math
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from electra.checkpoint.checkpoint import load_encoder
 from electra.config import FinetuneConfig
-from electra.data.batch import bucket_batches
+from electra.data.batch import Batch, Padding, bucket_batches
 from electra.data.examples import Encoded
 from electra.evaluation import results
 from electra.evaluation.results import Outcome
@@ -59,6 +59,17 @@ class SeedRun:
     score: float = 0.0  # of the last epoch, on the held-out part
     head_score: float | None = None  # the best of the epochs with the head alone
     best: Best | None = None
+
+    def batch(self, rows: np.ndarray) -> Batch:
+        """A batch of training examples, from their indices, on the device."""
+        batch = self.prepared.encoded["train"].batch(rows, padding_of(self.config))
+        return batch.to(self.machine.device)
+
+
+def padding_of(config: FinetuneConfig) -> Padding:
+    """How wide the batches of a task are."""
+    assert config.max_len is not None
+    return Padding(MULTIPLE, config.max_len)
 
 
 class Stage(NamedTuple):
@@ -130,14 +141,12 @@ def epochs_of(run: SeedRun, stage: Stage) -> Iterator[list[np.ndarray]]:
 
 def epoch_plan(train: Encoded, config: FinetuneConfig, seed: int, epoch: int) -> list[np.ndarray]:
     """The batches of one epoch, as indices of examples: a function of (seed, epoch)."""
-    assert config.max_len is not None
     rng = np.random.default_rng([seed, epoch])
-    return bucket_batches(
-        train.lengths, config.batch_tokens, MULTIPLE, config.max_len, rng, most_rows=ROWS
-    )
+    padding = padding_of(config)
+    return bucket_batches(train.lengths, config.batch_tokens, padding, rng, max_rows=ROWS)
 
 
-def lr_of(config: FinetuneConfig, done: int, stage: Stage) -> float:
+def lr_of(config: FinetuneConfig, stage: Stage, done: int) -> float:
     """The learning rate of a step, after `done` steps of its stage."""
     assert config.lr is not None
     warmup = warmup_factor(done, round(config.warmup * stage.steps))
@@ -178,7 +187,7 @@ def end_epoch(
     run.score = values[data.task.metric]
 
     if log is not None:
-        record = {"seed": run.seed, "epoch": epoch + 1, "frozen": stage.frozen}
+        record: dict[str, Any] = {"seed": run.seed, "epoch": epoch + 1, "frozen": stage.frozen}
         record |= {"train_loss": run.train_loss, **values, "skipped_steps": int(skipped)}
         log.write(run.step, "valid", record)
     tqdm.write(
@@ -202,14 +211,11 @@ def predict(run: SeedRun, examples: Encoded) -> np.ndarray:
     A model that has broken down, whose outputs are no numbers, is taken to know nothing: all
     classes alike, or 0.
     """
-    model, machine, max_len = run.model.eval(), run.machine, run.config.max_len
-    assert max_len is not None
+    model, machine, padding = run.model.eval(), run.machine, padding_of(run.config)
     outputs = np.zeros((len(examples.ids), run.prepared.outputs), np.float32)
-    budget = max(EVALUATION_TOKENS, max_len)
-    for rows in machine.ranks.share(
-        bucket_batches(examples.lengths, budget, MULTIPLE, max_len, None)
-    ):
-        batch = examples.batch(rows, MULTIPLE, max_len).to(machine.device)
+    budget = max(EVALUATION_TOKENS, padding.longest)
+    for rows in machine.ranks.share(bucket_batches(examples.lengths, budget, padding, None)):
+        batch = examples.batch(rows, padding).to(machine.device)
         with machine.precision.autocast():
             logits = model.logits(batch)
         outputs[rows] = (logits if model.regression else torch.softmax(logits, -1)).cpu().numpy()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -12,11 +13,14 @@ from tqdm import tqdm
 
 
 class MetricsLog:
-    """`metrics.jsonl`: one object a line, with `step`, `split` and figures; TensorBoard events too, where the package
-    is installed. A disk on which it cannot be written stops nobody: the lines wait in memory."""
+    """`metrics.jsonl`: one object a line, with `step`, `split` and figures.
+
+    TensorBoard gets them too, where its package is installed. A disk on which nothing can be
+    written does not stop the run: the lines wait in memory.
+    """
 
     def __init__(self, folder: Path, step: int = 0) -> None:
-        """Go on after `step`: lines of later steps, which a killed run wrote after its last checkpoint, go away."""
+        """Go on after `step`: lines of later steps, of a run that was killed, are removed."""
         self.path = folder / "metrics.jsonl"
         self.lines: list[str] = []  # all of them, some hundred bytes each
         if self.path.exists():
@@ -28,14 +32,14 @@ class MetricsLog:
             os.replace(temporary, self.path)
         self.on_disk = len(self.lines)
         self.failing = False
-        try:
+        self.board: Any = None  # a SummaryWriter
+        with contextlib.suppress(ImportError):
             from torch.utils.tensorboard import SummaryWriter
 
             self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
-        except ImportError:
-            self.board = None
 
     def write(self, step: int, split: str, values: dict[str, Any]) -> None:
+        """Add a line. What cannot be written waits for the next one."""
         record = {
             "step": step,
             "split": split,
@@ -43,20 +47,28 @@ class MetricsLog:
         }
         self.lines.append(json.dumps(record))
         self.flush()
-        if self.board is not None:
-            try:
-                for name, value in values.items():
-                    self.board.add_scalar(f"{split}/{name}", value, step)
-                self.board.flush()
-            except OSError as problem:
-                tqdm.write(
-                    f"cannot write for TensorBoard: {problem.strerror or problem}; it gets no more figures"
-                )
-                self.board = None
+        self._write_board(step, split, values)
+
+    def _write_board(self, step: int, split: str, values: dict[str, Any]) -> None:
+        """The same for TensorBoard, where it is installed; it is given up where that fails."""
+        if self.board is None:
+            return
+        try:
+            for name, value in values.items():
+                self.board.add_scalar(f"{split}/{name}", value, step)
+            self.board.flush()
+        except OSError as problem:
+            tqdm.write(
+                f"cannot write for TensorBoard: {problem.strerror or problem}; "
+                f"it gets no more figures"
+            )
+            self.board = None
 
     def flush(self) -> None:
-        """Write the lines that the file lacks: all of them, where it was removed. What cannot be written is said once,
-        and waits for the next time."""
+        """Write the lines that the file lacks; all of them, where it was removed.
+
+        Where they cannot be written, that is said once, and they wait for the next time.
+        """
         try:
             with open(self.path, "ab", buffering=0) as file:
                 size = file.tell()
@@ -72,7 +84,8 @@ class MetricsLog:
         except OSError as problem:
             if not self.failing:
                 tqdm.write(
-                    f"cannot write {self.path}: {problem.strerror}; its lines wait for the next time"
+                    f"cannot write {self.path}: {problem.strerror}; "
+                    f"its lines wait for the next time"
                 )
             self.failing = True
         else:
@@ -80,11 +93,13 @@ class MetricsLog:
 
 
 def _rounded(value: Any) -> Any:
+    """A float to six digits; anything else as it is."""
     return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
 def _step_of(line: str) -> float:
+    """The step of a line; infinity for one that a kill cut off."""
     try:
         return json.loads(line)["step"]
-    except (ValueError, KeyError):  # a line that a kill cut off
+    except (ValueError, KeyError):
         return math.inf

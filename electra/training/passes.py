@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from electra.data.batch import Batch
-from electra.model.outputs import Step
+from electra.model.outputs import ModelOutput
 from electra.training.device import Precision
-from electra.training.distributed import Ranks
+from electra.training.distributed import ALONE, Ranks
 
 
 def forward_backward(
@@ -20,33 +21,49 @@ def forward_backward(
     rows: slice,
     factors: Tensor,
     precision: Precision,
-) -> Step:
-    """Add the gradient of the sum of losses times `factors`, (n,) float32, to that of the parameters."""
+) -> ModelOutput:
+    """Add the gradient of the losses to that of the parameters.
+
+    rows: of the batch, those to compute. factors: (n,) float32, what each loss is multiplied by.
+    """
     with precision.autocast():
-        step: Step = model(batch, generator, rows)
+        step: ModelOutput = model(batch, generator, rows)
     (step.losses * factors).sum().backward()
     return step._replace(losses=step.losses.detach())
 
 
-class CudaGraphs:
-    """`forward_backward` as one CUDA graph for each shape of batch: played back, the host starts it instead of every
-    kernel. Stands in for it in `train_step`, on one GPU, for a model and a precision that stay the same.
+class Recording(NamedTuple):
+    """A CUDA graph of `forward_backward`, and the tensors at its addresses."""
 
-    A graph is a list of kernels and addresses, so that all that differs from step to step has to lie where it lay when
-    the graph was recorded: the batch and the factors are copied there, gradients are added up in place
-    (`Adam.zero_grad(keep=True)`), and seeds go into generators that the graph knows. The `Step` that it returns is
-    overwritten by the next one.
+    graph: torch.cuda.CUDAGraph
+    batch: Batch
+    factors: Tensor
+    step: ModelOutput
+
+
+class CudaGraphs:
+    """`forward_backward` as one CUDA graph for each shape of batch, on one GPU.
+
+    The host then starts a graph instead of every kernel. In `train_step` this takes the place of
+    `forward_backward`, for a model and a precision that stay the same.
+
+    A graph is a list of kernels and addresses. So all that differs from step to step has to be
+    where it was when the graph was recorded: the batch and the factors are copied there, gradients
+    are added up in place (`Adam.zero_grad(keep=True)`), and seeds go into generators that the graph
+    knows. The next step overwrites the `ModelOutput` that this one returns.
     """
 
-    WARM_UP = 2  # plain passes before a shape is recorded: they compile, choose kernels and make the gradients
+    # Plain passes before a shape is recorded: they compile, choose kernels, make the gradients.
+    WARM_UP = 2
 
     def __init__(self, device: torch.device) -> None:
         self.generator = torch.Generator(device)  # for masks and samples
-        # The nodes that add up gradients belong to the stream in which they were made, and must not be of another.
+        # The nodes that add up gradients belong to the stream in which they were made, and a graph
+        # must not have nodes of another stream.
         self.stream = torch.cuda.Stream(device)
         self.pool = torch.cuda.graph_pool_handle()
         self.passes: Counter[tuple] = Counter()
-        self.recorded: dict[tuple, tuple[torch.cuda.CUDAGraph, Batch, Tensor, Step]] = {}
+        self.recorded: dict[tuple, Recording] = {}
 
     def __call__(
         self,
@@ -56,38 +73,52 @@ class CudaGraphs:
         rows: slice,
         factors: Tensor,
         precision: Precision,
-    ) -> Step:
+    ) -> ModelOutput:
         """As `forward_backward`; `generator` must be the object's own and `rows` all of them."""
         assert generator is self.generator and rows == slice(0, len(batch.input_ids))
         shape = tuple(None if t is None else t.shape for t in batch)
         if shape not in self.recorded:
             self.passes[shape] += 1
             if self.passes[shape] <= self.WARM_UP:
-                self.stream.wait_stream(torch.cuda.current_stream())
-                with torch.cuda.stream(self.stream):
-                    step = forward_backward(model, batch, generator, rows, factors, precision)
-                torch.cuda.current_stream().wait_stream(self.stream)
-                return step
-            batch, factors = batch.map(torch.clone), factors.clone()
-            graph = torch.cuda.CUDAGraph()
-            if torch.__version__ < "2.14":  # from then on torch does it by itself, and warns
-                graph.register_generator_state(generator)
-            # Other threads may go on meanwhile: one that saves a checkpoint gives pinned memory back.
-            with torch.cuda.graph(graph, self.pool, self.stream, "thread_local"):
-                step = forward_backward(model, batch, generator, rows, factors, precision)
-            self.recorded[shape] = graph, batch, factors, step
+                return self._pass_plainly(model, batch, rows, factors, precision)
+            self.recorded[shape] = self._record(model, batch, rows, factors, precision)
+
         graph, own_batch, own_factors, step = self.recorded[shape]
-        for own, given in zip([*own_batch, own_factors], [*batch, factors]):
-            if own is not None:
+        for own, given in zip([*own_batch, own_factors], [*batch, factors], strict=True):
+            if own is not None and given is not None:
                 own.copy_(given)
         graph.replay()
         return step
 
+    def _pass_plainly(
+        self, model: nn.Module, batch: Batch, rows: slice, factors: Tensor, precision: Precision
+    ) -> ModelOutput:
+        """A pass that is not recorded, on the stream of those that will be."""
+        self.stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self.stream):
+            step = forward_backward(model, batch, self.generator, rows, factors, precision)
+        torch.cuda.current_stream().wait_stream(self.stream)
+        return step
+
+    def _record(
+        self, model: nn.Module, batch: Batch, rows: slice, factors: Tensor, precision: Precision
+    ) -> Recording:
+        """A graph of a pass, which is not run, with the tensors that it reads and writes."""
+        batch, factors = batch.map(torch.clone), factors.clone()
+        graph = torch.cuda.CUDAGraph()
+        if torch.__version__ < "2.14":  # from then on torch does it by itself, and warns
+            graph.register_generator_state(self.generator)
+
+        # Other threads may go on meanwhile: one that saves a checkpoint gives pinned memory back.
+        with torch.cuda.graph(graph, self.pool, self.stream, "thread_local"):
+            step = forward_backward(model, batch, self.generator, rows, factors, precision)
+        return Recording(graph, batch, factors, step)
+
 
 def choose_graphs(
-    wanted: bool | None, device: torch.device, ranks: Ranks = Ranks()
+    wanted: bool | None, device: torch.device, ranks: Ranks = ALONE
 ) -> CudaGraphs | None:
-    """Raises ValueError where they are wanted but not possible."""
+    """CUDA graphs where they are `wanted`. Raises ValueError where they are not possible."""
     if wanted and (device.type != "cuda" or ranks.world_size > 1):
         where = f"{ranks.world_size} processes" if ranks.world_size > 1 else f"the device {device}"
         raise ValueError(

@@ -1,31 +1,28 @@
-"""What pre-training sets up before its loop: where it starts, its text, its model, its run folder."""
+"""What pre-training sets up before its loop: its start, its model, its state, its run folder."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from electra.checkpoint.checkpoint import PRETRAINED, Checkpoint, TrainingState
-from electra.checkpoint.run_folder import RunFolder, load_newest
+from electra.checkpoint.run_folder import RunFolder, load_newest, of_run
 from electra.checkpoint.storage import load_checkpoint
 from electra.config import (
     SIZES,
     ModelConfig,
     Phase,
     PretrainConfig,
-    SpecialIds,
     check_pretrain_flags,
+    default_out,
     from_dict,
     preset_model_config,
     to_dict,
 )
 from electra.data import token_cache
-from electra.data.batch import Batch
 from electra.data.spans import SpanBatches
-from electra.data.token_store import Text, TokenStore, hold_out, open_store, whole
 from electra.data.tokenizer import Tokenizer, load_tokenizer
 from electra.model.bert import BertMLM
 from electra.model.build import build, with_weights
@@ -34,7 +31,7 @@ from electra.training import distributed
 from electra.training.machine import Machine
 from electra.training.optimizer import Adam, ShardedAdam, parameter_groups
 from electra.training.passes import CudaGraphs
-from electra.training.pretraining_run import Batches, Corpus, PretrainingRun
+from electra.training.pretraining_run import Corpus
 from electra.training.progress import Progress
 from electra.training.schedule import Schedule
 from electra.training.seeds import derive_seed
@@ -42,6 +39,7 @@ from electra.training.step import Learner, LossScale
 
 # What --resume may change: none of it touches weights, metrics or the order of the data.
 FREE_ON_RESUME = {
+    "config",
     "out",
     "resume",
     "compile",
@@ -54,9 +52,7 @@ FREE_ON_RESUME = {
     "eval_every",
     "log_every",
     "cache",
-    "config",
 }
-EVALUATION_TOKENS = 50_000
 WEIGHT_DECAY = 0.01
 
 
@@ -64,9 +60,11 @@ def read_start(config: PretrainConfig, given: set[str]) -> tuple[Checkpoint | No
     """The checkpoint to resume or to start from, None for random weights, and the run's settings.
 
     It has a training state only where the run is resumed. given: names of the flags that were
-    typed. Raises ValueError where there is no such checkpoint,
-    or a flag contradicts the run that it is of.
+    typed. Raises ValueError where there is no such checkpoint, or a flag contradicts its run.
     """
+    if distributed.restarted():  # by torchrun, with the command line of the beginning
+        out = config.out or default_out(config.corpus, config.size, config.objective)
+        config = replace(config, out=out, resume=config.resume or bool(of_run(Path(out))))
     if config.resume:
         return read_run(config, given)
     check_pretrain_flags(config, given)
@@ -106,13 +104,13 @@ def read_run(config: PretrainConfig, given: set[str]) -> tuple[Checkpoint, Pretr
     return checkpoint, replace(old, **free)
 
 
-# ---------------------------------------------------------------- model and text
+# ---------------------------------------------------------------- model
 
 
 def choose_model(
     config: PretrainConfig, given: set[str], checkpoint: Checkpoint | None
 ) -> tuple[Tokenizer, ModelConfig]:
-    """Tokenizer and model config: those of the checkpoint, or else of the settings and the corpus."""
+    """Tokenizer and model config: the checkpoint's, or those of the settings and the corpus."""
     if checkpoint is not None:
         return checkpoint.tokenizer, _checkpoint_model_config(config, given, checkpoint)
     if config.tokenizer:
@@ -147,116 +145,7 @@ def _checkpoint_model_config(
     return replace(model_config, dropout=config.dropout, attention_dropout=config.dropout)
 
 
-def open_corpus(config: PretrainConfig, tokenizer: Tokenizer, device: torch.device) -> Corpus:
-    """The text in tokens, made or found in the cache. Raises ValueError where there is no text."""
-    store = open_store(config.corpus, tokenizer, config.errors, config.cache)
-    train, valid = split(store, config, tokenizer)
-    unigram = torch.from_numpy(np.array(store.unigram, dtype=np.float32)).to(device)
-    return Corpus(train, valid, len(store.tokens), unigram)
-
-
-def split(store: TokenStore, config: PretrainConfig, tokenizer: Tokenizer) -> tuple[Text, Text]:
-    """(text to train on, held-out text)."""
-    if not config.valid:
-        return hold_out(store)
-    valid = open_store(config.valid, tokenizer, config.errors, config.cache)
-    return whole(store), whole(valid)
-
-
-def width_multiple(device: torch.device) -> int:
-    """Batch widths are multiples of this: few shapes on a GPU, little padding on a CPU."""
-    return 64 if device.type == "cuda" else 8
-
-
-def make_batches(
-    config: PretrainConfig,
-    corpus: Corpus,
-    phases: tuple[Phase, ...],
-    device: torch.device,
-    special: SpecialIds,
-) -> Batches:
-    """The batches of a run.
-
-    Raises ValueError where a micro-batch does not hold one example, or the text not one batch.
-    """
-    assert config.batch_tokens is not None
-    tokens, length = micro_batch_tokens(config), longest(phases)
-    if tokens < length:
-        raise ValueError(
-            f"--batch-tokens {config.batch_tokens} in {config.accumulate} micro-batches does not "
-            f"hold one example of {length} tokens"
-        )
-    if corpus.train.num_tokens < config.batch_tokens:
-        raise ValueError(
-            f"the corpus has {corpus.train.num_tokens:,} tokens to train on, less than one batch "
-            f"of {config.batch_tokens:,}; give more text or a smaller --batch-tokens"
-        )
-    lengths = dict.fromkeys(phase.seq_len for phase in phases)  # each once, in their order
-    return Batches(
-        make_stream(corpus.train, tokens, device, config.seed, special),
-        {
-            length: held_out_batches(corpus.valid, tokens, length, device, special)
-            for length in lengths
-        },
-    )
-
-
-def make_stream(
-    text: Text, batch_tokens: int, device: torch.device, seed: int, special: SpecialIds
-) -> SpanBatches:
-    """The batches to train on."""
-    return SpanBatches(
-        *text, batch_tokens, width_multiple(device), seed, special, fill=device.type == "cuda"
-    )
-
-
-def held_out_batches(
-    text: Text, batch_tokens: int, seq_len: int, device: torch.device, special: SpecialIds
-) -> list[Batch]:
-    """Up to EVALUATION_TOKENS of held-out text at a length, the same in every run on the corpus."""
-    stream = SpanBatches(*text, batch_tokens, width_multiple(device), seed=0, special=special)
-    batches: list[Batch] = []
-    total = len(stream.lay_out(seq_len, 0)[1])
-    while len(batches) < total and sum(b.input_ids.numel() for b in batches) < EVALUATION_TOKENS:
-        batches.append(stream.next(seq_len))
-    return batches
-
-
-def micro_batch_tokens(config: PretrainConfig) -> int:
-    """Tokens of a micro-batch, padding included."""
-    assert config.batch_tokens is not None
-    return config.batch_tokens // config.accumulate
-
-
-def longest(phases: tuple[Phase, ...]) -> int:
-    """The length of the longest examples, in tokens."""
-    return max(phase.seq_len for phase in phases)
-
-
-def smaller_batches(run: PretrainingRun) -> str:
-    """What to try where a step does not fit into memory."""
-    config, tokens = run.config, micro_batch_tokens(run.config)
-    if tokens // 2 < longest(run.schedule.phases):
-        return "a smaller --size, or shorter examples (--seq-len, --phases)"
-    return (
-        f"--accumulate {2 * config.accumulate}: micro-batches of {tokens // 2:,} tokens instead of "
-        f"{tokens:,} (a run that has begun keeps its own; begin another one with --init)"
-    )
-
-
-# ---------------------------------------------------------------- length, model and state
-
-
-def steps_per_epoch(
-    config: PretrainConfig, stream: SpanBatches, phases: tuple[Phase, ...]
-) -> float:
-    """Steps of one pass. A phase has its share of them; longer examples make other batches."""
-    begin, per_epoch = 0.0, 0.0
-    for phase in phases:
-        batches = len(stream.lay_out(phase.seq_len, 0)[1])
-        per_epoch += (phase.end - begin) * batches / config.accumulate
-        begin = phase.end
-    return per_epoch
+# ---------------------------------------------------------------- state
 
 
 def make_schedule(config: PretrainConfig, phases: tuple[Phase, ...]) -> Schedule:
@@ -280,7 +169,10 @@ def make_model(
     device: torch.device,
 ) -> Electra | BertMLM:
     """The model on the device, with the weights of the checkpoint or random ones."""
-    make = lambda model_config: build(model_config, SIZES[config.size].mask_prob)
+
+    def make(model_config: ModelConfig) -> Electra | BertMLM:
+        return build(model_config, SIZES[config.size].mask_prob)
+
     if checkpoint is not None:
         source = Path(config.out or "") / "ckpt.pt" if config.resume else config.init or ""
         model = with_weights(make, model_config, checkpoint.model, source)
@@ -301,7 +193,7 @@ def is_compiled(compile: bool | None, device: torch.device) -> bool:
 def make_learner(
     model: Electra | BertMLM, machine: Machine, zero: bool, graphs: CudaGraphs | None
 ) -> Learner:
-    """The model with optimizer and loss scale; `zero` shares the optimizer's state over the ranks."""
+    """The model with its optimizer and loss scale; `zero` shares the optimizer's state out."""
     kind = ShardedAdam if zero and machine.ranks.world_size > 1 else Adam
     optimizer = kind(parameter_groups(model, WEIGHT_DECAY))
     return Learner(

@@ -40,7 +40,7 @@ class Batches(NamedTuple):
 
 @dataclass
 class PretrainingRun:
-    """All parts of a run. The loop changes `learner`, `progress`, `log` and the place in the stream."""
+    """All parts of a run. The loop changes the learner, the progress, the log and the stream."""
 
     config: PretrainConfig  # every None that has a default is filled in
     machine: Machine

@@ -20,23 +20,24 @@ class Decision(NamedTuple):
 
 
 def agree(run: PretrainingRun, stop_asked: bool = False) -> Decision:
-    """What to do next, the same on all ranks: by the clock of the first one, or any one's signal."""
+    """What to do next, the same on all ranks: by the first one's clock, and by anyone's signal."""
     progress, config = run.progress, run.config
-    share, due = 0.0, False
+    said = 0.0, False
     if run.machine.ranks.first:
         share = run.schedule.share(progress.step, progress.seconds)
-        due = progress.is_save_due(config.save_every, config.save_minutes)
-    share, due, stop = run.machine.ranks.all_reduce_max(share, due, stop_asked)
+        said = share, progress.is_save_due(config.save_every, config.save_minutes)
+    share, due, stop = run.machine.ranks.all_reduce_max(*said, stop_asked)
     return Decision(share, bool(stop), bool(due))
 
 
 def tell_of_save(run: PretrainingRun, wait: bool = False) -> None:
-    """Say why the last save has failed, where it has. The run goes on: the next save tries again."""
+    """Say why the last save has failed, if so. The run goes on: the next save tries again."""
     if run.folder is not None:
         _tell(run.folder.wait_for_save(wait))
 
 
 def _tell(problem: str | None) -> None:
+    """Print why a save has failed; None where it has not."""
     if problem:
         tqdm.write(f"not saved: {problem}")
 
@@ -70,7 +71,7 @@ def save(run: PretrainingRun) -> None:
 
 
 def save_last(run: PretrainingRun) -> None:
-    """Save, and wait until it is done. Raises ValueError where this step is not on the disk then."""
+    """Save and wait until it is done. Raises ValueError where this step is not on the disk then."""
     save(run)
     if run.folder is None or run.log is None:
         return

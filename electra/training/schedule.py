@@ -23,7 +23,7 @@ def warmup_factor(
 
 
 def lr_at(warmup: float, progress: float) -> float:
-    """The factor on the peak learning rate, at a warm-up factor and a share of the run that is done.
+    """The factor on the peak learning rate; `progress` is the share of the run that is done.
 
     It is warm-up *times* linear decay to 0 from step 0, as in the official code.
     """
@@ -31,7 +31,7 @@ def lr_at(warmup: float, progress: float) -> float:
 
 
 class Schedule(NamedTuple):
-    """What a pre-training run does when: functions of its step and of the share of it that is done."""
+    """Length and learning rate of a run's steps, as functions of the step and the share done."""
 
     steps: int | None  # length of the run, or
     minutes: float | None  # its time
@@ -49,7 +49,7 @@ class Schedule(NamedTuple):
         return step / self.steps
 
     def seq_len(self, step: int, share: float) -> int:
-        """The length of a step's examples, in tokens. Interleaved, it hangs on (seed, step) alone."""
+        """The length of a step's examples, in tokens; interleaved, a function of (seed, step)."""
         at = derive_seed(self.seed, step, 0x1E9) % 2**32 / 2**32 if self.interleave else share
         return next(phase.seq_len for phase in self.phases if at < phase.end)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -11,23 +11,27 @@ from torch import Tensor, nn
 from electra.data.batch import Batch
 from electra.model.outputs import Detection
 from electra.training.device import Precision
-from electra.training.distributed import Ranks
+from electra.training.distributed import ALONE, Ranks
 from electra.training.evaluate import add_up
 from electra.training.optimizer import Adam
 from electra.training.passes import CudaGraphs, forward_backward
 from electra.training.seeds import derive_seed
 
+GROW_AFTER = 2_000  # finite steps
+
 
 class LossScale:
-    """Dynamic loss scaling for fp16, kept on the device: halved by a step that is not finite, doubled after 2,000 that
-    are. Elsewhere it stays at 1."""
+    """Dynamic loss scaling for fp16, kept on the device; in other precisions it stays at 1.
+
+    A step that is not finite halves the scale, 2,000 that are double it.
+    """
 
     def __init__(self, precision: Precision, device: torch.device) -> None:
         self.dynamic = precision.dtype == torch.float16
         self.scale = torch.tensor(65_536.0 if self.dynamic else 1.0, device=device)
-        self.good = torch.zeros((), device=device)
-        self.bad_in_row = torch.zeros((), device=device)
-        self.skipped = torch.zeros((), device=device)
+        self.good = torch.zeros((), device=device)  # finite steps since the scale changed
+        self.bad_in_row = torch.zeros((), device=device)  # steps that were not finite, up to now
+        self.skipped = torch.zeros((), device=device)  # all steps that were not finite
 
     def update(self, finite: Tensor) -> None:
         """Count a step; `finite` is 0-d bool."""
@@ -35,34 +39,36 @@ class LossScale:
         self.skipped = self.skipped + ~finite
         if self.dynamic:
             good = torch.where(finite, self.good + 1, 0.0)
-            grown = torch.where(good >= 2000, self.scale * 2, self.scale)
+            grown = torch.where(good >= GROW_AFTER, self.scale * 2, self.scale)
             self.scale = torch.where(finite, grown, (self.scale / 2).clamp(min=1.0))
-            self.good = torch.where(good >= 2000, 0.0, good)
+            self.good = torch.where(good >= GROW_AFTER, 0.0, good)
 
     def state_dict(self) -> dict[str, Tensor]:
+        """The scale and its counts, 0-d tensors on the device."""
         return {name: getattr(self, name) for name in ("scale", "good", "bad_in_row", "skipped")}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """The inverse of `state_dict`, from tensors on any device."""
         for name, value in state.items():
             setattr(self, name, value.to(self.scale.device))
 
 
 class StepResult(NamedTuple):
-    """Of one optimizer step; tensors stay on the device until the log is written."""
+    """What one optimizer step tells. Tensors stay on the device until the log is written."""
 
-    sums: dict[str, Tensor]
-    detection: Detection | None  # of the last micro-batch
-    grad_norm: Tensor
+    sums: dict[str, Tensor]  # over the micro-batches, 0-d
+    detection: Detection | None  # of the last micro-batch; ELECTRA alone has one
+    grad_norm: Tensor  # before clipping, 0-d
 
 
 class Learner(NamedTuple):
     """A model and what trains it: all that stays the same from one `train_step` to the next."""
 
-    model: nn.Module  # what `distributed.wrap` made
+    model: nn.Module  # a `TrainableModel`, as `distributed.wrap` made it
     optimizer: Adam
     scale: LossScale
     precision: Precision
-    ranks: Ranks = Ranks()
+    ranks: Ranks = ALONE
     graphs: CudaGraphs | None = None
 
 
@@ -80,16 +86,14 @@ def train_step(learner: Learner, batches: list[Batch], lr: float, seed: int) -> 
     optimizer.zero_grad(keep=graphs is not None)
 
     device = batches[0].input_ids.device
-    run, generator = (
-        (graphs, graphs.generator) if graphs else (forward_backward, torch.Generator(device))
-    )
+    run = graphs or forward_backward
+    generator = graphs.generator if graphs else torch.Generator(device)
     sums: dict[str, Tensor] = {}
     for number, batch in enumerate(batches):
         torch.manual_seed(derive_seed(seed, number, 2 * ranks.rank))  # dropout
         generator.manual_seed(derive_seed(seed, number, 1))  # masks and samples
         rows, weight = ranks.rows(len(batch.input_ids))
-        last = number == len(batches) - 1
-        with contextlib.nullcontext() if last or ranks.world_size == 1 else model.no_sync():
+        with _gradient_exchange(model, ranks, last=number == len(batches) - 1):
             step = run(model, batch, generator, rows, factors * (scale.scale * weight), precision)
         if weight == 1:
             add_up(sums, step.sums)
@@ -103,6 +107,13 @@ def train_step(learner: Learner, batches: list[Batch], lr: float, seed: int) -> 
 
 def _factors(model: nn.Module, batches: list[Batch]) -> Tensor:
     """What each term of the loss is multiplied by, (n,) float32: its weight over its count."""
-    bare = getattr(model, "module", model)
-    counts = torch.stack([bare.counts(batch) for batch in batches]).sum(0)  # (n,)
-    return torch.stack([w / count for w, count in zip(bare.weights, counts.clamp(min=1))])
+    bare: Any = getattr(model, "module", model)
+    counts = torch.stack([bare.counts(batch) for batch in batches]).sum(0).clamp(min=1)  # (n,)
+    return torch.stack([w / count for w, count in zip(bare.weights, counts, strict=True)])
+
+
+def _gradient_exchange(
+    model: Any, ranks: Ranks, last: bool
+) -> contextlib.AbstractContextManager[None]:
+    """Inside, several ranks exchange gradients after the last micro-batch alone."""
+    return contextlib.nullcontext() if last or ranks.world_size == 1 else model.no_sync()

@@ -41,6 +41,7 @@ class StopSignals:
             signal.signal(number, handler)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        """Ask for a stop; raise KeyboardInterrupt at a second signal."""
         now = time.monotonic()
         if self.asked_at is None:
             self.asked_at = now

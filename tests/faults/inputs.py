@@ -58,10 +58,11 @@ from electra.huggingface.tokenizer_files import write_tokenizer
 from electra.inference.predictor import load_predictor
 from electra.model.classifier import Classifier  # noqa: E402
 from electra.model.electra import Electra  # noqa: E402
+from electra.tasks.csv_task import CsvSettings
 from electra.tasks.load import load_task
-from electra.tasks.own import load_task_file
 from electra.tasks.tables import ENDINGS  # noqa: E402
 from electra.tasks.task import TaskData
+from electra.tasks.task_file import load_task_file
 
 Read = Callable[[], None]
 
@@ -495,8 +496,7 @@ def tables(rng: random.Random, folder: Path) -> Read:
         load_task(
             "csv",
             root,
-            text_columns=(named[0], *columns[1:-1]),
-            label_column=named[1],
+            csv=CsvSettings((named[0], *columns[1:-1]), named[1]),
             skip_bad=skip_bad,
         )
     )

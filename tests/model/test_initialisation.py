@@ -1,4 +1,4 @@
-"""Padding that cannot be seen, and heads that start on their neighbours."""
+"""Initial weights: the usual ones, and heads that start on their neighbours."""
 
 import math
 
@@ -7,99 +7,12 @@ import torch
 import torch.nn.functional as F
 
 from electra.config import SIZES, preset_model_config
-from electra.model import encoder
 from electra.model.bert import BertMLM
 from electra.model.electra import Electra
-from electra.model.encoder import Embeddings, Encoder
 from electra.model.neighbours import frequencies, head_offset, sinusoidal_positions
 
 
-@pytest.fixture
-def network(shape):
-    """(embeddings, encoder) in evaluation mode."""
-    torch.manual_seed(0)
-    config = shape()
-    return Embeddings(config).eval(), Encoder(config).eval()
-
-
-@pytest.mark.parametrize("grad", [True, False])
-def test_padding_does_not_change_real_tokens(network, make_batch, grad):
-    embeddings, encoder = network
-    batch = make_batch([12, 7, 3], 12)
-    with torch.set_grad_enabled(grad):
-        together = encoder(embeddings(batch.input_ids, batch.token_type_ids), batch.attention_mask)
-        junk = torch.where(batch.attention_mask, batch.input_ids, 77)
-        changed = encoder(embeddings(junk, batch.token_type_ids), batch.attention_mask)
-        for row, length in enumerate([12, 7, 3]):
-            alone = encoder(
-                embeddings(
-                    batch.input_ids[row : row + 1, :length], batch.token_type_ids[:1, :length]
-                ),
-                None,
-            )
-            torch.testing.assert_close(together[row, :length], alone[0], rtol=1e-4, atol=1e-5)
-            torch.testing.assert_close(changed[row, :length], alone[0], rtol=1e-4, atol=1e-5)
-
-
-def test_a_full_mask_is_no_mask(network, make_batch):
-    embeddings, encoder = network
-    batch = make_batch([9, 9], 9)
-    embedded = embeddings(batch.input_ids, batch.token_type_ids)
-    torch.testing.assert_close(
-        encoder(embedded, torch.ones(2, 9, dtype=torch.bool)),
-        encoder(embedded, None),
-        rtol=1e-5,
-        atol=1e-6,
-    )
-
-
-def test_words_positions_and_types_are_all_seen(network):
-    embeddings, _ = network
-    ids, types = torch.tensor([[9, 9]]), torch.tensor([[0, 0]])
-    x = embeddings(ids, types)[0]
-    assert not torch.allclose(x[0], x[1])
-    assert not torch.allclose(embeddings(ids, 1 - types)[0], x)
-    assert not torch.allclose(embeddings(ids + 1, types)[0], x)
-
-
-def test_embeddings_are_a_sum_under_one_norm(network):
-    embeddings, _ = network
-    x = embeddings(torch.tensor([[8, 30]]), torch.tensor([[1, 0]]))[0, 1]
-    total = (
-        embeddings.word.weight[30] + embeddings.position.weight[1] + embeddings.token_type.weight[0]
-    )
-    expected = (total - total.mean()) / (total.var(unbiased=False) + 1e-12).sqrt()
-    torch.testing.assert_close(x, expected, rtol=1e-5, atol=1e-5)
-
-
-def test_a_layer_is_post_norm_with_exact_gelu(shape):
-    torch.manual_seed(0)
-    layer = encoder.Layer(shape()).eval()
-    x = torch.randn(2, 5, 24)
-    B, T, C, H = 2, 5, 24, 2
-    q, k, v = (
-        part.view(B, T, H, C // H).transpose(1, 2) for part in layer.attention.qkv(x).chunk(3, -1)
-    )
-    weights = (q @ k.transpose(-1, -2) / math.sqrt(C // H)).softmax(-1)
-    attended = layer.attention.out((weights @ v).transpose(1, 2).reshape(B, T, C))
-    y = F.layer_norm(x + attended, (C,), eps=1e-12)
-    up = layer.up(y)
-    gelu = up * 0.5 * (1 + torch.erf(up / math.sqrt(2)))
-    expected = F.layer_norm(y + layer.down(gelu), (C,), eps=1e-12)
-    torch.testing.assert_close(layer(x, None), expected, rtol=1e-4, atol=1e-5)
-
-
-def test_more_tokens_than_positions_raise(network):
-    with pytest.raises(ValueError, match="65.*64"):
-        network[0](torch.zeros(1, 65, dtype=torch.int64), torch.zeros(1, 65, dtype=torch.int64))
-
-
-def test_equal_sizes_need_no_projection(shape):
-    assert not list(Encoder(shape(embedding_size=24)).projection.parameters())
-    assert sorted(p.shape for p in Encoder(shape()).projection.parameters()) == [(24,), (24, 16)]
-
-
-def test_the_usual_first_values(shape):
+def test_the_usual_initialisation(shape):
     torch.manual_seed(0)
     model = BertMLM(
         shape(
@@ -113,18 +26,18 @@ def test_the_usual_first_values(shape):
     for name, value in model.named_parameters():
         if value.ndim > 1:
             assert value.abs().max() <= 0.04 + 1e-6, name
-            if value.numel() > 5_000:  # a normal cut at two deviations has 0.88 of its deviation
+            if value.numel() > 5_000:
+                # A normal cut at two deviations has 0.88 of its deviation, and 68.3% of the 95.4%
+                # within two lie within one.
                 assert value.std().item() == pytest.approx(0.88 * 0.02, rel=0.05), name
                 assert value.mean().item() == pytest.approx(0, abs=1e-3), name
-                within_one = (
-                    (value.abs() < 0.02).float().mean().item()
-                )  # 68.3% of the 95.4% within two
+                within_one = (value.abs() < 0.02).float().mean().item()
                 assert within_one == pytest.approx(0.683 / 0.954, abs=0.02), name
         else:
             assert (value == (1.0 if name.endswith("norm.weight") else 0.0)).all(), name
 
 
-# --- first values: heads that look at their neighbours ---
+# --- heads that look at their neighbours ---
 
 
 def test_heads_take_turns_through_the_offsets():
@@ -145,16 +58,16 @@ def test_sinusoids_have_the_given_deviation_and_shift_by_rotation():
 
 @torch.no_grad()
 def attention_by_offset(embeddings, encoder, vocab_size, T=64):
-    """Mean attention of each head to each offset, over the positions that have it: (layers, H, 2T - 1)."""
+    """Mean attention of each head to each offset, over the positions that have it.
+
+    (layers, H, 2T - 1).
+    """
     ids = torch.randint(5, vocab_size, (4, T), generator=torch.Generator().manual_seed(5))
     x = encoder.projection(embeddings(ids, torch.zeros_like(ids)))
     found = []
     for layer in encoder.layers:
-        q, k, _ = (
-            layer.attention.qkv(x)
-            .unflatten(-1, (3, layer.attention.num_heads, -1))
-            .permute(2, 0, 3, 1, 4)
-        )
+        qkv = layer.attention.qkv(x).unflatten(-1, (3, layer.attention.num_heads, -1))
+        q, k, _ = qkv.permute(2, 0, 3, 1, 4)  # (B, H, T, D) each
         weights = (q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])).softmax(-1)  # (B, H, T, T)
         found.append(
             torch.stack([weights.diagonal(o, 2, 3).mean((0, 2)) for o in range(1 - T, T)], -1)
@@ -197,9 +110,8 @@ def test_every_head_starts_on_its_neighbour(electra_of, size, network):
             offset = head_offset(layer, head, by_offset.shape[1])
             mine = share[layer, head, 63 + offset].item()
             assert mine > 0.45, (layer, head, offset, mine)
-            best = (
-                share[layer, head, 63 - 48 : 63 + 49].argmax().item() - 48
-            )  # beyond, few positions have it
+            # Beyond 48 few positions have the offset.
+            best = share[layer, head, 63 - 48 : 63 + 49].argmax().item() - 48
             assert abs(best - offset) <= 1, (layer, head, offset, best)
 
 
@@ -233,13 +145,10 @@ def test_the_usual_start_looks_everywhere(electra_of):
 
 
 def test_only_values_differ_between_the_starts(electra_of):
-    usual, neighbours = (
-        electra_of("small", "usual").state_dict(),
-        electra_of("small", "neighbours").state_dict(),
-    )
-    assert {name: value.shape for name, value in usual.items()} == {
-        n: v.shape for n, v in neighbours.items()
-    }
+    usual = electra_of("small", "usual").state_dict()
+    neighbours = electra_of("small", "neighbours").state_dict()
+    shapes = [{name: value.shape for name, value in s.items()} for s in (usual, neighbours)]
+    assert shapes[0] == shapes[1]
     changed = {name for name, value in usual.items() if not torch.equal(value, neighbours[name])}
     assert "embeddings.position.weight" in changed and "embeddings.word.weight" not in changed
     assert all(torch.isfinite(value).all() for value in neighbours.values())
@@ -250,5 +159,7 @@ def test_a_start_is_a_function_of_the_seed(shape):
     for _ in range(2):
         torch.manual_seed(3)
         made.append(Electra(shape(attention_init="neighbours")))
-    assert all(torch.equal(a, b) for a, b in zip(made[0].parameters(), made[1].parameters()))
+    assert all(
+        torch.equal(a, b) for a, b in zip(*(model.parameters() for model in made), strict=True)
+    )
     assert made[0].training and made[0].discriminator.training and made[0].embeddings.training

@@ -1,4 +1,4 @@
-"""Tables of every kind, small and written out: what is kept of a line, which lines are bad, and what is then said."""
+"""Tables of every kind: what is kept of a line, and which lines are refused."""
 
 import csv
 import json
@@ -39,7 +39,8 @@ def write(path, rows):
     with open(path, "w", encoding="utf-8", newline="") as file:
         if path.suffix == ".jsonl":
             file.writelines(
-                json.dumps(dict(zip(names, row)), ensure_ascii=False) + "\n" for row in rows
+                json.dumps(dict(zip(names, row, strict=True)), ensure_ascii=False) + "\n"
+                for row in rows
             )
         elif path.suffix == ".csv":
             csv.writer(file).writerows([names, *rows])

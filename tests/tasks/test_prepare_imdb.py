@@ -8,7 +8,7 @@ import pytest
 
 from electra.tasks.load import load_task
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def prepare(*args):

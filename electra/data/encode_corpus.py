@@ -1,0 +1,128 @@
+"""From the lines of a corpus to token ids, in several processes and in bounded memory.
+
+One process reads, the others encode. A bounded number of chunks is under way, so that memory does
+not grow with the corpus.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import re
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from electra.data.raw_text import OPENERS, Line, Source, read_lines
+from electra.data.token_cache import token_dtype
+from electra.data.tokenizer import Tokenizer
+
+CHUNK_CHARACTERS = 500_000  # what one process encodes at a time
+# Only at white space, so that the ids of the sentences are the ids of the line.
+SENTENCE_END = re.compile(r"(?:(?<=[.!?…])|(?<=[.!?…][\"')\]]))\s+")
+
+
+class EncodedChunk(NamedTuple):
+    """A chunk of lines as token ids. Its lines are sentences, and none is without a token."""
+
+    tokens: np.ndarray  # (n_tokens,) uint16 or uint32
+    lengths: np.ndarray  # (n_lines,) int64, tokens of each line
+    opens: np.ndarray  # (n_lines,) bool, whether a line is the first of a document
+    pending: bool  # a document began with a line without tokens: the next line opens it
+
+
+def encode_corpus(
+    sources: list[Source], tokenizer: Tokenizer, errors: str, workers: int, bar: tqdm
+) -> Iterator[EncodedChunk]:
+    """Encode a corpus, chunk after chunk in its order. The bar counts bytes of the files.
+
+    Raises ValueError for what cannot be read.
+    """
+    chunks = read_chunks(sources, errors, bar)
+    if workers <= 1:
+        for chunk in chunks:
+            yield encode_lines(chunk, tokenizer)
+        return
+
+    context = multiprocessing.get_context("spawn")  # fork is unsafe once torch has threads
+    with ProcessPoolExecutor(workers, context, _start_worker, (tokenizer,)) as pool:
+        under_way: deque[Future[EncodedChunk]] = deque()
+        for chunk in chunks:
+            under_way.append(pool.submit(_encode_in_worker, chunk))
+            if len(under_way) >= 2 * workers:
+                yield under_way.popleft().result()
+        while under_way:
+            yield under_way.popleft().result()
+
+
+def read_chunks(sources: list[Source], errors: str, bar: tqdm) -> Iterator[list[Line]]:
+    """All lines of a corpus, in lists of about `CHUNK_CHARACTERS`."""
+    chunk: list[Line] = []
+    size = 0
+    for source in sources:
+        packed = source.path.suffix in OPENERS
+        for line in read_lines(source, errors):
+            chunk.append(line)
+            size += len(line.text)
+            if size < CHUNK_CHARACTERS:
+                continue
+            yield chunk
+            if not packed:
+                bar.update(min(size, max(0, bar.total - bar.n)))
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
+
+
+def encode_lines(chunk: list[Line], tokenizer: Tokenizer) -> EncodedChunk:
+    """Split lines into sentences and encode them."""
+    sentences, opens = [], []
+    for line in chunk:
+        for i, sentence in enumerate(part for part in SENTENCE_END.split(line.text) if part):
+            sentences.append(sentence)
+            opens.append(line.opens and i == 0)
+
+    ids = tokenizer.encode_batch(sentences)
+    lengths = np.fromiter(map(len, ids), np.int64, len(ids))
+    flags = np.array(opens, dtype=bool)
+    pending = _pass_on_opens(lengths, flags)
+
+    tokens: np.ndarray = np.fromiter(
+        (token for sentence in ids for token in sentence),
+        token_dtype(tokenizer.vocab_size),
+        int(lengths.sum()),
+    )
+    kept = lengths > 0
+    return EncodedChunk(tokens, lengths[kept], flags[kept], pending)
+
+
+def _pass_on_opens(lengths: np.ndarray, opens: np.ndarray) -> bool:
+    """Let the next line with tokens open a document whose first line has none. Changes `opens`.
+
+    Returns whether the chunk ended before there was one. Such lines are rare: they consist of
+    characters that normalisation removes.
+    """
+    pending = False
+    for i in np.flatnonzero(lengths == 0):
+        following = np.flatnonzero(lengths[i:] > 0)
+        if opens[i] and len(following):
+            opens[i + following[0]] = True
+        elif opens[i]:
+            pending = True
+    return pending
+
+
+_worker_tokenizer: Tokenizer | None = None  # of a worker process, set once when it starts
+
+
+def _start_worker(tokenizer: Tokenizer) -> None:
+    global _worker_tokenizer
+    _worker_tokenizer = tokenizer
+
+
+def _encode_in_worker(chunk: list[Line]) -> EncodedChunk:
+    assert _worker_tokenizer is not None
+    return encode_lines(chunk, _worker_tokenizer)

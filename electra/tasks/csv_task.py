@@ -1,0 +1,122 @@
+"""A task in tables of the user's own: CSV, TSV or JSON lines."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+from electra.tasks.rows import label_word, read_examples
+from electra.tasks.tables import ENDINGS, read_table
+from electra.tasks.task import Task, TaskData, hold_out_examples
+
+
+@dataclass(frozen=True)
+class CsvSettings:
+    """What task csv has to be told about its tables."""
+
+    text_columns: tuple[str, ...] = ("text",)  # one, or two for pairs of texts
+    label_column: str = "label"
+    dev_file: str | Path | None = None  # None: that of the folder
+    test_file: str | Path | None = None  # None: that of the folder
+
+
+class TablePaths(NamedTuple):
+    """The tables of a task."""
+
+    train: Path
+    dev: Path | None  # None: a tenth of train is held out
+    test: Path | None  # None: there is no test set
+
+
+def load_csv(task: Task, root: Path, settings: CsvSettings, seed: int, skip_bad: bool) -> TaskData:
+    """One file, or a folder with train.*, dev.* (or valid.*) and perhaps test.*.
+
+    Files that are named in the settings replace those of the folder. Raises ValueError for a file
+    that is missing or not what `read_table` expects.
+    """
+    check_columns(task)
+    paths = _find_tables(root) if root.is_dir() else TablePaths(root, None, None)
+    if settings.dev_file:
+        paths = paths._replace(dev=Path(settings.dev_file))
+    if settings.test_file:
+        paths = paths._replace(test=Path(settings.test_file))
+    if root.is_dir() and paths.dev is None:
+        raise _missing_table(root, "dev (or valid)")
+    return load_tables(task, paths, seed, skip_bad)
+
+
+def load_tables(task: Task, paths: TablePaths, seed: int, skip_bad: bool) -> TaskData:
+    """Read a task's tables. Without a dev set a tenth of train, drawn by `seed`, is held out.
+
+    All of train gives the labels, where the task states none, and the scale of a regression: its
+    largest score, the sign aside.
+    """
+    if not task.words and not task.regression:
+        words = _labels_in(paths.train, task, skip_bad)
+        task = replace(task, labels=words, words=words)
+
+    examples, skipped = read_examples(paths.train, task, skip_bad=skip_bad)
+    if paths.dev is None:
+        train, dev = hold_out_examples(examples, seed, paths.train)
+    else:
+        train = examples
+        dev, bad = read_examples(paths.dev, task, skip_bad=skip_bad)
+        skipped += bad
+
+    test = None
+    if paths.test is not None:
+        test, bad = read_examples(paths.test, task, label_optional=True, skip_bad=skip_bad)
+        skipped += bad
+
+    if task.regression:
+        task = replace(task, scale=max(abs(example.label) for example in examples) or 1.0)
+    return TaskData(task, task.labels, train, dev, test, skipped=skipped)
+
+
+def check_columns(task: Task) -> None:
+    """Raises ValueError for columns of text and label that do not go together."""
+    if len(task.text) not in (1, 2) or len(set(task.text)) != len(task.text):
+        raise ValueError(f"text columns {task.text}: name one column, or two different ones")
+    if task.label in task.text:
+        raise ValueError(f"column {task.label!r} cannot be both text and label")
+
+
+def _labels_in(path: Path, task: Task, skip_bad: bool) -> tuple[str, ...]:
+    """The different labels of a file, at least two, sorted as strings, or as whole numbers."""
+    words, _ = read_table(
+        path,
+        (*task.text, task.label),
+        lambda *values: label_word(values[-1]),
+        header=task.header,
+        skip_bad=skip_bad,
+    )
+    distinct = sorted(set(words))
+    if len(distinct) < 2:
+        raise ValueError(f"{path}: every label is {distinct[0]!r}; a classifier needs at least two")
+    if all(re.fullmatch(r"-?[0-9]{1,1000}", word) for word in distinct):
+        distinct.sort(key=int)
+    return tuple(distinct)
+
+
+def _find_tables(folder: Path) -> TablePaths:
+    """The tables of a folder by their names. ValueError without a training set."""
+    train = _find_table(folder, ("train",))
+    if train is None:
+        raise _missing_table(folder, "train")
+    return TablePaths(train, _find_table(folder, ("dev", "valid")), _find_table(folder, ("test",)))
+
+
+def _find_table(folder: Path, stems: tuple[str, ...]) -> Path | None:
+    """The one file of these names with a known ending. ValueError where there are several."""
+    found = [
+        path for stem in stems for end in ENDINGS if (path := folder / f"{stem}{end}").is_file()
+    ]
+    if len(found) > 1:
+        raise ValueError(f"{folder}: holds {' and '.join(p.name for p in found)}; keep one of them")
+    return found[0] if found else None
+
+
+def _missing_table(folder: Path, name: str) -> ValueError:
+    return ValueError(f"{folder}: no {name} file with one of the endings {', '.join(ENDINGS)}")

@@ -1,0 +1,171 @@
+"""A task of the user's own that a TOML or JSON file describes; data/README.md shows one."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from electra.files import is_encodable
+from electra.tasks.csv_task import TablePaths, check_columns, load_tables
+from electra.tasks.tables import read_text
+from electra.tasks.task import CLASS_METRICS, SCORE_METRICS, TASKS, Task, TaskData
+
+# The keys of a task file and their types.
+KEYS: dict[str, type] = {
+    "name": str,
+    "train": str,
+    "dev": str,
+    "test": str,
+    "text": list,
+    "label": str,
+    "labels": list,
+    "regression": bool,
+    "metric": str,
+    "max_len": int,
+    "epochs": int,
+    "header": bool,
+}
+REQUIRED_KEYS = ("name", "train", "text", "label")
+SMALLEST = {"max_len": 8, "epochs": 1}
+TYPE_NAMES = {
+    str: "a string",
+    list: "a list of strings",
+    bool: "true or false",
+    int: "a whole number",
+}
+
+
+def load_task_file(path: str | Path, skip_bad: bool = False, *, seed: int = 0) -> TaskData:
+    """Read the task that a .toml or .json file describes. Its paths are relative to its folder.
+
+    Where it names no dev set, a tenth of train is held out, drawn by `seed`. `skip_bad` is that of
+    `load_task`.
+
+    Raises ValueError that names the file, and the key that is unknown, missing or wrong; for the
+    tables, see `load_task`.
+    """
+    path = Path(path)
+    settings = _read_settings(path)
+    try:
+        task = _task_of(settings)
+    except ValueError as problem:
+        raise ValueError(f"{path}: {problem}") from None
+
+    paths = TablePaths(
+        path.parent / settings["train"],
+        path.parent / settings["dev"] if "dev" in settings else None,
+        path.parent / settings["test"] if "test" in settings else None,
+    )
+    data = load_tables(task, paths, seed, skip_bad)
+    if task.metric == "f1" and len(data.labels) != 2:
+        raise ValueError(
+            f"{path}: metric: f1 is for two labels, and there are {len(data.labels)}; take macro_f1"
+        )
+    return data
+
+
+def _read_settings(path: Path) -> dict[str, Any]:
+    """The keys and values of a .toml or .json file."""
+    if path.suffix not in (".toml", ".json"):
+        raise ValueError(f"{path}: the name of a task file must end in .toml or .json")
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file")
+    text = read_text(path)
+    try:
+        settings = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
+    except RecursionError:
+        raise ValueError(f"{path}: nested too deep") from None
+    except ValueError as error:  # also of a number with thousands of digits
+        raise ValueError(f"{path}: not valid {path.suffix[1:].upper()} ({error})") from None
+    if not isinstance(settings, dict):
+        raise ValueError(
+            f"{path}: expected an object of keys and values, got {type(settings).__name__}"
+        )
+    return settings
+
+
+def _task_of(settings: dict[str, Any]) -> Task:
+    """The row of the table that these settings describe. ValueError begins with the key."""
+    _check_types(settings)
+    _check_name(settings["name"])
+    regression = settings.get("regression", False)
+    labels = tuple(settings.get("labels", ()))
+    if "labels" in settings:
+        _check_labels(labels, regression)
+
+    task = Task(
+        settings["name"],
+        labels,
+        labels,
+        metric=_metric_of(settings, regression),
+        max_len=settings.get("max_len", 128),
+        epochs=settings.get("epochs", 3),
+        regression=regression,
+        text=tuple(settings["text"]),
+        label=settings["label"],
+        header=settings.get("header", True),
+    )
+    for key, smallest in SMALLEST.items():
+        if getattr(task, key) < smallest:
+            raise ValueError(f"{key}: must be {smallest} or more, not {getattr(task, key)}")
+    try:
+        check_columns(task)
+    except ValueError as problem:
+        raise ValueError(f"text: {problem}") from None
+    return task
+
+
+def _check_types(settings: dict[str, Any]) -> None:
+    """Every key is known, every value is of its type, and no required key is missing."""
+    for key, value in settings.items():
+        kind = KEYS.get(key)
+        if kind is None:
+            raise ValueError(f"{key}: unknown key; the keys are {', '.join(KEYS)}")
+        right = type(value) is kind
+        if kind is list and right:
+            right = all(isinstance(word, str) for word in value)
+        if not right:
+            raise ValueError(f"{key}: expected {TYPE_NAMES[kind]}, got {value!r}")
+    missing = [key for key in REQUIRED_KEYS if key not in settings]
+    if missing:
+        raise ValueError(f"{missing[0]}: missing; a task needs {', '.join(REQUIRED_KEYS)}")
+
+
+def _check_name(name: str) -> None:
+    if not re.fullmatch("[a-z0-9_-]+", name):
+        raise ValueError(f"name: {name!r} may hold a to z, 0 to 9, _ and - only")
+    if name in (*TASKS, "glue"):
+        raise ValueError(f"name: there is a task {name} already; take another")
+
+
+def _check_labels(labels: tuple[str, ...], regression: bool) -> None:
+    if regression:
+        raise ValueError("labels: a regression has scores, not labels")
+    if len(labels) < 2 or len(set(labels)) != len(labels):
+        raise ValueError(f"labels: {list(labels)} are not two or more different ones")
+    for label in labels:
+        if not label or label != label.strip():
+            raise ValueError(
+                f"labels: {label!r} is empty or has white space around it, which labels in files "
+                f"lose"
+            )
+    if not all(map(is_encodable, labels)):
+        raise ValueError(
+            "labels: half a surrogate pair, which is no character and cannot be written"
+        )
+
+
+def _metric_of(settings: dict[str, Any], regression: bool) -> str:
+    """The metric that chooses the best epoch; ValueError where it does not fit the labels."""
+    fitting: tuple[str, ...] = SCORE_METRICS if regression else CLASS_METRICS
+    others: tuple[str, ...] = CLASS_METRICS if regression else SCORE_METRICS
+    metric = settings.get("metric", fitting[0])
+    if metric not in fitting:
+        raise ValueError(
+            f"metric: {metric!r} is {'not for' if metric in others else 'no metric for'} "
+            f"{'a regression' if regression else 'labels'}; choose one of {', '.join(fitting)}"
+        )
+    return metric

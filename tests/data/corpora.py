@@ -1,0 +1,72 @@
+"""Corpora on disk and what is read of them, for the tests of raw text, stores and caches."""
+
+import bz2
+import gzip
+import lzma
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from electra.data.raw_text import find_sources, read_lines
+from electra.data.token_store import open_store
+
+PACKERS = {".gz": gzip.compress, ".xz": lzma.compress, ".bz2": bz2.compress}
+
+
+def write(path, content):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
+    return path
+
+
+def documents(*patterns, errors="strict"):
+    """Lines of the documents of a corpus, as lists of texts."""
+    found = []
+    for source in find_sources(tuple(map(str, patterns))):
+        for line in read_lines(source, errors):
+            if line.opens:
+                found.append([])
+            found[-1].append(line.text)
+    return found
+
+
+def refused(match, *patterns, errors="strict"):
+    with pytest.raises(ValueError, match=match) as caught:
+        documents(*patterns, errors=errors)
+    assert "\n" not in str(caught.value)
+
+
+def store_of(tokenizer, cache, *patterns, workers=1, errors="strict"):
+    return open_store(tuple(map(str, patterns)), tokenizer, errors, str(cache), workers)
+
+
+def decoded(store, tokenizer):
+    """Documents of a store as lists of lines of text."""
+    lines = [tokenizer.decode(store.tokens[a:b].tolist()) for a, b in pairwise(store.lines)]
+    return [lines[a:b] for a, b in pairwise(store.documents)]
+
+
+def same(a, b):
+    return all(np.array_equal(x, y) and x.dtype == y.dtype for x, y in zip(a, b, strict=True))
+
+
+def facts_of(folder):
+    return {
+        path: (path.stat().st_mtime_ns, path.stat().st_ino)
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def flip(path, at):
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+
+
+PAGES = [
+    ["= One =", "The cat sat. It slept! Was it well?", "A new line"],
+    ["= Two =", 'He said "no." Then left.'],
+    ["= Three =", "version 2.0 e.g. this… and that", "日本語。 😀 ok."],
+]

@@ -1,0 +1,1 @@
+"""The networks, their objectives, and the masking."""
