@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from electra.config.model import ATTENTION_INITS, POOLINGS, SIZES, ModelConfig, nearest_size
 from electra.config.options import Settings, flag_of, option
@@ -171,15 +170,14 @@ def resolve_finetuning(
     size = config.size if model_config is None else nearest_size(model_config)
     preset = SIZES[size]
     start = "random" if model_config is None else Path(config.init).resolve().parent.name
-    filled: dict[str, Any] = {
-        "epochs": epochs,
-        "max_len": max_len,
-        "lr": preset.finetune_lr,
-        "layer_decay": preset.layer_decay,
-        "pooling": preset.model["pooling"],
-        "out": f"runs/{task}-{start}",
-    }
-    left_open: dict[str, Any] = {
-        name: value for name, value in filled.items() if getattr(config, name) is None
-    }
-    return replace(config, task=task, size=size, **left_open)
+    return replace(
+        config,
+        task=task,
+        size=size,
+        epochs=epochs if config.epochs is None else config.epochs,
+        max_len=max_len if config.max_len is None else config.max_len,
+        lr=preset.finetune_lr if config.lr is None else config.lr,
+        layer_decay=preset.layer_decay if config.layer_decay is None else config.layer_decay,
+        pooling=config.pooling or str(preset.model["pooling"]),
+        out=config.out or f"runs/{task}-{start}",
+    )

@@ -108,7 +108,7 @@ class ModelConfig:
 class Size:
     """A preset: the shape, and what training at that shape wants where the user says nothing."""
 
-    model: dict[str, object]
+    model: dict[str, typing.Any]
     vocab_size: int
     mask_prob: float
     dropout: float  # in pre-training
@@ -130,7 +130,7 @@ def _shape(
     heads: int,
     generator: tuple[int, int, int],
     pooling: str = "cls",
-) -> dict[str, object]:
+) -> dict[str, typing.Any]:
     generator_hidden, generator_layers, generator_heads = generator
     return dict(
         embedding_size=embedding,

@@ -12,7 +12,16 @@ from electra.evaluation import glue, results
 from electra.tasks.load import load_task
 
 # Settings that may differ between two runs with the same result.
-FREE_WHEN_FINISHED = ("force", "out", "device", "cache", "report", "references", "submission")
+FREE_WHEN_FINISHED = (
+    "force",
+    "out",
+    "device",
+    "cache",
+    "report",
+    "references",
+    "submission",
+    "config",
+)
 
 
 def find_tasks(config: FinetuneConfig) -> list[str]:

@@ -174,7 +174,7 @@ def make_model(
         return build(model_config, SIZES[config.size].mask_prob)
 
     if checkpoint is not None:
-        source = config.init or config.out or "the checkpoint"
+        source = Path(config.out or "") / "ckpt.pt" if config.resume else config.init or ""
         model = with_weights(make, model_config, checkpoint.model, source)
     else:
         torch.manual_seed(derive_seed(config.seed, 0xE1EC))
