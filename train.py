@@ -93,6 +93,8 @@ def run_command(argv: list[str] | None) -> None:
     config, given = parse(PretrainConfig, "train.py", __doc__.split("\n")[0], argv)
     if not given & {"corpus", "init", "resume", "config"}:
         sample = {name: value for name, value in SAMPLE.items() if name not in given}
+        if given & {"minutes", "epochs"}:
+            sample.pop("steps", None)
         config = replace(config, **sample)
     with distributed.explain_rank_failure(config.rank_timeout):
         run(config, given)
@@ -126,7 +128,7 @@ def build(config: PretrainConfig, given: set[str]) -> PretrainingRun:
     config = resolve_steps(config, lambda: steps_per_epoch(config, batches.stream, phases))
 
     model = make_model(config, model_config, checkpoint, machine.device)
-    learner = make_learner(model, machine, config.zero, graphs)
+    learner = make_learner(config, model, machine, graphs)
     progress = Progress(TrainingState())
     if checkpoint is not None and checkpoint.training is not None:
         progress = restore(checkpoint.training, learner, batches.stream, corpus)
@@ -165,7 +167,7 @@ def train(run: PretrainingRun) -> None:
             seq_len = schedule.seq_len(progress.step, share)
             batches = [stream.next(seq_len).to(device) for _ in range(config.accumulate)]
             progress.warmup = schedule.warmup(progress.step, share)
-            lr = schedule.lr * lr_at(progress.warmup, share)
+            lr = schedule.lr * lr_at(progress.warmup, share, schedule.decay_power)
             result = train_step(run.learner, batches, lr, derive_seed(config.seed, progress.step))
             progress.count(result.sums, batches)
             bar.update()

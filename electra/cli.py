@@ -11,7 +11,7 @@ import typing
 from collections.abc import Callable
 from dataclasses import fields
 
-from electra.config import flag_type
+from electra.config import flag_type, read_settings
 from electra.files import one_line
 
 MISTAKE, FAILURE, STOPPED = 2, 1, 130  # exit codes
@@ -164,4 +164,7 @@ def parse(
     given = {
         name: tuple(value) if isinstance(value, list) else value for name, value in given.items()
     }
-    return config_class(**{**(defaults or {}), **given}), set(given)
+    from_file: dict[str, object] = {}
+    if given.get("config"):
+        from_file = read_settings(config_class, given["config"], given)
+    return config_class(**{**(defaults or {}), **from_file, **given}), set(given)

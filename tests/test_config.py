@@ -42,7 +42,7 @@ def help_of(config_class, capsys):
         read(config_class, "--help")
     assert stopped.value.code == 0
     text = capsys.readouterr().out
-    pieces = re.split(r"^  (?:-h, )?(--[a-z-]+)", text, flags=re.MULTILINE)
+    pieces = re.split(r"^  (?:-h, )?(--[a-z0-9-]+)", text, flags=re.MULTILINE)
     return {flag: " ".join(rest.split()) for flag, rest in zip(pieces[1::2], pieces[2::2])}
 
 

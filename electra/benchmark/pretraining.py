@@ -42,7 +42,7 @@ from electra.training import distributed
 from electra.training.device import Precision, choose_device, choose_precision
 from electra.training.optimizer import Adam, parameter_groups
 from electra.training.passes import choose_graphs
-from electra.training.pretraining import WEIGHT_DECAY, choose_model, is_compiled
+from electra.training.pretraining import choose_model, is_compiled
 from electra.training.pretraining_text import make_stream, split
 
 OURS = ("ours", "saving", "ddp", "graphs")  # this project, alone or with something on top
@@ -144,7 +144,7 @@ def _our_contender(setup: Setup) -> Contender:
         distributed.start(device, PretrainConfig().rank_timeout)
         wrapped = distributed.data_parallel(model)
         notes.append("one rank")
-    optimizer = Adam(parameter_groups(wrapped, WEIGHT_DECAY))
+    optimizer = Adam(parameter_groups(wrapped, PretrainConfig().weight_decay))
     graphs = choose_graphs(setup.name == "graphs", device)
     if graphs is not None:
         notes.append("CUDA graphs")
@@ -162,7 +162,7 @@ def _baseline_contender(setup: Setup) -> Contender:
     model, loss_of = transformers_pretraining(
         setup.model_config, setup.mask_prob, setup.precision, args.peer_attention
     )
-    step = baseline_step(model, loss_of, setup.device, WEIGHT_DECAY)
+    step = baseline_step(model, loss_of, setup.device, PretrainConfig().weight_decay)
 
     size = f"{args.batch_tokens} tokens a step at length {args.seq_len}"
     if args.corpus:

@@ -4,6 +4,7 @@ A field's name is its flag, its default its default, its metadata its help and i
 dictionary is strict: an unknown or missing key raises, so no setting is dropped in silence.
 """
 
+from electra.config.file import read_settings
 from electra.config.finetuning import (
     TRUNCATIONS,
     FinetuneConfig,
@@ -32,11 +33,11 @@ from electra.config.model import (
 )
 from electra.config.options import Bounds, Settings, flag_of, flag_type, from_dict, option, to_dict
 from electra.config.phases import Phase, parse_phases
-from electra.config.pretraining import (
-    AMP_CHOICES,
-    LONGEST_TIMEOUT,
-    PretrainConfig,
+from electra.config.pretraining import AMP_CHOICES, LONGEST_TIMEOUT, PretrainConfig
+from electra.config.resolving import (
+    check_objective_flags,
     check_pretrain_flags,
+    chosen_model_config,
     default_out,
     resolve_pretraining,
     resolve_steps,
@@ -68,7 +69,9 @@ __all__ = [
     "Size",
     "SpecialIds",
     "check_finetune_flags",
+    "check_objective_flags",
     "check_pretrain_flags",
+    "chosen_model_config",
     "default_out",
     "flag_of",
     "flag_type",
@@ -76,6 +79,7 @@ __all__ = [
     "nearest_size",
     "option",
     "parse_phases",
+    "read_settings",
     "preset_model_config",
     "resolve_finetuning",
     "resolve_pretraining",

@@ -134,7 +134,12 @@ class FinetuneConfig(Settings):
     report: bool = option(False, "run", "draw report.html: scores, errors, calibration")
     force: bool = option(False, "run", "replace what an earlier run left in --out")
 
-    FOLLOWERS = {}
+    FOLLOWERS = {
+        "task": ("task_file", "data", "epochs", "max_len"),
+        "task_file": ("task", "data", "epochs", "max_len"),
+        "init": ("size", "tokenizer", "lr", "layer_decay", "pooling", "attention_init"),
+        "size": ("lr", "layer_decay", "pooling", "attention_init"),
+    }
     NOT_FROM_FILE = ("out", "force", "config")
 
     def __post_init__(self) -> None:

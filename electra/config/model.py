@@ -9,8 +9,11 @@ SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
 class SpecialIds(typing.NamedTuple):
-    """Ids of the special tokens. The defaults hold for every tokenizer that this project trains; released WordPiece
-    vocabularies have others."""
+    """Ids of the special tokens.
+
+    The defaults hold for every tokenizer that this project trains; released WordPiece vocabularies
+    have others.
+    """
 
     pad: int = 0
     unk: int = 1
@@ -32,8 +35,9 @@ LARGEST_SIZE = 1 << 24  # products of two fit into 64 bits
 class ModelConfig:
     """Shape of an encoder and, for ELECTRA, of its generator (paper, section 3.1 and table 6).
 
-    `generator_*` are read only where `objective` is "electra". Embeddings (words, positions, types and their
-    LayerNorm) have `embedding_size` and are shared by both networks.
+    `generator_*` are read only where `objective` is "electra". Embeddings (words, positions, types
+    and their LayerNorm) have `embedding_size` and are shared by both networks. Raises ValueError
+    for sizes that make no model.
     """
 
     objective: str
@@ -68,7 +72,8 @@ class ModelConfig:
         ):
             if getattr(self, name) not in choices:
                 raise ValueError(
-                    f"{name.replace('_', ' ')} {getattr(self, name)!r} is not one of {', '.join(choices)}"
+                    f"{name.replace('_', ' ')} {getattr(self, name)!r} is not one of "
+                    f"{', '.join(choices)}"
                 )
         for item in fields(self):
             value, most = (
@@ -89,8 +94,8 @@ class ModelConfig:
                 raise ValueError(f"hidden size {hidden} does not divide by {heads} heads")
         if min(self.special) < 0 or max(self.special) >= self.vocab_size:
             raise ValueError(
-                f"the special tokens have the ids {', '.join(map(str, self.special))}, the vocabulary "
-                f"{self.vocab_size} tokens"
+                f"the special tokens have the ids {', '.join(map(str, self.special))}, the "
+                f"vocabulary {self.vocab_size} tokens"
             )
 
     def generator(self) -> ModelConfig:
@@ -132,22 +137,22 @@ def _shape(
     pooling: str = "cls",
 ) -> dict[str, typing.Any]:
     generator_hidden, generator_layers, generator_heads = generator
-    return dict(
-        embedding_size=embedding,
-        hidden_size=hidden,
-        num_layers=layers,
-        num_heads=heads,
-        intermediate_size=4 * hidden,
-        generator_hidden_size=generator_hidden,
-        generator_num_layers=generator_layers,
-        generator_num_heads=generator_heads,
-        generator_intermediate_size=4 * generator_hidden,
-        pooling=pooling,
-    )
+    return {
+        "embedding_size": embedding,
+        "hidden_size": hidden,
+        "num_layers": layers,
+        "num_heads": heads,
+        "intermediate_size": 4 * hidden,
+        "generator_hidden_size": generator_hidden,
+        "generator_num_layers": generator_layers,
+        "generator_num_heads": generator_heads,
+        "generator_intermediate_size": 4 * generator_hidden,
+        "pooling": pooling,
+    }
 
 
 # small, base, large: paper table 6 and google-research/electra `configure_pretraining.py`.
-# tiny: this project's own, for CPUs; its training settings come from the curves in docs/small-budgets.md.
+# tiny: this project's own, for CPUs; its settings come from the curves in docs/small-budgets.md.
 SIZES = {
     "tiny": Size(
         _shape(128, 256, 3, 4, (64, 2, 2), "mean"),

@@ -6,15 +6,21 @@ import typing
 
 
 class Phase(typing.NamedTuple):
-    """A stretch of pre-training at one length. `end` is the share of the run at which it ends, in (0, 1]; interleaved,
-    the length of a step is that of the first phase whose `end` is above a number drawn from [0, 1)."""
+    """A stretch of pre-training at one length, in tokens.
+
+    `end` is the share of the run at which it ends, in (0, 1]. Interleaved, the length of a step is
+    that of the first phase whose `end` is above a number drawn from [0, 1).
+    """
 
     seq_len: int
     end: float
 
 
 def parse_phases(seq_len: int, phases: str | None, max_positions: int) -> tuple[Phase, ...]:
-    """`"128:0.9,512:0.1"` -> (Phase(128, 0.9), Phase(512, 1.0)). Raises ValueError for what cannot be trained."""
+    """ "128:0.9,512:0.1" -> (Phase(128, 0.9), Phase(512, 1.0)); without `phases` all `seq_len`.
+
+    Raises ValueError for what cannot be trained.
+    """
     if phases is None:
         parsed = [(seq_len, 1.0)]
     else:
@@ -35,8 +41,8 @@ def parse_phases(seq_len: int, phases: str | None, max_positions: int) -> tuple[
     for length, _ in parsed:
         if not 8 <= length <= max_positions:
             raise ValueError(
-                f"a sequence length of {length} is outside 8 to {max_positions}, the positions that "
-                f"the model has; choose another --seq-len or --phases"
+                f"a sequence length of {length} is outside 8 to {max_positions}, the positions "
+                f"that the model has; choose another --seq-len or --phases"
             )
     ends, done = [], 0.0
     for length, share in parsed:

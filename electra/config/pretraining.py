@@ -1,28 +1,23 @@
-"""The settings of train.py, and how each that the user leaves open is filled in."""
+"""The settings of train.py."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
-from electra.config.model import (
-    ATTENTION_INITS,
-    OBJECTIVES,
-    SIZES,
-    ModelConfig,
-    nearest_size,
-)
-from electra.config.options import Settings, flag_of, option
+from electra.config.model import ATTENTION_INITS, MOST_LAYERS, OBJECTIVES, SIZES
+from electra.config.model import LARGEST_SIZE as LARGEST
+from electra.config.options import Settings, option
 
+ARCHITECTURE, OBJECTIVE = "architecture, where it differs from --size", "objective"
+OPTIMIZER = "optimizer"
 AMP_CHOICES = ("auto", "bf16", "fp16", "off")
 LONGEST_TIMEOUT = 10_000  # minutes, a week
 
 
 @dataclass(frozen=True)
 class PretrainConfig(Settings):
-    """Settings of train.py. `None` means: from the preset of `--size` (`resolve_pretraining`)."""
+    """Settings of train.py. `None`: filled in by `resolve_pretraining`, mostly from --size."""
 
     corpus: tuple[str, ...] = option(
         ("data/sample/wiki.raw",), "text", "files, folders or globs to train on"
@@ -159,65 +154,123 @@ class PretrainConfig(Settings):
     )
     log_every: int = option(100, "run", "steps between lines of the log", above=0)
 
-    FOLLOWERS = {}
-    NOT_FROM_FILE = ("out", "resume", "config")
-
-
-def check_pretrain_flags(config: PretrainConfig, given: set[str]) -> None:
-    """Raise ValueError for flags of a new run that do not go together; `given` are those typed."""
-    clash = sorted(given & {"tokenizer", "vocab_size", "cased", "size", "attention_init"})
-    if config.init and clash:
-        raise ValueError(
-            f"{flag_of(clash[0])} cannot be chosen with --init: it comes with the checkpoint"
-        )
-    if sum(limit is not None for limit in (config.steps, config.minutes, config.epochs)) > 1:
-        raise ValueError("of --steps, --minutes and --epochs give one")
-    if config.interleave and not config.phases:
-        raise ValueError(
-            "--interleave needs the lengths to draw from: --phases, e.g. 64:0.8,512:0.2"
-        )
-
-
-def resolve_pretraining(config: PretrainConfig, model_config: ModelConfig) -> PretrainConfig:
-    """Fill in all that the user left to the presets and to the model.
-
-    `steps` of --epochs and `warmup_steps` take the data too: `resolve_steps`.
-    """
-    size = nearest_size(model_config) if config.init else config.size
-    preset = SIZES[size]
-    if config.init:
-        lr = preset.continue_lr
-    else:
-        lr = preset.lr if model_config.objective == "electra" else preset.mlm_lr
-    unlimited = config.steps is None and config.minutes is None and config.epochs is None
-    return replace(
-        config,
-        size=size,
-        objective=model_config.objective,
-        vocab_size=model_config.vocab_size,
-        dropout=model_config.dropout,
-        attention_init=model_config.attention_init,
-        batch_tokens=preset.batch_tokens if config.batch_tokens is None else config.batch_tokens,
-        steps=preset.steps if unlimited else config.steps,
-        lr=lr if config.lr is None else config.lr,
-        out=config.out or default_out(config.corpus, size, model_config.objective),
+    hidden_size: int | None = option(
+        None, ARCHITECTURE, "hidden size of BERT or the discriminator", at_least=1, at_most=LARGEST
+    )
+    num_layers: int | None = option(
+        None, ARCHITECTURE, "layers of it", at_least=1, at_most=MOST_LAYERS
+    )
+    num_heads: int | None = option(
+        None, ARCHITECTURE, "attention heads of it", at_least=1, at_most=LARGEST
+    )
+    intermediate_size: int | None = option(
+        None,
+        ARCHITECTURE,
+        "feed-forward size of it (default: 4 times the hidden size)",
+        at_least=1,
+        at_most=LARGEST,
+    )
+    embedding_size: int | None = option(
+        None,
+        ARCHITECTURE,
+        "size of the embeddings (default: tiny, small: 128; base, large: the hidden size)",
+        at_least=1,
+        at_most=LARGEST,
+    )
+    max_positions: int | None = option(
+        None,
+        ARCHITECTURE,
+        "longest text that the model can read, in tokens (default: 512)",
+        at_least=8,
+        at_most=LARGEST,
+    )
+    generator_size: float | None = option(
+        None,
+        ARCHITECTURE,
+        "hidden size of the generator, or up to 1 its fraction of --hidden-size "
+        "(default: 1/4; base: 1/3)",
+        above=0,
+        at_most=LARGEST,
+    )
+    generator_num_layers: int | None = option(
+        None,
+        ARCHITECTURE,
+        "layers of the generator (default: as many; tiny: 2 of 3)",
+        at_least=1,
+        at_most=MOST_LAYERS,
+    )
+    generator_num_heads: int | None = option(
+        None,
+        ARCHITECTURE,
+        "attention heads of the generator (default: its fraction of --num-heads; tiny: 2)",
+        at_least=1,
+        at_most=LARGEST,
+    )
+    attention_dropout: float | None = option(
+        None,
+        ARCHITECTURE,
+        "dropout of attention weights (default: as --dropout)",
+        at_least=0,
+        below=1,
     )
 
+    mask_prob: float | None = option(
+        None, OBJECTIVE, "share of masked tokens (default: 0.15; large: 0.25)", above=0, below=1
+    )
+    rtd_weight: float = option(
+        50.0,
+        OBJECTIVE,
+        "weight of the discriminator's loss; the generator's has 1",
+        at_least=0,
+    )
+    temperature: float = option(
+        1.0, OBJECTIVE, "temperature at which the generator samples", at_least=0.01
+    )
+    pair_share: float = option(
+        0.9, OBJECTIVE, "share of examples that are cut into two segments", at_least=0, at_most=1
+    )
+    short_share: float = option(
+        0.05,
+        OBJECTIVE,
+        "share of examples that are cut again, at a random length",
+        at_least=0,
+        at_most=1,
+    )
 
-def resolve_steps(config: PretrainConfig, steps_per_epoch: Callable[[], float]) -> PretrainConfig:
-    """Fill in the steps of --epochs, and the warm-up. `steps_per_epoch` is called for --epochs."""
-    steps, warmup_steps = config.steps, config.warmup_steps
-    if steps is None and config.minutes is None:
-        assert config.epochs is not None
-        steps = max(1, round(config.epochs * steps_per_epoch()))
-    if warmup_steps is None:
-        warmup_steps = SIZES[config.size].warmup_steps
-        if steps is not None:
-            warmup_steps = min(warmup_steps, steps // 10)
-    return replace(config, steps=steps, warmup_steps=warmup_steps)
+    lr_decay_power: float = option(
+        1.0, OPTIMIZER, "the learning rate falls as (1 - share done) to this power", at_least=0
+    )
+    weight_decay: float = option(0.01, OPTIMIZER, "decoupled weight decay", at_least=0)
+    adam_beta1: float = option(0.9, OPTIMIZER, "decay of the first moment", at_least=0, below=1)
+    adam_beta2: float = option(0.999, OPTIMIZER, "decay of the second moment", at_least=0, below=1)
+    adam_epsilon: float = option(1e-6, OPTIMIZER, "added to the root of the second moment", above=0)
+    grad_clip: float = option(
+        1.0,
+        OPTIMIZER,
+        "largest norm of the gradient; inf: no clipping",
+        above=0,
+        at_most=math.inf,
+    )
 
-
-def default_out(corpus: tuple[str, ...], size: str, objective: str) -> str:
-    """The run folder of a corpus: runs/<corpus>-<size>-<objective>."""
-    name = Path(corpus[0].rstrip("/")).name.split(".")[0].strip("*") or "corpus"
-    return f"runs/{name}-{size}-{objective}"
+    FOLLOWERS = {
+        "size": (
+            *("hidden_size", "num_layers", "num_heads", "intermediate_size", "embedding_size"),
+            *("generator_size", "generator_num_layers", "generator_num_heads", "max_positions"),
+            *("dropout", "attention_dropout", "attention_init", "vocab_size", "mask_prob"),
+            *("batch_tokens", "lr", "warmup_steps"),
+        ),
+        "hidden_size": ("intermediate_size", "embedding_size", "generator_num_heads"),
+        "num_layers": ("generator_num_layers",),
+        "num_heads": ("generator_num_heads",),
+        "generator_size": ("generator_num_heads",),
+        "dropout": ("attention_dropout",),
+        "objective": ("lr",),
+        "init": ("lr",),
+        "vocab_size": ("tokenizer",),
+        "cased": ("tokenizer",),
+        "seq_len": ("phases", "interleave"),
+        "steps": ("minutes", "epochs", "warmup_steps"),
+        "minutes": ("steps", "epochs", "warmup_steps"),
+        "epochs": ("steps", "minutes", "warmup_steps"),
+    }
+    NOT_FROM_FILE = ("out", "resume", "config")

@@ -14,8 +14,15 @@ from electra.config import SPECIAL_IDS, SpecialIds
 from electra.data.batch import Batch, Padding, bucket_batches, to_batch
 from electra.data.token_store import Text
 
-SHORT_SHARE = 0.05  # of the spans, cut once more at a random place
-PAIR_SHARE = 0.9  # of the spans, split into two segments where a line ends inside
+
+class Shares(NamedTuple):
+    """How often something is done to a span, as in the official code."""
+
+    short: float = 0.05  # cut once more at a random place
+    pairs: float = 0.9  # split into two segments where a line ends inside
+
+
+SHARES = Shares()
 
 
 class Spans(NamedTuple):
@@ -35,7 +42,12 @@ class Spans(NamedTuple):
 
 
 def cut_spans(
-    lines: np.ndarray, starts: np.ndarray, ends: np.ndarray, seq_len: int, rng: np.random.Generator
+    lines: np.ndarray,
+    starts: np.ndarray,
+    ends: np.ndarray,
+    seq_len: int,
+    rng: np.random.Generator,
+    shares: Shares = SHARES,
 ) -> Spans:
     """Cut documents tokens[starts:ends] into spans of at most `seq_len` with special tokens.
 
@@ -44,8 +56,8 @@ def cut_spans(
     nearest the middle. `lines` (sorted) are the boundaries of lines; all arrays are int64.
     """
     start, end = _cut_documents(starts, ends, seq_len - 3, rng)
-    start, end = _cut_some_again(start, end, rng)
-    return Spans(start, _split_segments(lines, start, end, rng), end)
+    start, end = _cut_some_again(start, end, shares.short, rng)
+    return Spans(start, _split_segments(lines, start, end, shares.pairs, rng), end)
 
 
 def _cut_documents(
@@ -64,10 +76,10 @@ def _cut_documents(
 
 
 def _cut_some_again(
-    start: np.ndarray, end: np.ndarray, rng: np.random.Generator
+    start: np.ndarray, end: np.ndarray, share: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Cut a share of the spans at a random token: the official code's random target lengths."""
-    again = np.flatnonzero((rng.random(len(start)) < SHORT_SHARE) & (end - start > 1))
+    """Cut a share of the spans at a random place: the official code's random target lengths."""
+    again = np.flatnonzero((rng.random(len(start)) < share) & (end - start > 1))
     cut = rng.integers(start[again] + 1, end[again])
     start, end = np.concatenate([start, cut]), np.concatenate([end, end[again]])
     end[again] = cut
@@ -75,14 +87,14 @@ def _cut_some_again(
 
 
 def _split_segments(
-    lines: np.ndarray, start: np.ndarray, end: np.ndarray, rng: np.random.Generator
+    lines: np.ndarray, start: np.ndarray, end: np.ndarray, share: float, rng: np.random.Generator
 ) -> np.ndarray:
     """Where segment B of each span begins; the span's end where it has none."""
     middle = (start + end) // 2
     after = np.searchsorted(lines, middle)
     above, below = lines[np.minimum(after, len(lines) - 1)], lines[np.maximum(after - 1, 0)]
     nearest = np.where(np.abs(above - middle) < np.abs(middle - below), above, below)
-    inside = (nearest > start) & (nearest < end) & (rng.random(len(start)) < PAIR_SHARE)
+    inside = (nearest > start) & (nearest < end) & (rng.random(len(start)) < share)
     return np.where(inside, nearest, end)
 
 
@@ -124,17 +136,19 @@ class SpanBatches:
         seed: int,
         special: SpecialIds = SPECIAL_IDS,
         fill: bool = False,
+        shares: Shares = SHARES,
     ) -> None:
         """`batch_tokens` and `fill` are those of `bucket_batches`, `multiple` is `Padding`'s."""
         self.text, self.batch_tokens, self.multiple = text, batch_tokens, multiple
-        self.seed, self.special, self.fill = seed, special, fill
+        self.seed, self.special, self.fill, self.shares = seed, special, fill, shares
         self.positions: dict[int, tuple[int, int]] = {}  # length: (epoch, batches taken of it)
         self._epochs: dict[int, tuple[Spans, list[np.ndarray]]] = {}  # length: the one being read
 
     def lay_out(self, seq_len: int, epoch: int) -> tuple[Spans, list[np.ndarray]]:
         """Spans and batches of an epoch: a function of (seed, epoch, seq_len) alone."""
         rng = np.random.default_rng([self.seed, epoch, seq_len])
-        spans = cut_spans(self.text.lines, self.text.starts, self.text.ends, seq_len, rng)
+        text = self.text
+        spans = cut_spans(text.lines, text.starts, text.ends, seq_len, rng, self.shares)
         padding = Padding(self.multiple, seq_len)
         return spans, bucket_batches(spans.lengths, self.batch_tokens, padding, rng, fill=self.fill)
 

@@ -47,10 +47,12 @@ class MaskedLM(nn.Module):
         batch: Batch,
         masked: masking.Masked,
         uniform: Tensor | None = None,
+        temperature: float = 1.0,
     ) -> MaskedLMOutput:
         """Predict the masked tokens, and sample one for each where `uniform` is given.
 
         uniform: (B, K) float32 in [0, 1), the random numbers of the samples.
+        temperature: what the logits are divided by before a token is sampled.
         """
         embedded = embeddings(masked.input_ids, batch.token_type_ids)  # (B, T, E)
         hidden = self.encoder(embedded, batch.attention_mask)  # (B, T, C)
@@ -65,6 +67,7 @@ class MaskedLM(nn.Module):
             masked.targets.flatten(),
             masked.weights.flatten(),
             None if uniform is None else uniform.reshape(-1, 1),
+            temperature,
         )
         if sampled is not None:
             sampled = sampled.view_as(masked.positions)

@@ -12,17 +12,22 @@ from torch.overrides import TorchFunctionMode
 
 from electra.config import ModelConfig
 from electra.model.bert import BertMLM
-from electra.model.electra import Electra
+from electra.model.electra import RTD_WEIGHT, TEMPERATURE, Electra
 
 MAX_LISTED_NAMES = 8  # of tensors, in a message
 
 Model = TypeVar("Model", bound=nn.Module)
 
 
-def build(config: ModelConfig, mask_prob: float) -> Electra | BertMLM:
-    """The pre-training model of a configuration, initialised."""
+def build(
+    config: ModelConfig,
+    mask_prob: float,
+    rtd_weight: float = RTD_WEIGHT,
+    temperature: float = TEMPERATURE,
+) -> Electra | BertMLM:
+    """The pre-training model of a configuration, initialised. BERT reads the first two alone."""
     if config.objective == "electra":
-        return Electra(config, mask_prob)
+        return Electra(config, mask_prob, rtd_weight, temperature)
     return BertMLM(config, mask_prob)
 
 

@@ -22,19 +22,28 @@ from electra.model.initialisation import initialise
 from electra.model.outputs import Detection, ModelOutput, detection_sums
 from electra.model.trainable import TrainableModel
 
-RTD_WEIGHT = 50.0  # of the discriminator's loss (paper, section 2 and appendix A)
+# Paper, section 2 and appendix A: the weight of the discriminator's loss, beside 1 for the
+# generator's, and the temperature at which the generator samples.
+RTD_WEIGHT, TEMPERATURE = 50.0, 1.0
 
 
 class Electra(TrainableModel):
     """Generator and discriminator over one embedding module."""
 
     kind = "electra"
-    weights = (1.0, RTD_WEIGHT)
 
-    def __init__(self, config: ModelConfig, mask_prob: float = 0.15) -> None:
+    def __init__(
+        self,
+        config: ModelConfig,
+        mask_prob: float = 0.15,
+        rtd_weight: float = RTD_WEIGHT,
+        temperature: float = TEMPERATURE,
+    ) -> None:
         super().__init__()
         self.config = config
         self.mask_prob = mask_prob
+        self.weights = (1.0, rtd_weight)
+        self.temperature = temperature
         self.embeddings = Embeddings(config)
         self.generator = MaskedLM(config.generator())
         self.discriminator = Encoder(config)
@@ -68,9 +77,11 @@ class Electra(TrainableModel):
         # Ranks draw the same for the whole batch. From here on it is about these rows alone.
         batch, masked, uniform = batch.take(rows), masked.take(rows), uniform[rows]
 
-        # The generator predicts the masked tokens, and samples a token for each from its softmax
-        # at temperature 1. No gradient flows through the samples.
-        mlm_loss, mlm_correct, sampled = self.generator(self.embeddings, batch, masked, uniform)
+        # The generator predicts the masked tokens, and samples a token for each from its softmax.
+        # No gradient flows through the samples.
+        mlm_loss, mlm_correct, sampled = self.generator(
+            self.embeddings, batch, masked, uniform, self.temperature
+        )
 
         # The samples take the places of the masked tokens in the original text.
         corrupted, replaced = masking.corrupt(batch.input_ids, masked, sampled)  # (B, T) each

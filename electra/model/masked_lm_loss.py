@@ -32,11 +32,12 @@ def masked_lm_loss(
     targets: Tensor,
     weights: Tensor,
     uniform: Tensor | None = None,
+    temperature: float = 1.0,
 ) -> MaskedLMLoss:
     """Cross-entropy of softmax(hidden tableᵀ + bias) with the targets, and a draw from it.
 
     hidden (N, E), table (V, E), bias (V,), targets (N,) int64, weights (N,) float32, and for a
-    draw uniform (N, 1) float32 in [0, 1).
+    draw uniform (N, 1) float32 in [0, 1); the draw is from the softmax of the logits / temperature.
 
     The (N, V) logits never exist as a whole. Product, loss, sample and gradient of one piece of the
     rows come before those of the next. So the forward pass makes the gradient, and the backward
@@ -50,6 +51,7 @@ def masked_lm_loss(
         targets,
         weights,
         uniform,
+        temperature,
         dtype=torch.get_autocast_dtype(device) if autocast else hidden.dtype,
         rows=max(1, elements // len(table)),
         wants_gradient=torch.is_grad_enabled(),
@@ -63,6 +65,7 @@ class _Work(NamedTuple):
     targets: Tensor  # (N,) int64
     weights: Tensor  # (N,) float32
     uniform: Tensor | None  # (N, 1) float32
+    temperature: float  # of the draw
     dtype: torch.dtype  # of the products
     rows: int  # of a piece
     wants_gradient: bool
@@ -93,7 +96,8 @@ class _PiecewiseLoss(torch.autograd.Function):
                 loss -= (log_p.squeeze(1) * weight).sum()
                 correct += ((guess == target).squeeze(1) * weight).sum()
                 if work.uniform is not None:
-                    sampled.append(masking.sample(p, work.uniform[piece]))
+                    flat = p if work.temperature == 1 else _at_temperature(p, work.temperature)
+                    sampled.append(masking.sample(flat, work.uniform[piece]))
 
                 if work.wants_gradient:
                     # The gradient of the logits, softmax minus target, takes the place of p.
@@ -119,6 +123,12 @@ class _PiecewiseLoss(torch.autograd.Function):
             for gradient, dtype in zip(ctx.saved_tensors, ctx.dtypes, strict=True)
         ]
         return *gradients, None
+
+
+def _at_temperature(p: Tensor, temperature: float) -> Tensor:
+    """softmax(logits) (R, V) -> softmax(logits / temperature) up to a factor a row, which is 1 at
+    the likeliest token: so nothing becomes 0 that is likely."""
+    return (p / p.amax(-1, keepdim=True)).pow(1 / temperature)
 
 
 def _predict(

@@ -7,8 +7,19 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-6  # `model/optimization.py` of google-research/electra
 CLIP = 1.0
+
+
+class AdamSettings(NamedTuple):
+    """The numbers of Adam: those of `model/optimization.py` of google-research/electra."""
+
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-6
+    clip: float = CLIP  # largest norm of the gradient
+
+
+ADAM_SETTINGS = AdamSettings()
 
 
 class Group(NamedTuple):
@@ -61,8 +72,8 @@ class Adam:
     the whole update in one pass decides that on the device; the host does not wait for it.
     """
 
-    def __init__(self, groups: list[Group]) -> None:
-        self.groups = groups
+    def __init__(self, groups: list[Group], settings: AdamSettings = ADAM_SETTINGS) -> None:
+        self.groups, self.settings = groups, settings
         self.parameters = [parameter for group in groups for parameter in group.parameters]
         self.exp_avg = [torch.zeros_like(parameter) for parameter in self.parameters]
         self.exp_avg_sq = [torch.zeros_like(parameter) for parameter in self.parameters]
@@ -92,7 +103,7 @@ class Adam:
         grads = [p.grad for p in self.parameters if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(grads) / scale
         finite = torch.isfinite(norm)
-        clipping = torch.clamp((norm + 1e-6) / CLIP, min=1.0) * scale
+        clipping = torch.clamp((norm + 1e-6) / self.settings.clip, min=1.0) * scale
         self.updates += finite
         self._update(lr, clipping, (~finite).float())
         return norm, finite
@@ -113,10 +124,10 @@ class Adam:
                     [],
                     [self.updates] * len(there),
                     lr=lr * group.lr_factor,
-                    beta1=BETA1,
-                    beta2=BETA2,
+                    beta1=self.settings.beta1,
+                    beta2=self.settings.beta2,
                     weight_decay=group.weight_decay,
-                    eps=EPSILON,
+                    eps=self.settings.epsilon,
                     amsgrad=False,
                     maximize=False,
                     grad_scale=clipping,
@@ -152,18 +163,18 @@ class ShardedAdam(Adam):
     other stopped.
     """
 
-    def __init__(self, groups: list[Group]) -> None:
+    def __init__(self, groups: list[Group], settings: AdamSettings = ADAM_SETTINGS) -> None:
         from torch.distributed.optim import ZeroRedundancyOptimizer  # takes two seconds to import
 
-        self.groups = groups
+        self.groups, self.settings = groups, settings
         self.parameters = [parameter for group in groups for parameter in group.parameters]
         self.updates = torch.zeros((), device=self.parameters[0].device)
         self.shards = ZeroRedundancyOptimizer(
             [{"params": group.parameters, "weight_decay": group.weight_decay} for group in groups],
             torch.optim.AdamW,
             lr=0.0,
-            betas=(BETA1, BETA2),
-            eps=EPSILON,
+            betas=(settings.beta1, settings.beta2),
+            eps=settings.epsilon,
             fused=True,
         )
 

@@ -15,10 +15,12 @@ from electra.config import (
     ModelConfig,
     Phase,
     PretrainConfig,
+    check_objective_flags,
     check_pretrain_flags,
+    chosen_model_config,
     default_out,
     from_dict,
-    preset_model_config,
+    resolve_pretraining,
     to_dict,
 )
 from electra.data import token_cache
@@ -29,7 +31,7 @@ from electra.model.build import build, with_weights
 from electra.model.electra import Electra
 from electra.training import distributed
 from electra.training.machine import Machine
-from electra.training.optimizer import Adam, ShardedAdam, parameter_groups
+from electra.training.optimizer import Adam, AdamSettings, ShardedAdam, parameter_groups
 from electra.training.passes import CudaGraphs
 from electra.training.pretraining_run import Corpus
 from electra.training.progress import Progress
@@ -53,7 +55,6 @@ FREE_ON_RESUME = {
     "log_every",
     "cache",
 }
-WEIGHT_DECAY = 0.01
 
 
 def read_start(config: PretrainConfig, given: set[str]) -> tuple[Checkpoint | None, PretrainConfig]:
@@ -62,6 +63,8 @@ def read_start(config: PretrainConfig, given: set[str]) -> tuple[Checkpoint | No
     It has a training state only where the run is resumed. given: names of the flags that were
     typed. Raises ValueError where there is no such checkpoint, or a flag contradicts its run.
     """
+    if {"config", "resume"} <= given:
+        raise ValueError("--config begins a run: leave it out with --resume, which has its own")
     if distributed.restarted():  # by torchrun, with the command line of the beginning
         out = config.out or default_out(config.corpus, config.size, config.objective)
         config = replace(config, out=out, resume=config.resume or bool(of_run(Path(out))))
@@ -88,6 +91,7 @@ def read_run(config: PretrainConfig, given: set[str]) -> tuple[Checkpoint, Pretr
         )
     try:
         old = from_dict(PretrainConfig, checkpoint.settings)
+        old = resolve_pretraining(old, checkpoint.model_config)  # what an earlier version lacks
     except ValueError as problem:
         raise ValueError(f"{Path(config.out) / 'ckpt.pt'}: {problem}") from None
 
@@ -113,6 +117,7 @@ def choose_model(
     """Tokenizer and model config: the checkpoint's, or those of the settings and the corpus."""
     if checkpoint is not None:
         return checkpoint.tokenizer, _checkpoint_model_config(config, given, checkpoint)
+    check_objective_flags(config.objective, given)
     if config.tokenizer:
         tokenizer = load_tokenizer(config.tokenizer, config.cased)
     else:
@@ -120,14 +125,7 @@ def choose_model(
         tokenizer = token_cache.corpus_tokenizer(
             config.corpus, vocab_size, config.cased, config.errors, config.cache
         )
-    return tokenizer, preset_model_config(
-        config.size,
-        config.objective,
-        tokenizer.vocab_size,
-        config.dropout,
-        config.attention_init,
-        tokenizer.special,
-    )
+    return tokenizer, chosen_model_config(config, tokenizer.vocab_size, tokenizer.special)
 
 
 def _checkpoint_model_config(
@@ -140,9 +138,15 @@ def _checkpoint_model_config(
             f"{config.init} is a checkpoint of objective {model_config.objective}; its weights do "
             f"not make a model of objective {config.objective}"
         )
-    if config.dropout is None or config.resume:
+    if config.resume:
         return model_config
-    return replace(model_config, dropout=config.dropout, attention_dropout=config.dropout)
+    check_objective_flags(model_config.objective, given)
+    dropout, attention_dropout = config.dropout, config.attention_dropout
+    if dropout is not None:
+        model_config = replace(model_config, dropout=dropout, attention_dropout=dropout)
+    if attention_dropout is not None:
+        model_config = replace(model_config, attention_dropout=attention_dropout)
+    return model_config
 
 
 # ---------------------------------------------------------------- state
@@ -159,6 +163,7 @@ def make_schedule(config: PretrainConfig, phases: tuple[Phase, ...]) -> Schedule
         phases,
         config.interleave,
         config.seed,
+        config.lr_decay_power,
     )
 
 
@@ -171,7 +176,8 @@ def make_model(
     """The model on the device, with the weights of the checkpoint or random ones."""
 
     def make(model_config: ModelConfig) -> Electra | BertMLM:
-        return build(model_config, SIZES[config.size].mask_prob)
+        assert config.mask_prob is not None
+        return build(model_config, config.mask_prob, config.rtd_weight, config.temperature)
 
     if checkpoint is not None:
         source = Path(config.out or "") / "ckpt.pt" if config.resume else config.init or ""
@@ -191,11 +197,14 @@ def is_compiled(compile: bool | None, device: torch.device) -> bool:
 
 
 def make_learner(
-    model: Electra | BertMLM, machine: Machine, zero: bool, graphs: CudaGraphs | None
+    config: PretrainConfig, model: Electra | BertMLM, machine: Machine, graphs: CudaGraphs | None
 ) -> Learner:
-    """The model with its optimizer and loss scale; `zero` shares the optimizer's state out."""
-    kind = ShardedAdam if zero and machine.ranks.world_size > 1 else Adam
-    optimizer = kind(parameter_groups(model, WEIGHT_DECAY))
+    """The model with its optimizer and loss scale."""
+    kind = ShardedAdam if config.zero and machine.ranks.world_size > 1 else Adam
+    settings = AdamSettings(
+        config.adam_beta1, config.adam_beta2, config.adam_epsilon, config.grad_clip
+    )
+    optimizer = kind(parameter_groups(model, config.weight_decay), settings)
     return Learner(
         distributed.wrap(model, machine.ranks),
         optimizer,

@@ -7,7 +7,7 @@ import torch
 
 from electra.config import Phase, PretrainConfig, SpecialIds
 from electra.data.batch import Batch
-from electra.data.spans import SpanBatches
+from electra.data.spans import SHARES, Shares, SpanBatches
 from electra.data.token_store import Text, TokenStore, hold_out, open_store, whole_text
 from electra.data.tokenizer import Tokenizer
 from electra.training.pretraining_run import Batches, Corpus, PretrainingRun
@@ -59,7 +59,8 @@ def make_batches(
             f"the corpus has {corpus.train.num_tokens:,} tokens to train on, less than one batch "
             f"of {config.batch_tokens:,}; give more text or a smaller --batch-tokens"
         )
-    stream = make_stream(corpus.train, tokens, device, config.seed, special)
+    shares = Shares(config.short_share, config.pair_share)
+    stream = make_stream(corpus.train, tokens, device, config.seed, special, shares)
     held_out = {
         length: held_out_batches(corpus.valid, tokens, length, device, special)
         for length in dict.fromkeys(phase.seq_len for phase in phases)  # each once, in their order
@@ -68,12 +69,16 @@ def make_batches(
 
 
 def make_stream(
-    text: Text, batch_tokens: int, device: torch.device, seed: int, special: SpecialIds
+    text: Text,
+    batch_tokens: int,
+    device: torch.device,
+    seed: int,
+    special: SpecialIds,
+    shares: Shares = SHARES,
 ) -> SpanBatches:
     """The batches to train on."""
-    return SpanBatches(
-        text, batch_tokens, width_multiple(device), seed, special, fill=device.type == "cuda"
-    )
+    fill, multiple = device.type == "cuda", width_multiple(device)
+    return SpanBatches(text, batch_tokens, multiple, seed, special, fill, shares)
 
 
 def held_out_batches(

@@ -22,12 +22,13 @@ def warmup_factor(
     return min(1.0, max((step + 1) / max(1, warmup_steps), progress / latest))
 
 
-def lr_at(warmup: float, progress: float) -> float:
+def lr_at(warmup: float, progress: float, power: float = 1.0) -> float:
     """The factor on the peak learning rate; `progress` is the share of the run that is done.
 
-    It is warm-up *times* linear decay to 0 from step 0, as in the official code.
+    It is warm-up *times* decay to 0 from step 0, as in the official code. At `power` 1 the decay is
+    linear.
     """
-    return warmup * max(0.0, 1.0 - progress)
+    return warmup * max(0.0, 1.0 - progress) ** power
 
 
 class Schedule(NamedTuple):
@@ -40,6 +41,7 @@ class Schedule(NamedTuple):
     phases: tuple[Phase, ...]
     interleave: bool
     seed: int
+    decay_power: float = 1.0
 
     def share(self, step: int, seconds: float) -> float:
         """The share of the run that is done, in [0, 1]."""
