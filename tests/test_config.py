@@ -272,13 +272,13 @@ def test_a_new_field_is_a_flag_without_more_ado(capsys):
 @pytest.mark.parametrize(
     "bounds, inside, outside, said",
     [
-        (dict(above=0), (1e-9, 1, 10**400), (0, -1, math.nan, math.inf), "above 0"),
-        (dict(above=0, at_most=math.inf), (1, math.inf), (0, -math.inf, math.nan), "above 0"),
-        (dict(at_least=8), (8, 9.5), (7, math.nan), "8 or more"),
-        (dict(at_least=0, below=1), (0, 0.999), (1, -0.1, math.inf), "from 0 to below 1"),
-        (dict(at_least=0, at_most=1), (0, 1), (1.1, -1), "from 0 to 1"),
-        (dict(above=0, at_most=10_000), (10_000,), (0, 10_001), "above 0 and at most 10,000"),
-        (dict(above=0, below=1), (0.5,), (0, 1), "above 0 and below 1"),
+        ({"above": 0}, (1e-9, 1, 10**400), (0, -1, math.nan, math.inf), "above 0"),
+        ({"above": 0, "at_most": math.inf}, (1, math.inf), (0, -math.inf, math.nan), "above 0"),
+        ({"at_least": 8}, (8, 9.5), (7, math.nan), "8 or more"),
+        ({"at_least": 0, "below": 1}, (0, 0.999), (1, -0.1, math.inf), "from 0 to below 1"),
+        ({"at_least": 0, "at_most": 1}, (0, 1), (1.1, -1), "from 0 to 1"),
+        ({"above": 0, "at_most": 10_000}, (10_000,), (0, 10_001), "above 0 and at most 10,000"),
+        ({"above": 0, "below": 1}, (0.5,), (0, 1), "above 0 and below 1"),
         ({}, (-5, 0.5), (math.nan, math.inf, -math.inf), ""),
     ],
 )
@@ -299,11 +299,11 @@ class _Bounded(Settings):
 @pytest.mark.parametrize(
     "values, message",
     [
-        (dict(rate=-1.0), "--rate must be above 0, not -1.0"),
-        (dict(rate=math.inf), "--rate must be finite, not inf"),
-        (dict(rate=math.nan), "--rate must be above 0, not nan"),
-        (dict(counts=(2, 0)), "--counts must be 1 or more, not 0"),
-        (dict(how="c"), "--how must be one of a, b, not c"),
+        ({"rate": -1.0}, "--rate must be above 0, not -1.0"),
+        ({"rate": math.inf}, "--rate must be finite, not inf"),
+        ({"rate": math.nan}, "--rate must be above 0, not nan"),
+        ({"counts": (2, 0)}, "--counts must be 1 or more, not 0"),
+        ({"how": "c"}, "--how must be one of a, b, not c"),
     ],
 )
 def test_a_value_out_of_bounds_is_refused_wherever_it_comes_from(values, message):
