@@ -20,9 +20,9 @@ ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from electra.cli import Parser, run_cli  # noqa: E402
-from electra.gpu_proof.prove import prove  # noqa: E402
-from electra.gpu_proof.stages import STAGES  # noqa: E402
+from electra.cli import Parser, run_cli
+from electra.gpu_proof.prove import prove
+from electra.gpu_proof.stages import STAGES
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:

@@ -1,7 +1,7 @@
 """Results -> one HTML page that needs nothing else.
 
-python scripts/report.py runs/ablation/results.json        of a comparison; prints its Markdown table too
-python scripts/report.py runs/sst2-sample/result.json      of a fine-tuning, with the predictions.tsv beside it
+python scripts/report.py runs/ablation/results.json     a comparison; prints its Markdown table too
+python scripts/report.py runs/sst2-sample/result.json   a fine-tuning; with its predictions.tsv
 python scripts/report.py runs/ablation/results.json --out page.html
 """
 
@@ -47,7 +47,10 @@ def run(args: argparse.Namespace) -> None:
 
 
 def draw(path: Path) -> tuple[str, str]:
-    """The page and the Markdown table, which is empty for a fine-tuning. Raises ValueError naming the file."""
+    """(page, Markdown table); the table is empty for a fine-tuning.
+
+    Raises ValueError naming the file.
+    """
     try:
         results = json.loads(path.read_text(encoding="utf-8-sig"))
     except (

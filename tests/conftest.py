@@ -12,10 +12,10 @@ ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-import train  # noqa: E402
-from electra.config import CLS, SEP, ModelConfig  # noqa: E402
-from electra.data.batch import Batch  # noqa: E402
-from electra.data.sentencepiece import train_tokenizer  # noqa: E402
+import train
+from electra.config import CLS, SEP, ModelConfig
+from electra.data.batch import Batch
+from electra.data.sentencepiece import train_tokenizer
 
 # The tensors are small: a second thread waits more than it works. And bitwise equality, with the processes that run
 # with OMP_NUM_THREADS=1 too, is promised for one number of threads.

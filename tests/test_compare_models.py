@@ -17,29 +17,29 @@ import torch
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-import compare_models  # noqa: E402
-from conftest import exit_code  # noqa: E402
+import compare_models
+from conftest import exit_code
 
-import finetune  # noqa: E402
-import train  # noqa: E402
-from electra.checkpoint.storage import load_checkpoint, save_checkpoint  # noqa: E402
-from electra.comparison import compare, run_stages  # noqa: E402
-from electra.comparison.collect import BAG_OF_NGRAMS  # noqa: E402
-from electra.comparison.compute import flops_per_token, steps_by_model  # noqa: E402
-from electra.comparison.replaced_view import view_tokens  # noqa: E402
-from electra.comparison.settings import (  # noqa: E402
+import finetune
+import train
+from electra.checkpoint.storage import load_checkpoint, save_checkpoint
+from electra.comparison import compare, run_stages
+from electra.comparison.collect import BAG_OF_NGRAMS
+from electra.comparison.compute import flops_per_token, steps_by_model
+from electra.comparison.replaced_view import view_tokens
+from electra.comparison.settings import (
     MODEL_NAMES,
     OBJECTIVE_OF,
     ComparisonConfig,
 )
-from electra.config import preset_model_config  # noqa: E402
-from electra.evaluation.bag_of_ngrams import (  # noqa: E402
+from electra.config import preset_model_config
+from electra.evaluation.bag_of_ngrams import (
     bag_of_ngrams_baseline,
     count_ngrams,
     fit_logistic_regression,
 )
-from electra.model.electra import Electra  # noqa: E402
-from electra.tasks.task import Example  # noqa: E402
+from electra.model.electra import Electra
+from electra.tasks.task import Example
 
 SHORT = (
     "--sample",

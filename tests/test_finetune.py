@@ -67,7 +67,7 @@ def tuned(pretrained, tmp_path_factory):
     return run
 
 
-REVIEWS = dict(task="imdb", data=SAMPLE / "aclImdb", epochs=1, max_len=32)
+REVIEWS = {"task": "imdb", "data": SAMPLE / "aclImdb", "epochs": 1, "max_len": 32}
 
 
 def finetune(*arguments):
@@ -282,9 +282,8 @@ def test_predictions_of_every_seed_are_kept_in_the_order_of_the_file(tuned):
         assert seed["dev"] == pytest.approx(sum(row[1] == row[column] for row in table[1:]) / 140)
     assert {
         row[1]
-        for row in map(
-            lambda line: line.split("\t"),
-            (out / "test_predictions.tsv").read_text().splitlines()[1:],
+        for row in (
+            line.split("\t") for line in (out / "test_predictions.tsv").read_text().splitlines()[1:]
         )
     } == {""}
 
@@ -468,37 +467,37 @@ def test_bad_checkpoints_are_refused_in_one_line(pretrained, tuned, flags, tmp_p
 @pytest.mark.parametrize(
     "changes, match",
     (
-        (dict(max_len=1024), "beyond the model's 512 positions"),
-        (dict(max_len=4), "--max-len must be 8 or more"),
-        (dict(max_len=128, batch_tokens=64), "does not hold one text"),
-        (dict(epochs=0), "--epochs must be above 0"),
-        (dict(lr=-1), "--lr must be above 0"),
-        (dict(data=SAMPLE / "aclImdb"), "train.tsv"),
-        (dict(task="imdb"), "missing train/neg"),
-        (dict(data=None), "data/SST-2"),
-        (dict(data="nowhere"), "nowhere"),
-        (dict(data=SAMPLE / "wiki.raw"), "needs a folder"),
-        (dict(task="csv", data=None), "--task csv needs --data"),
-        (dict(task="mnli"), "train.tsv"),
-        (dict(text_columns="title"), "columns of its own"),
-        (dict(class_weights="1,2,3"), "2 numbers above 0"),
-        (dict(class_weights="1,-2"), "2 numbers above 0"),
-        (dict(class_weights="heavy"), "neither balanced nor numbers"),
-        (dict(task_file="x.toml"), "leave out --task"),
-        (dict(task=None, data=None, task_file="x.toml"), "x.toml"),
-        (dict(submission=True), "is for --task glue"),
-        (dict(train_examples=100_000), "--train-examples 100000 is not from 1 to 696"),
-        (dict(train_examples=0), "--train-examples 0"),
-        (dict(size="small"), "--size comes with the checkpoint"),
-        (dict(tokenizer="x.model"), "--tokenizer comes with the checkpoint"),
-        (dict(seeds="one"), "'one'"),
-        (dict(seeds="-1"), "--seeds"),
-        (dict(truncate="middle"), "middle"),
-        (dict(device="cuda:99"), "not on this machine"),
-        (dict(amp="fp16", device="cpu"), "--amp fp16 needs a GPU"),
-        (dict(warmup=-1), "--warmup"),
-        (dict(dropout=1.5), "--dropout"),
-        (dict(freeze_epochs=-1), "--freeze-epochs"),
+        ({"max_len": 1024}, "beyond the model's 512 positions"),
+        ({"max_len": 4}, "--max-len must be 8 or more"),
+        ({"max_len": 128, "batch_tokens": 64}, "does not hold one text"),
+        ({"epochs": 0}, "--epochs must be above 0"),
+        ({"lr": -1}, "--lr must be above 0"),
+        ({"data": SAMPLE / "aclImdb"}, "train.tsv"),
+        ({"task": "imdb"}, "missing train/neg"),
+        ({"data": None}, "data/SST-2"),
+        ({"data": "nowhere"}, "nowhere"),
+        ({"data": SAMPLE / "wiki.raw"}, "needs a folder"),
+        ({"task": "csv", "data": None}, "--task csv needs --data"),
+        ({"task": "mnli"}, "train.tsv"),
+        ({"text_columns": "title"}, "columns of its own"),
+        ({"class_weights": "1,2,3"}, "2 numbers above 0"),
+        ({"class_weights": "1,-2"}, "2 numbers above 0"),
+        ({"class_weights": "heavy"}, "neither balanced nor numbers"),
+        ({"task_file": "x.toml"}, "leave out --task"),
+        ({"task": None, "data": None, "task_file": "x.toml"}, "x.toml"),
+        ({"submission": True}, "is for --task glue"),
+        ({"train_examples": 100_000}, "--train-examples 100000 is not from 1 to 696"),
+        ({"train_examples": 0}, "--train-examples 0"),
+        ({"size": "small"}, "--size comes with the checkpoint"),
+        ({"tokenizer": "x.model"}, "--tokenizer comes with the checkpoint"),
+        ({"seeds": "one"}, "'one'"),
+        ({"seeds": "-1"}, "--seeds"),
+        ({"truncate": "middle"}, "middle"),
+        ({"device": "cuda:99"}, "not on this machine"),
+        ({"amp": "fp16", "device": "cpu"}, "--amp fp16 needs a GPU"),
+        ({"warmup": -1}, "--warmup"),
+        ({"dropout": 1.5}, "--dropout"),
+        ({"freeze_epochs": -1}, "--freeze-epochs"),
     ),
     ids=lambda value: str(value)[:40],
 )

@@ -335,7 +335,7 @@ SETTINGS = changed()["settings"]
         ({"settings": {**SETTINGS, "max_len": "8"}}, "max_len of a wrong kind"),
         ({"settings": {1: 2}}, "settings missing"),
         ({"settings": {**SETTINGS, "max_len": None}}, "max_len None"),
-        ({"settings": {**SETTINGS, "truncate": "x"}}, "truncate 'x'"),
+        ({"settings": {**SETTINGS, "truncate": "x"}}, "--truncate must be one of head, tail"),
         ({"model_config": {**CONFIG, "num_heads": 0}}, "num_heads 0 is not from 1"),
         ({"model_config": {**CONFIG, "num_layers": 10**400}}, "num_layers"),
         ({"model_config": {**CONFIG, "hidden_size": "12"}}, "hidden_size of a wrong kind"),

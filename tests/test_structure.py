@@ -172,3 +172,54 @@ def test_there_is_one_train_step():
         path for path in OUTSIDE_TESTS for _ in pattern.findall(path.read_text(encoding="utf-8"))
     ]
     assert found == [PACKAGE / "training" / "step.py"]
+
+
+# --- sizes ---
+
+MAX_FILE_LINES, MAX_FUNCTION_LINES, MAX_NESTING, MAX_PARAMETERS = 350, 40, 3, 7
+BLOCKS = (ast.If, ast.For, ast.While, ast.With, ast.Try, ast.Match)
+# What is larger, and why.
+EXCEPTIONS = {
+    ("finetune.py", "train"): "the loop stands in one glance: stages, epochs, batches",
+}
+
+
+def nesting(node, depth=0):
+    """How deep blocks stand in each other in a function; an elif is as deep as its if."""
+    deepest = depth
+    for name, value in ast.iter_fields(node):
+        children = value if isinstance(value, list) else [value]
+        is_elif = name == "orelse" and isinstance(node, ast.If) and len(children) == 1
+        for child in children:
+            if not isinstance(child, ast.AST) or isinstance(child, (ast.FunctionDef, ast.ClassDef)):
+                continue
+            opens = isinstance(child, BLOCKS) and not (is_elif and isinstance(child, ast.If))
+            deepest = max(deepest, nesting(child, depth + opens))
+    return deepest
+
+
+def functions(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+
+
+@pytest.mark.parametrize("path", OUTSIDE_TESTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_and_functions_fit_on_a_screen(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_FILE_LINES
+    name = str(path.relative_to(ROOT))
+    for function in functions(path):
+        if (name, function.name) in EXCEPTIONS:
+            continue
+        docstring = ast.get_docstring(function, clean=False)
+        lines = function.end_lineno - function.lineno + 1
+        lines -= docstring.count("\n") + 1 if docstring else 0
+        parameters = function.args.args + function.args.kwonlyargs + function.args.posonlyargs
+        assert lines <= MAX_FUNCTION_LINES, function.name
+        assert nesting(function) <= MAX_NESTING, function.name
+        assert len(parameters) <= MAX_PARAMETERS, function.name
+
+
+def test_no_exception_is_unused():
+    for (name, function_name), why in EXCEPTIONS.items():
+        found = [f for f in functions(ROOT / name) if f.name == function_name]
+        assert why and any(nesting(function) > MAX_NESTING for function in found)

@@ -327,15 +327,15 @@ def test_a_stop_between_two_lines_of_the_log_changes_no_line(flags, tmp_path, mo
 
 
 def test_interleaved_lengths_have_their_shares_and_resume_exactly(flags, tmp_path, monkeypatch):
-    mixed = dict(
-        phases="16:0.5,32:0.25,64:0.25",
-        seq_len=None,
-        interleave=True,
-        steps=24,
-        log_every=8,
-        save_every=100,
-        eval_every=12,
-    )
+    mixed = {
+        "phases": "16:0.5,32:0.25,64:0.25",
+        "seq_len": None,
+        "interleave": True,
+        "steps": 24,
+        "log_every": 8,
+        "save_every": 100,
+        "eval_every": 12,
+    }
     seen = []
     collate = SpanBatches.next
     monkeypatch.setattr(
@@ -514,7 +514,7 @@ def test_a_loss_that_stays_not_finite_stops_the_run(flags, tmp_path, capsys):
 
 # ---------------------------------------------------------------- checkpoints that are not lost
 
-SHORT = dict(steps=6, save_every=2, eval_every=6, keep=3)
+SHORT = {"steps": 6, "save_every": 2, "eval_every": 6, "keep": 3}
 
 
 @pytest.fixture(scope="module")
@@ -747,7 +747,7 @@ def test_init_takes_a_gentler_learning_rate_by_itself(trained, flags, tmp_path):
 
 
 def test_init_refuses_what_comes_with_the_checkpoint(trained, flags, tmp_path, capsys):
-    plain = dict(init=trained / "ckpt.pt", size=None, vocab_size=None)
+    plain = {"init": trained / "ckpt.pt", "size": None, "vocab_size": None}
     refused(capsys, "objective electra", *flags(**plain, objective="mlm"))
     refused(capsys, "--size cannot be chosen", *flags(**plain | {"size": "small"}))
     refused(capsys, "--vocab-size cannot be chosen", *flags(**plain | {"vocab_size": 900}))
@@ -761,7 +761,7 @@ def test_init_refuses_what_comes_with_the_checkpoint(trained, flags, tmp_path, c
 
 def test_a_resumed_run_names_its_own_checkpoint(trained, flags, tmp_path, capsys):
     """Not the one that it began from."""
-    plain = dict(size=None, vocab_size=None, steps=1, keep=0)
+    plain = {"size": None, "vocab_size": None, "steps": 1, "keep": 0}
     assert train(*flags(init=trained / "ckpt.pt", **plain)) == 0
     checkpoint = load(tmp_path / "run")
     del checkpoint.model["rtd_head.out.bias"]
@@ -872,36 +872,36 @@ def test_bad_corpora_are_refused_in_one_line(flags, tmp_path, capsys, monkeypatc
 @pytest.mark.parametrize(
     "changes, match",
     (
-        (dict(interleave=True), "--interleave needs"),
-        (dict(vocab_size=600_000), "--vocab-size 600000 is outside"),
-        (dict(vocab_size=10), "--vocab-size 10 is outside"),
-        (dict(seq_len=1024), "sequence length of 1024 is outside 8 to 512"),
-        (dict(seq_len=4), "outside 8 to 512"),
-        (dict(phases="32:0.5"), "add up to 1"),
-        (dict(phases="32"), "does not read like"),
-        (dict(phases="32:0.5,1024:0.5"), "1024"),
-        (dict(steps=0), "--steps must be above 0"),
-        (dict(steps=None, minutes=-1), "--minutes must be above 0"),
-        (dict(minutes=1), "give one"),
-        (dict(lr=0), "--lr must be above 0"),
-        (dict(accumulate=0), "--accumulate"),
-        (dict(save_every=0), "--save-every"),
-        (dict(save_minutes=0), "--save-minutes must be above 0"),
-        (dict(log_every=0), "--log-every"),
-        (dict(dropout=1), "--dropout"),
-        (dict(cuda_graphs=True, device="cpu"), "take --no-cuda-graphs"),
-        (dict(amp="fp16", device="cpu"), "--amp fp16 needs a GPU"),
-        (dict(device="cuda:99"), "not on this machine"),
-        (dict(device="toaster"), "not on this machine"),
-        (dict(size="huge"), "huge"),
-        (dict(objective="gpt"), "gpt"),
-        (dict(tokenizer="nowhere.model", vocab_size=None), "cannot read the tokenizer"),
-        (dict(batch_tokens=60, seq_len=64), "64 tokens"),
-        (dict(batch_tokens=64, seq_len=64, accumulate=2), "64 tokens"),
-        (dict(batch_tokens=64, phases="32:0.9,128:0.1"), "128 tokens"),
-        (dict(seed=-1), "--seed"),
-        (dict(no_such_flag=1), "--no-such-flag"),
-        (dict(cache=ROOT / "LICENSE"), "LICENSE"),
+        ({"interleave": True}, "--interleave needs"),
+        ({"vocab_size": 600_000}, "--vocab-size 600000 is outside"),
+        ({"vocab_size": 10}, "--vocab-size 10 is outside"),
+        ({"seq_len": 1024}, "sequence length of 1024 is outside 8 to 512"),
+        ({"seq_len": 4}, "outside 8 to 512"),
+        ({"phases": "32:0.5"}, "add up to 1"),
+        ({"phases": "32"}, "does not read like"),
+        ({"phases": "32:0.5,1024:0.5"}, "1024"),
+        ({"steps": 0}, "--steps must be above 0"),
+        ({"steps": None, "minutes": -1}, "--minutes must be above 0"),
+        ({"minutes": 1}, "give one"),
+        ({"lr": 0}, "--lr must be above 0"),
+        ({"accumulate": 0}, "--accumulate"),
+        ({"save_every": 0}, "--save-every"),
+        ({"save_minutes": 0}, "--save-minutes must be above 0"),
+        ({"log_every": 0}, "--log-every"),
+        ({"dropout": 1}, "--dropout"),
+        ({"cuda_graphs": True, "device": "cpu"}, "take --no-cuda-graphs"),
+        ({"amp": "fp16", "device": "cpu"}, "--amp fp16 needs a GPU"),
+        ({"device": "cuda:99"}, "not on this machine"),
+        ({"device": "toaster"}, "not on this machine"),
+        ({"size": "huge"}, "huge"),
+        ({"objective": "gpt"}, "gpt"),
+        ({"tokenizer": "nowhere.model", "vocab_size": None}, "cannot read the tokenizer"),
+        ({"batch_tokens": 60, "seq_len": 64}, "64 tokens"),
+        ({"batch_tokens": 64, "seq_len": 64, "accumulate": 2}, "64 tokens"),
+        ({"batch_tokens": 64, "phases": "32:0.9,128:0.1"}, "128 tokens"),
+        ({"seed": -1}, "--seed"),
+        ({"no_such_flag": 1}, "--no-such-flag"),
+        ({"cache": ROOT / "LICENSE"}, "LICENSE"),
     ),
     ids=lambda value: str(value)[:40],
 )

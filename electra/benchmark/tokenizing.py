@@ -17,7 +17,7 @@ from electra.benchmark.steps import go_through
 from electra.data.raw_text import Line, find_sources, read_lines
 from electra.data.spans import SpanBatches
 from electra.data.token_cache import token_dtype
-from electra.data.token_store import open_store, whole
+from electra.data.token_store import open_store, whole_text
 from electra.data.tokenizer import Tokenizer, load_tokenizer
 from electra.training.pretraining_text import width_multiple
 
@@ -132,7 +132,7 @@ def megabytes(patterns: tuple[str, ...]) -> float:
 
 def _batches_contender(args: argparse.Namespace, tokenizer: Tokenizer, folder: str) -> Contender:
     store = open_store(tuple(args.corpus), tokenizer, "strict", folder, args.processes)
-    text = whole(store)
+    text = whole_text(store)
     device = torch.device("cpu")
 
     def begin() -> SpanBatches:

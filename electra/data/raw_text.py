@@ -141,14 +141,14 @@ def _read_json_lines(source: Source, errors: str) -> Iterator[Line]:
             opens = False
 
 
-def _json_text(line: str, place: str) -> str:
-    """The "text" of a line's JSON object. Raises ValueError that begins with the place."""
+def _json_text(line: str, where: str) -> str:
+    """The "text" of a line's JSON object. Raises ValueError that begins with `where`."""
     try:
         values = json.loads(line)
     except (ValueError, RecursionError):  # ValueError: also a number with thousands of digits
-        raise ValueError(f"{place} is not JSON") from None
+        raise ValueError(f"{where} is not JSON") from None
     if not isinstance(values, dict) or not isinstance(values.get("text"), str):
-        raise ValueError(f'{place} has no "text" that is a string')
+        raise ValueError(f'{where} has no "text" that is a string')
     # JSON can spell half a surrogate pair, which UTF-8 cannot write.
     return values["text"].encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 

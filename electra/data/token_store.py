@@ -210,7 +210,7 @@ class Text(NamedTuple):
         return self._replace(starts=self.starts[chosen], ends=self.ends[chosen])
 
 
-def whole(store: TokenStore) -> Text:
+def whole_text(store: TokenStore) -> Text:
     """All documents of a store."""
     bounds = np.asarray(store.lines[store.documents])
     return Text(store.tokens, store.lines, bounds[:-1], bounds[1:])
@@ -222,7 +222,7 @@ def hold_out(store: TokenStore, share: float = HELD_OUT) -> tuple[Text, Text]:
     Held out is `share` of the documents, or a tenth or 5 of them, the fewer, where that is more.
     Of a single document the last lines are held out.
     """
-    text = whole(store)
+    text = whole_text(store)
     count = len(text.starts)
     if count == 1:
         return _hold_out_last_lines(text, share)

@@ -13,7 +13,6 @@ from torch import nn
 from electra.checkpoint.checkpoint import KINDS, Checkpoint
 from electra.checkpoint.storage import load_checkpoint
 from electra.config import (
-    TRUNCATIONS,
     FinetuneConfig,
     ModelConfig,
     PretrainConfig,
@@ -130,11 +129,8 @@ def _read_settings(checkpoint: Checkpoint, max_len: int | None) -> tuple[int, La
 
     finetuning = from_dict(FinetuneConfig, checkpoint.settings)
     trained_len = finetuning.max_len or max_len
-    if trained_len is None or finetuning.truncate not in TRUNCATIONS:
-        raise ValueError(
-            f"its settings have max_len {finetuning.max_len} and truncate "
-            f"{finetuning.truncate!r:.60}"
-        )
+    if trained_len is None:
+        raise ValueError("its settings have max_len None")
     label_settings = LabelSettings(
         labels=checkpoint.labels,
         pairs=checkpoint.pairs,

@@ -70,17 +70,9 @@ class Electra(TrainableModel):
     ) -> ModelOutput:
         """The two losses of these rows, (2,): masked LM and replaced-token detection (figure 2)."""
         # Mask, and draw the random numbers of the samples.
-        masked = masking.mask(
-            batch.input_ids,
-            self.mask_prob,
-            "electra",
-            self.config.vocab_size,
-            generator,
-            self.config.special,
-        )
-        uniform = torch.rand(
-            masked.positions.shape, generator=generator, device=masked.positions.device
-        )
+        ids, size = batch.input_ids, self.config.vocab_size
+        masked = masking.mask(ids, self.mask_prob, "electra", size, generator, self.config.special)
+        uniform = torch.rand(masked.positions.shape, generator=generator, device=ids.device)
 
         # Ranks draw the same for the whole batch. From here on it is about these rows alone.
         batch, masked, uniform = batch.take(rows), masked.take(rows), uniform[rows]

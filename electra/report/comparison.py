@@ -1,4 +1,4 @@
-"""The page of a comparison of models, from the results.json of scripts/ablation.py."""
+"""The page of a comparison of models, from the results.json of scripts/compare_models.py."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ import contextlib
 import json
 import math
 import os
+from io import RawIOBase
 from pathlib import Path
 from typing import Any
 
@@ -71,16 +72,10 @@ class MetricsLog:
         """
         try:
             with open(self.path, "ab", buffering=0) as file:
-                size = file.tell()
-                if size == 0:
+                if file.tell() == 0:
                     self.on_disk = 0
-                left = "".join(line + "\n" for line in self.lines[self.on_disk :]).encode()
-                try:
-                    while left:  # a disk that fills up takes a part first
-                        left = left[file.write(left) :]
-                except OSError:
-                    file.truncate(size)
-                    raise
+                lines = "".join(line + "\n" for line in self.lines[self.on_disk :])
+                _append(file, lines.encode())
         except OSError as problem:
             if not self.failing:
                 tqdm.write(
@@ -90,6 +85,17 @@ class MetricsLog:
             self.failing = True
         else:
             self.on_disk, self.failing = len(self.lines), False
+
+
+def _append(file: RawIOBase, data: bytes) -> None:
+    """Write all of `data` at the end of an unbuffered file, or none of it. Raises OSError."""
+    size = file.tell()
+    try:
+        while data:  # a disk that fills up takes a part first
+            data = data[file.write(data) or 0 :]
+    except OSError:
+        file.truncate(size)
+        raise
 
 
 def _rounded(value: Any) -> Any:

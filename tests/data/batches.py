@@ -14,6 +14,7 @@ def text(documents):
 
 
 def random_text(seed, documents=60):
+    """The same of random documents."""
     rng = np.random.default_rng(seed)
     return text([rng.integers(1, 40, rng.integers(1, 12)).tolist() for _ in range(documents)])
 
@@ -29,6 +30,7 @@ def rows_of(batch):
 
 
 def same(a, b):
+    """Whether two batches have the same tensors."""
     return all((x is None and y is None) or torch.equal(x, y) for x, y in zip(a, b, strict=True))
 
 

@@ -12,6 +12,7 @@ from electra.data.wordpiece import WordPieceTokenizer
 
 @pytest.fixture
 def pages(tmp_path):
+    """`PAGES` as a WikiText file."""
     return write(
         tmp_path / "pages.raw",
         "\n\n".join("\n".join(f" {line} " for line in page) for page in PAGES),
@@ -20,7 +21,7 @@ def pages(tmp_path):
 
 @pytest.fixture(scope="session")
 def vocabulary(sample_path):
-    """From the sample: characters, frequent words, frequent ends of words."""
+    """A vocabulary of the sample: its characters, frequent words, and frequent ends of words."""
     text = sample_path.read_text(encoding="utf-8")
     found = [re.findall(r"\w+|[^\w\s]", form) for form in (text, text.lower())]
     counts = Counter(word for form in found for word in form if len(word) > 1)

@@ -15,6 +15,7 @@ PACKERS = {".gz": gzip.compress, ".xz": lzma.compress, ".bz2": bz2.compress}
 
 
 def write(path, content):
+    """The path, with this content in the file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
     return path
@@ -32,6 +33,7 @@ def documents(*patterns, errors="strict"):
 
 
 def refused(match, *patterns, errors="strict"):
+    """Reading the corpus raises a ValueError of one line that matches."""
     with pytest.raises(ValueError, match=match) as caught:
         documents(*patterns, errors=errors)
     assert "\n" not in str(caught.value)
@@ -48,10 +50,12 @@ def decoded(store, tokenizer):
 
 
 def same(a, b):
+    """Whether two stores have the same arrays."""
     return all(np.array_equal(x, y) and x.dtype == y.dtype for x, y in zip(a, b, strict=True))
 
 
 def facts_of(folder):
+    """{file: (time of its last change, inode)} of a folder."""
     return {
         path: (path.stat().st_mtime_ns, path.stat().st_ino)
         for path in folder.rglob("*")
@@ -60,11 +64,13 @@ def facts_of(folder):
 
 
 def flip(path, at):
+    """Change one bit of a file."""
     data = bytearray(path.read_bytes())
     data[at] ^= 1
     path.write_bytes(data)
 
 
+# Documents as lists of lines.
 PAGES = [
     ["= One =", "The cat sat. It slept! Was it well?", "A new line"],
     ["= Two =", 'He said "no." Then left.'],

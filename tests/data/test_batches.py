@@ -81,9 +81,8 @@ def test_no_examples_make_no_batches():
 @pytest.mark.parametrize("seed", range(3))
 def test_padding_is_below_5_percent_on_lengths_like_those_of_reviews(seed):
     rng = np.random.default_rng(seed)
-    lengths = np.clip(rng.lognormal(5.3, 0.65, 20_000), 12, 512).astype(
-        int
-    )  # median 200, a tail beyond 512
+    # The median is 200; the tail beyond 512 is cut.
+    lengths = np.clip(rng.lognormal(5.3, 0.65, 20_000), 12, 512).astype(int)
     batches = bucket_batches(lengths, 8_192, Padding(8, 512), rng)
     padded_tokens = sum(len(rows) * min(-(-lengths[rows].max() // 8) * 8, 512) for rows in batches)
     assert 1 - lengths.sum() / padded_tokens < 0.05

@@ -17,7 +17,7 @@ from electra.data.examples import encode_examples, example_ids, truncate
         ("head+tail", [0, 1, 6, 7, 8, 9, 10, 11]),
     ],
 )
-def test_what_stays_of_a_long_text(how, expected):
+def test_truncation_keeps_head_tail_or_both(how, expected):
     assert truncate(list(range(12)), 8, how) == expected
     assert truncate(list(range(8)), 8, how) == list(range(8))
     assert truncate([1, 2], 0, how) == []
@@ -48,12 +48,12 @@ def test_head_and_tail_of_a_review_are_about_those_of_the_paper():
         ([10], [], 8, [CLS, 10, SEP, SEP], [0, 0, 0, 1]),
     ],
 )
-def test_examples_framed_by_hand(a, b, max_len, expected, types):
+def test_special_tokens_and_segments_of_examples(a, b, max_len, expected, types):
     assert example_ids(a, b, max_len, "head") == (expected, types)
 
 
 @pytest.mark.parametrize("how", ["head", "tail", "head+tail"])
-def test_no_example_is_longer_than_the_limit_and_none_is_shortened_without_need(how):
+def test_examples_are_cut_to_the_limit_and_only_where_they_exceed_it(how):
     for n in range(20):
         for m in range(20):
             ids, types = example_ids(list(range(10, 10 + n)), list(range(50, 50 + m)), 16, how)

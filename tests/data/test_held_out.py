@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from electra.data.token_store import TokenStore, hold_out, whole
+from electra.data.token_store import TokenStore, hold_out, whole_text
 
 
 def toy_store(lengths):
@@ -26,7 +26,7 @@ def test_held_out_documents_are_disjoint_from_the_others_and_whole():
     store = toy_store([[3, 4], [5], [1, 1, 1]] * 200)
     train, valid = hold_out(store, 0.05)
     assert len(valid.starts) == 30 and len(train.starts) == 570
-    assert sorted(spans(train) + spans(valid)) == spans(whole(store))
+    assert sorted(spans(train) + spans(valid)) == spans(whole_text(store))
     assert train.num_tokens + valid.num_tokens == len(store.tokens) == 200 * 15
     assert spans(train) == sorted(spans(train))
 

@@ -37,7 +37,7 @@ def test_text_before_the_first_title_is_a_document(tmp_path):
     ]
 
 
-def test_blank_lines_part_documents_where_there_are_no_titles(tmp_path):
+def test_blank_lines_separate_documents_where_there_are_no_titles(tmp_path):
     text = "\n\none\ntwo\n\n\n \t\nthree\r\nfour\r\n\r\nfive"
     assert documents(write(tmp_path / "a.txt", text)) == [
         ["one", "two"],
@@ -93,20 +93,20 @@ def test_globs_are_sorted_and_patterns_keep_their_order(tmp_path):
     assert documents(tmp_path / "b*", tmp_path / "a*") == [["b0"], ["b1"], ["a0"]]
 
 
-def test_line_break_tags_never_fuse_words(tmp_path):
+def test_line_break_tags_keep_words_apart(tmp_path):
     tagged = "good<br /><br />film<BR>and<br/>more < b > x<br\t/>end"
     lines = ["good", "film", "and", "more < b > x", "end"]
     assert documents(write(tmp_path / "a.txt", tagged)) == [lines]
     assert documents(write(tmp_path / "a.jsonl", json.dumps({"text": tagged}))) == [lines]
 
 
-def test_a_byte_order_mark_is_no_text(tmp_path):
+def test_a_byte_order_mark_is_not_text(tmp_path):
     assert documents(write(tmp_path / "a.txt", b"\xef\xbb\xbfone\n\xef\xbb\xbftwo")) == [
         ["one", "\ufefftwo"]
     ]
 
 
-def test_what_is_not_there_or_has_no_text_files_is_refused(tmp_path):
+def test_missing_files_and_folders_without_text_are_refused(tmp_path):
     (tmp_path / "empty").mkdir()
     write(tmp_path / "other" / "a.csv", "x")
     refused(f"no such corpus: {tmp_path}/missing", tmp_path / "missing")
@@ -165,7 +165,7 @@ def test_bad_json_lines_are_refused_by_number(tmp_path, line, match):
     refused(f"{path}: line 3 {match}", path)
 
 
-def test_half_of_a_surrogate_pair_in_json_does_not_stop_the_tokenizer(tmp_path, tokenizer):
+def test_half_a_surrogate_pair_in_json_does_not_stop_the_tokenizer(tmp_path, tokenizer):
     """A text cut inside an emoji, which JSON can spell and UTF-8 cannot."""
     path = write(tmp_path / "a.jsonl", '{"text": "one \\ud83d two"}\n')
     [[line]] = decoded(store_of(tokenizer, tmp_path / "cache", path), tokenizer)

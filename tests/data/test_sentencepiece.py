@@ -35,7 +35,7 @@ def cased(sample_path):
 
 @pytest.fixture
 def train_with():
-    """A SentencePiece model of other special tokens, as bytes."""
+    """train_with(**settings) -> the bytes of a SentencePiece model."""
 
     def train(**settings):
         model = io.BytesIO()
@@ -72,7 +72,7 @@ def test_any_text_comes_back_up_to_nfkc_and_case(tokenizer, text):
     assert UNK not in ids
 
 
-def test_text_is_folded_and_composed_before_it_is_cut(tokenizer):
+def test_text_is_normalised_before_it_is_cut(tokenizer):
     ids = tokenizer.encode_batch(["Cafe\u0301  ΣΟΦΟΣ\tﬁ ２ THE", "caf\u00e9 σοφοσ fi 2 the"])
     assert ids[0] == ids[1] and tokenizer.decode(ids[0]) == "caf\u00e9 σοφοσ fi 2 the"
 
@@ -106,7 +106,7 @@ def test_a_small_text_gives_a_small_vocabulary(tokenizer):
 
 
 @pytest.mark.parametrize("vocab_size", [-1, 0, 5, 261, LARGEST_VOCABULARY + 1])
-def test_a_vocabulary_that_is_none_raises(vocab_size):
+def test_a_vocabulary_size_out_of_range_raises(vocab_size):
     with pytest.raises(ValueError, match=str(vocab_size)):
         train_tokenizer(["some text"] * 10, vocab_size)
 
@@ -134,7 +134,7 @@ def test_pickling_keeps_everything(tokenizer):
     assert copy.encode_batch(TEXTS) == tokenizer.encode_batch(TEXTS)
 
 
-def test_fingerprints_tell_tokenizers_apart(tokenizer, cased):
+def test_fingerprints_differ_between_tokenizers(tokenizer, cased):
     assert tokenizer.fingerprint != cased.fingerprint
 
 

@@ -7,7 +7,7 @@ import torch
 from data.batches import random_text, text
 from electra.config import CLS, PAD, SEP
 from electra.data.batch import Padding
-from electra.data.spans import Spans, collate_spans, cut_spans
+from electra.data.spans import SpanOptions, Spans, collate_spans, cut_spans
 
 
 @pytest.mark.parametrize("seq_len", [8, 16, 64, 512])
@@ -58,6 +58,29 @@ def test_splits_are_line_boundaries_inside_the_span(seed):
         assert split in within and abs(split - middle) == abs(within - middle).min()
 
 
+@pytest.mark.parametrize("pair_share", [0.0, 0.3, 1.0])
+def test_the_share_of_pairs_can_be_chosen(pair_share):
+    options = SpanOptions(short_share=0.0, pair_share=pair_share)
+    spans = [
+        cut_spans(*text([[4, 5, 8, 3]]), 64, np.random.default_rng(seed), options)
+        for seed in range(400)
+    ]
+    assert all(len(one.start) == 1 for one in spans)  # nothing is cut again
+    pairs = sum(one.split[0] == 9 for one in spans)
+    spread = np.sqrt(400 * pair_share * (1 - pair_share))
+    assert abs(pairs - pair_share * 400) <= 4 * spread
+
+
+def test_the_share_of_short_spans_can_be_chosen():
+    for share in (0.0, 0.5, 1.0):
+        options = SpanOptions(short_share=share)
+        found = [
+            len(cut_spans(*text([[20]]), 64, np.random.default_rng(seed), options).start)
+            for seed in range(400)
+        ]
+        assert abs(found.count(2) - share * 400) <= 4 * np.sqrt(400 * share * (1 - share))
+
+
 def test_a_document_without_a_boundary_inside_is_one_segment():
     spans = cut_spans(*text([[20]] * 50), 64, np.random.default_rng(0))
     assert np.array_equal(spans.split, spans.end)
@@ -96,7 +119,7 @@ def test_a_batch_without_padding_has_no_mask():
     assert batch.attention_mask is None and batch.input_ids.shape == (2, 8)
 
 
-def test_width_stops_at_the_longest_even_where_that_is_no_multiple():
+def test_the_longest_width_need_not_be_a_multiple():
     spans = Spans(np.array([0]), np.array([18]), np.array([18]))
     assert collate_spans(
         np.arange(5, 30), spans, np.array([0]), Padding(8, 20)

@@ -27,9 +27,8 @@ def test_a_tokenizer_sees_a_sample_from_all_of_a_large_corpus(tmp_path, tokenize
     monkeypatch.setattr(
         token_cache, "train_tokenizer", lambda lines, *settings: seen.extend(lines) or tokenizer
     )
-    path = write(
-        tmp_path / "a.txt", "".join(f"line {i:04}\n" for i in range(2_000))
-    )  # 20,000 bytes
+    content = "".join(f"line {i:04}\n" for i in range(2_000))  # 20,000 bytes
+    path = write(tmp_path / "a.txt", content)
     corpus_tokenizer((str(path),), 400, False, "strict", str(tmp_path / "cache"))
     numbers = [int(line.removeprefix("line ")) for line in seen]
     assert numbers == sorted(set(numbers))
@@ -59,7 +58,7 @@ def test_leftovers_of_killed_runs_are_removed_unless_a_run_is_writing(tmp_path, 
         cache / ".texts-0123.npz.7",
     ]
     others = [cache / ".tokens-mine", cache / ".profile.1", cache / "tokens-0123456789abcdef"]
-    with token_cache.writing_in(cache):  # as another run does
+    with token_cache.writing_in(cache):  # as another run does while it writes
         halves[0].mkdir()
         for path in (halves[0] / "tokens.bin", *halves[1:], *others):
             path.write_bytes(b"half")

@@ -43,7 +43,7 @@ def test_lines_of_a_store_are_sentences(tmp_path, tokenizer, pages):
     assert store.lines[-1] == len(store.tokens) and store.documents[-1] == len(store.lines) - 1
 
 
-def test_a_document_whose_first_lines_come_out_empty_stays_apart(tmp_path, tokenizer, monkeypatch):
+def test_a_document_whose_first_lines_have_no_tokens_stays_apart(tmp_path, tokenizer, monkeypatch):
     path = write(
         tmp_path / "a.txt", "one\n\n\u200b\n\u200b\ntwo\n\n\u200b\n\nthree\n\u200b\nfour\n\n\u200b"
     )
@@ -54,7 +54,9 @@ def test_a_document_whose_first_lines_come_out_empty_stays_apart(tmp_path, token
 
 
 @pytest.mark.parametrize("characters", [1, 40, 1_000])
-def test_chunks_do_not_show_in_the_store(tmp_path, tokenizer, pages, monkeypatch, characters):
+def test_the_store_does_not_depend_on_the_size_of_chunks(
+    tmp_path, tokenizer, pages, monkeypatch, characters
+):
     one = store_of(tokenizer, tmp_path / "one", pages)
     monkeypatch.setattr(encode_corpus, "CHUNK_CHARACTERS", characters)
     assert same(one, store_of(tokenizer, tmp_path / "many", pages))
@@ -141,7 +143,7 @@ def test_one_changed_byte_of_a_store_is_noticed(tmp_path, tokenizer, pages, name
     assert capsys.readouterr().out == ""
 
 
-def test_one_changed_byte_of_a_stores_description_does_no_harm(tmp_path, tokenizer, pages):
+def test_one_changed_byte_of_the_metadata_does_no_harm(tmp_path, tokenizer, pages):
     cache = tmp_path / "cache"
     expected = TokenStore(*(np.array(array) for array in store_of(tokenizer, cache, pages)))
     [path] = cache.glob("tokens-*/meta.json")
@@ -163,7 +165,7 @@ def test_a_store_without_checksums_is_made_again(tmp_path, tokenizer, pages, cap
 
 
 def test_a_half_written_store_is_never_used(tmp_path, tokenizer, pages, monkeypatch):
-    """A run that is killed leaves a folder of the temporary name; one that fails leaves nothing."""
+    """A killed run leaves a folder with the temporary name; one that fails leaves nothing."""
     cache = tmp_path / "cache"
     expected = store_of(tokenizer, cache, pages)
     [folder] = cache.iterdir()

@@ -103,12 +103,13 @@ def test_case_and_accents_are_switched_separately(switches, expected):
     assert words("Élève OSLO İstanbul Å", **switches) == expected.split(" ")
 
 
-def test_accents_stay_as_they_are_written_where_they_stay():
+def test_accents_that_are_kept_stay_as_they_are_written():
     assert words("e\u0301 \u00e9", strip_accents=False) == ["e\u0301", "\u00e9"]
 
 
 @pytest.mark.parametrize(
     "text, apart, together",
+    # In the last one が loses its accent.
     [
         ("ah博推zz", "ah 博 推 zz", "ah博推zz"),
         ("\U00020000\U0002f800a", "\U00020000 丽 a", "\U00020000丽a"),
@@ -116,11 +117,10 @@ def test_accents_stay_as_they_are_written_where_they_stay():
         ("漢。字", "漢 。 字", "漢 。 字"),
         ("ひらがなカタカナ 한글", "ひらかなカタカナ \u1112\u1161\u11ab\u1100\u1173\u11af", None),
     ],
-)  # が loses its accent
+)
 def test_ideographs_are_words_of_their_own_unless_switched_off(text, apart, together):
-    assert words(text) == apart.split(" ") and words(text, split_chinese=False) == (
-        together or apart
-    ).split(" ")
+    assert words(text) == apart.split(" ")
+    assert words(text, split_chinese=False) == (together or apart).split(" ")
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_other_symbols_belong_to_their_word(char):
     assert words(f"a{char}b {char}{char}") == [f"a{char}b", char * 2]
 
 
-def test_what_accents_hide_is_punctuation_once_they_are_gone():
+def test_punctuation_under_accents_is_split_off_without_them():
     assert words("a\u1fefb≮c") == ["a", "`", "b", "<", "c"]
     assert words("a\u1fefb≮c", strip_accents=False) == ["a\u1fefb≮c"]
 
@@ -168,12 +168,12 @@ def test_a_sigma_is_the_same_letter_everywhere():
     assert words("ΣΟΦΟΣ ΟΔΟΣ. ς") == ["σοφοσ", "οδοσ", ".", "ς"]
 
 
-def test_without_accents_hangul_is_its_letters():
+def test_without_accents_hangul_is_split_into_letters():
     assert words("한국") == ["\u1112\u1161\u11ab\u1100\u116e\u11a8"]
     assert words("한국", strip_accents=False) == ["한국"] == words("한국", lower_case=False)
 
 
-def test_text_that_spells_a_special_token_is_ordinary_text_to_wordpiece(wordpiece):
+def test_text_that_spells_a_special_token_is_ordinary_text(wordpiece):
     for text in (*SPECIAL_TOKENS, "a[MASK]b", "[unused1]", "[mask]"):
         for switches in ({}, {"lower_case": False}):
             ids = wordpiece(**switches).encode_batch([text])[0]
@@ -181,7 +181,7 @@ def test_text_that_spells_a_special_token_is_ordinary_text_to_wordpiece(wordpiec
     assert words("[MASK]") == ["[", "mask", "]"]
 
 
-def test_a_wordpiece_batch_is_its_texts_one_by_one_and_an_emptied_cache_changes_nothing(
+def test_a_batch_is_its_texts_one_by_one_and_an_emptied_cache_changes_nothing(
     wordpiece, monkeypatch, sample_path
 ):
     lines = sample_path.read_text(encoding="utf-8").splitlines()[:20]

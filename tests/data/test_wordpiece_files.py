@@ -29,7 +29,7 @@ def test_pickling_a_wordpiece_tokenizer_keeps_everything(wordpiece):
         assert copy.encode_batch(HAND_PICKED) == tokenizer.encode_batch(HAND_PICKED)
 
 
-def test_bytes_of_a_wordpiece_tokenizer_make_it_again(wordpiece, tmp_path):
+def test_a_wordpiece_tokenizer_comes_back_from_its_bytes(wordpiece, tmp_path):
     for lower_case, strip_accents in SWITCHES:
         tokenizer = wordpiece(
             lower_case=lower_case, strip_accents=strip_accents, split_chinese=strip_accents
@@ -51,7 +51,7 @@ def test_bytes_of_a_wordpiece_tokenizer_make_it_again(wordpiece, tmp_path):
             assert copy.split_chinese == strip_accents
 
 
-def test_fingerprints_tell_switches_and_vocabularies_apart(vocabulary):
+def test_fingerprints_differ_between_switches_and_vocabularies(vocabulary):
     found = [
         WordPieceTokenizer(vocabulary, *on) for on in itertools.product((True, False), repeat=3)
     ]
@@ -60,17 +60,15 @@ def test_fingerprints_tell_switches_and_vocabularies_apart(vocabulary):
         for tokens in (vocabulary[:-1], [*vocabulary[:-2], *vocabulary[:-3:-1]])
     ]
     assert len({tokenizer.fingerprint for tokenizer in found}) == 10
-    assert (
-        found[0].fingerprint == WordPieceTokenizer(list(vocabulary)).fingerprint
-    )  # strip_accents as lower_case
+    # strip_accents is by default as lower_case.
+    assert found[0].fingerprint == WordPieceTokenizer(list(vocabulary)).fingerprint
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 @pytest.mark.parametrize("last", [True, False], ids=["final-newline", "no-final-newline"])
 def test_a_vocabulary_is_read_with_any_line_ends(tmp_path, end, last):
-    tokens = specials_and(
-        ["the", "##re", "\u2028", "The", "b"]
-    )  # a line separator is a token like others
+    # A line separator is a token like others.
+    tokens = specials_and(["the", "##re", "\u2028", "The", "b"])
     path = tmp_path / "vocab.txt"
     path.write_bytes((end.join(tokens) + end * last).encode())
     uncased, cased = load_tokenizer(path), load_tokenizer(path, cased=True)
@@ -109,7 +107,7 @@ def test_special_tokens_that_a_vocabulary_lacks_are_named(tmp_path, missing):
         SPECIAL_ONLY + b', "name": "a"}',
     ],
 )
-def test_bytes_that_are_no_tokenizer_are_refused_in_one_line(data):
+def test_bytes_that_are_not_a_tokenizer_are_refused_in_one_line(data):
     with pytest.raises(ValueError, match="^my.file") as caught:
         tokenizer_from_bytes(data, "my.file")
     assert "\n" not in str(caught.value)
@@ -118,7 +116,7 @@ def test_bytes_that_are_no_tokenizer_are_refused_in_one_line(data):
 @pytest.mark.parametrize(
     "data", [b"", b"[PAD]\n\xff\n", "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n".encode("utf-16")]
 )
-def test_a_vocabulary_that_is_no_text_of_tokens_is_refused_in_one_line(tmp_path, data):
+def test_a_vocabulary_that_is_not_text_or_has_no_tokens_is_refused_in_one_line(tmp_path, data):
     (tmp_path / "vocab.txt").write_bytes(data)
     with pytest.raises(ValueError, match=f"^{tmp_path / 'vocab.txt'}") as caught:
         load_tokenizer(tmp_path / "vocab.txt")

@@ -6,6 +6,7 @@ import unicodedata
 
 from electra.data.wordpiece import WordPieceTokenizer
 
+# Texts in several scripts, for both kinds of tokenizers.
 TEXTS = [
     "A plain Sentence, with CAPITALS and 1,234.5 numbers.",
     "emoji 😀 👩‍🔬 🇩🇪 and more",
@@ -22,14 +23,10 @@ TEXTS = [
     "<0x41> \\n </s> <unk>",
 ]
 
-SPECIAL_AT = {
-    "[PAD]": 0,
-    "[UNK]": 100,
-    "[CLS]": 101,
-    "[SEP]": 102,
-    "[MASK]": 103,
-}  # as in BERT's vocabularies
+# The ids in BERT's vocabularies.
+SPECIAL_AT = {"[PAD]": 0, "[UNK]": 100, "[CLS]": 101, "[SEP]": 102, "[MASK]": 103}
 
+# Values of (lower_case, strip_accents).
 SWITCHES = [(lower, strip) for lower in (True, False) for strip in (True, False)]
 
 # Characters that one of the steps treats in its own way, and some that none does.
@@ -151,6 +148,7 @@ def words(text, **switches):
 
 
 def hand_picked_texts(count=300, seed=0):
+    """Random texts of the hand-picked characters."""
     rng = random.Random(seed)
     return ["".join(rng.choices(HAND_PICKED, k=rng.randint(1, 25))) for _ in range(count)]
 

@@ -26,10 +26,10 @@ from typing import NamedTuple
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import torch  # noqa: E402
-from faults import inputs  # noqa: E402
+import torch
+from faults import inputs
 
-from electra.cli import one_line  # noqa: E402
+from electra.cli import one_line
 
 SECONDS = 20  # of the clock, for one input
 ROOM = 1 << 30  # bytes of address space beyond what the imports took

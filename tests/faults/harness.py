@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
 
-import torch  # noqa: E402
+import torch
 
 from electra.checkpoint import run_folder
 from electra.checkpoint.checkpoint import PRETRAINED

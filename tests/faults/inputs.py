@@ -43,24 +43,24 @@ if str(ROOT) not in sys.path:
 
 from electra.checkpoint.checkpoint import Checkpoint, TrainingState, make_checkpoint
 from electra.checkpoint.storage import save_checkpoint
-from electra.config import (  # noqa: E402
-    SPECIAL_TOKENS,  # noqa: E402
+from electra.config import (
+    SPECIAL_TOKENS,
     FinetuneConfig,
     ModelConfig,
     PretrainConfig,
 )
 from electra.data import raw_text, token_store
-from electra.data.sentencepiece import train_tokenizer  # noqa: E402
-from electra.data.tokenizer import Tokenizer, load_tokenizer  # noqa: E402
+from electra.data.sentencepiece import train_tokenizer
+from electra.data.tokenizer import Tokenizer, load_tokenizer
 from electra.download import archives as archives_module
 from electra.huggingface.safetensors import read_safetensors, read_weights
 from electra.huggingface.tokenizer_files import write_tokenizer
 from electra.inference.predictor import load_predictor
-from electra.model.classifier import Classifier  # noqa: E402
-from electra.model.electra import Electra  # noqa: E402
+from electra.model.classifier import Classifier
+from electra.model.electra import Electra
 from electra.tasks.csv_task import CsvSettings
 from electra.tasks.load import load_task
-from electra.tasks.tables import ENDINGS  # noqa: E402
+from electra.tasks.tables import ENDINGS
 from electra.tasks.task import TaskData
 from electra.tasks.task_file import load_task_file
 

@@ -10,8 +10,8 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
-import train  # noqa: E402
-from electra.training.seeds import derive_seed  # noqa: E402
+import train
+from electra.training.seeds import derive_seed
 
 
 def main(arguments: list[str]) -> int:

@@ -16,7 +16,7 @@ def results():
         "title": "A comparison",
         "date": "2026-11-23",
         "machine": "two cores",
-        "command": "ablation.py",
+        "command": "compare_models.py",
         "equal": {"by": "time", "text": "60 minutes each"},
         "pretraining": [
             run(

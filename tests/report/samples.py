@@ -1,4 +1,4 @@
-"""Pieces of example results, as scripts/ablation.py and finetune.py write them."""
+"""Pieces of example results, as scripts/compare_models.py and finetune.py write them."""
 
 
 def point(step, loss, auc=None):

@@ -9,7 +9,7 @@ from electra.tasks.task import TASKS, Example
 from tasks.files import MNLI, PAIR, QQP, STSB, glue, refused, table
 
 
-def test_cola_has_a_header_in_its_test_set_alone_and_marks_that_say_nothing(tmp_path):
+def test_cola_has_a_header_in_its_test_set_alone_and_its_marks_are_ignored(tmp_path):
     folder = glue(
         tmp_path,
         "CoLA",
@@ -26,7 +26,7 @@ def test_cola_has_a_header_in_its_test_set_alone_and_marks_that_say_nothing(tmp_
     assert data.test == [Example("Cats sleep.", None, -1)] and data.skipped == 0 and not data.more
 
 
-def test_pairs_keep_quotes_that_nothing_closes_and_no_break_spaces(tmp_path):
+def test_pairs_keep_unclosed_quotes_and_no_break_spaces(tmp_path):
     for name, folder, columns in (
         ("rte", "RTE", PAIR),
         ("wnli", "WNLI", PAIR),

@@ -27,7 +27,7 @@ def test_imdb_is_found_in_the_folder_above(tmp_path):
     assert load_task("imdb", tmp_path) == load_task("imdb", inner)
 
 
-def test_imdb_breaks_never_fuse_words(tmp_path):
+def test_imdb_line_breaks_keep_words_apart(tmp_path):
     folder = imdb(tmp_path)
     spellings = (
         "a<br />b",
@@ -62,7 +62,7 @@ def test_incomplete_imdb_says_what_is_missing(tmp_path):
     refused(r"notes\.txt: not a review", "imdb", folder)
 
 
-def test_imdb_reads_tables_and_wants_both(tmp_path):
+def test_imdb_reads_tables_and_needs_both(tmp_path):
     rows = "text,label\n" + "".join(f'"a ""b"" <br />{i}",{i % 2}\n' for i in range(20))
     table(tmp_path / "train.csv", rows)
     refused(r"test\.csv: no such file", "imdb", tmp_path)

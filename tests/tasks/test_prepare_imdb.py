@@ -22,14 +22,15 @@ def prepare(*args):
 
 @pytest.fixture
 def acl_imdb(tmp_path):
+    """An aclImdb folder with eleven reviews of each kind."""
     folder, ratings = tmp_path / "aclImdb", {"pos": 8, "neg": 3, "unsup": 0}
     for split, words in (("train", ("pos", "neg", "unsup")), ("test", ("pos", "neg"))):
         for word in words:
-            place = folder / split / word
-            place.mkdir(parents=True)
+            reviews = folder / split / word
+            reviews.mkdir(parents=True)
             for i in range(11):
                 text = f'{split} "{word}", {i}<br /><br />second line\n\n third\r\n'
-                (place / f"{i}_{ratings[word]}.txt").write_bytes(text.encode())
+                (reviews / f"{i}_{ratings[word]}.txt").write_bytes(text.encode())
     return folder
 
 
@@ -61,14 +62,10 @@ def test_files_are_replaced_only_with_force(acl_imdb, tmp_path):
     out.mkdir()
     (out / "test.csv").write_text("mine")
     done = prepare(acl_imdb, "--out", out)
-    assert (
-        done.returncode == 2
-        and done.stderr.startswith("prepare_imdb.py: error:")
-        and "test.csv" in done.stderr
-    )
-    assert [p.name for p in out.iterdir()] == ["test.csv"] and (
-        out / "test.csv"
-    ).read_text() == "mine"
+    assert done.returncode == 2
+    assert done.stderr.startswith("prepare_imdb.py: error:") and "test.csv" in done.stderr
+    assert [p.name for p in out.iterdir()] == ["test.csv"]
+    assert (out / "test.csv").read_text() == "mine"
     assert prepare(acl_imdb, "--out", out, "--force").returncode == 0
     assert (out / "test.csv").read_text() != "mine"
 

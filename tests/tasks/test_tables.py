@@ -87,9 +87,7 @@ def test_only_csv_has_quotes_and_fields_of_several_lines(tmp_path):
         lambda text: text.removesuffix("\n"),
     ),
 )
-def test_byte_order_mark_line_ends_and_the_last_of_them_change_nothing(
-    tmp_path, ending, text, change
-):
+def test_byte_order_mark_and_line_ends_change_nothing(tmp_path, ending, text, change):
     assert read_table(table(tmp_path / f"a{ending}", change(text)), ("text", "label"), keep) == (
         [("a", "1"), ("b ", "0")],
         0,
@@ -222,12 +220,12 @@ BAD = [
 
 
 @pytest.mark.parametrize("ending, bad, message", BAD)
-@pytest.mark.parametrize("place", (0, 1, 2))
+@pytest.mark.parametrize("position", (0, 1, 2))
 def test_a_bad_line_stops_the_reading_or_is_counted_and_nothing_else_is_lost(
-    tmp_path, ending, bad, message, place
+    tmp_path, ending, bad, message, position
 ):
     lines = {".tsv": ["text\ty"], ".csv": ["text,y"], ".jsonl": []}[ending] + GOOD[ending]
-    at = place + (ending != ".jsonl")
+    at = position + (ending != ".jsonl")
     number = sum(line.count("\n") + 1 for line in lines[:at]) + 1
     good = read_table(
         table(tmp_path / f"good{ending}", "\n".join(lines) + "\n"), ("text", "y"), score
@@ -268,7 +266,7 @@ def test_a_file_of_bad_lines_only_is_refused_with_the_first_of_them(tmp_path):
         ("a.jsonl", b"", r"a\.jsonl: no examples in it"),
     ],
 )
-def test_what_spoils_a_whole_file_is_never_skipped(tmp_path, name, data, match):
+def test_errors_of_a_whole_file_are_never_skipped(tmp_path, name, data, match):
     (tmp_path / name).write_bytes(data)
     for skip_bad in (False, True):
         refused(match, tmp_path / name, ("text", "y"), keep, skip_bad=skip_bad)

@@ -42,7 +42,7 @@ def test_glue_is_scored_and_trained_as_in_the_electra_paper():
     ]
 
 
-def test_every_row_is_whole():
+def test_every_row_is_consistent():
     for name, task in TASKS.items():
         assert (
             task.name == name
@@ -60,7 +60,7 @@ def test_f1_counts_the_class_of_paraphrases(tmp_path):
     assert f1([1, 0], [1, 1]) == 2 / 3
 
 
-def test_both_orders_double_the_pairs_and_know_no_side():
+def test_both_orders_has_each_pair_and_its_mirror_image():
     pairs = [Example("a", "b", 1), Example("c", "d", 2.5), Example("e", "e", 0)]
     both = with_both_orders(pairs)
     assert both[:3] == pairs and len(both) == 6
@@ -69,8 +69,8 @@ def test_both_orders_double_the_pairs_and_know_no_side():
 
 def test_the_default_folder_is_the_first_that_exists(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    places = {name: default_folder(name) for name in TASKS if name != "csv"}
-    assert places == {
+    folders = {name: default_folder(name) for name in TASKS if name != "csv"}
+    assert folders == {
         "cola": "data/glue/CoLA",
         "sst2": "data/SST-2",
         "mrpc": "data/glue/MRPC",

@@ -60,7 +60,7 @@ def test_the_example_in_the_readme_is_a_task(tmp_path, monkeypatch):
     )
 
 
-def test_the_least_task_file_takes_labels_from_the_data_and_holds_out_a_tenth(tmp_path):
+def test_a_minimal_task_file_takes_labels_from_the_data_and_holds_out_a_tenth(tmp_path):
     data = load_task_file(
         claims(tmp_path, lines=[f"t{i}\t{'yes' if i % 2 else 'no'}" for i in range(20)])
     )
@@ -102,7 +102,7 @@ def test_a_regression_keeps_any_number(tmp_path):
     )
 
 
-def test_the_scale_of_a_regression_is_the_largest_score_to_learn_from(tmp_path):
+def test_the_scale_of_a_regression_is_the_largest_training_score(tmp_path):
     for scores, scale in (((-7, 2, 3.5), 7.0), ((0, 0), 1.0), ((0.25, 0.125), 0.25)):
         path = claims(tmp_path, [f"t\t{score}" for score in scores], regression=True, dev="dev.tsv")
         table(tmp_path / "dev.tsv", "text\tlabel\nt\t100\n")
@@ -116,7 +116,9 @@ def test_a_tenth_held_out_of_a_regression_is_any_tenth(tmp_path):
     assert {data.dev[0].label for data in runs} == set(range(10)) and {
         len(data.dev) for data in runs
     } == {1}
-    assert {data.task.scale for data in runs} == {9.0}  # of all that could be learned from
+    assert {data.task.scale for data in runs} == {
+        9.0
+    }  # of all of train, the held-out tenth included
 
 
 def test_without_a_header_columns_are_numbers(tmp_path):
