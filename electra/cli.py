@@ -189,9 +189,9 @@ def reference() -> str:
         "`electra/config/`. A value out of bounds is refused, whether it comes from the command",
         "line or from a `--config` file. `python train.py --help` shows the flags in a terminal.",
         "",
-        "`--config runs/x/config.json --out runs/y` is the run of `runs/x` once more: the same text",
-        "and the same settings give the same weights. A flag beside it wins, and what follows from",
-        "that flag (from `--size` the shape and the learning rate, say) is filled in anew.",
+        "`--config runs/x/config.json --out runs/y` is the run of `runs/x` once more: the same",
+        "text and the same settings give the same weights. A flag beside it wins, and what follows",
+        "from that flag (from `--size` the shape and the learning rate) is filled in anew.",
     ]
     for prog, config_class in (("train.py", PretrainConfig), ("finetune.py", FinetuneConfig)):
         lines += ["", f"## {prog}"]

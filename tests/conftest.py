@@ -1,4 +1,4 @@
-"""What several tests share: the sample text, a small tokenizer, a small shape, a batch, a program's exit code."""
+"""Fixtures for several test files: the sample text, a small tokenizer, a small model, a batch."""
 
 import gc
 import sys
@@ -17,8 +17,8 @@ from electra.config import CLS, SEP, ModelConfig
 from electra.data.batch import Batch
 from electra.data.sentencepiece import train_tokenizer
 
-# The tensors are small: a second thread waits more than it works. And bitwise equality, with the processes that run
-# with OMP_NUM_THREADS=1 too, is promised for one number of threads.
+# The tensors are so small that a second thread would slow the tests down. Also, results are bitwise
+# equal only for equal numbers of threads, and child processes run with OMP_NUM_THREADS=1.
 torch.set_num_threads(1)
 
 SHAPE = ModelConfig(
@@ -40,18 +40,21 @@ SHAPE = ModelConfig(
 
 
 def exit_code(main, arguments):
-    """Of a program, called as a function."""
+    """Call a program's `main`; returns its exit code."""
     try:
         return main([str(argument) for argument in arguments])
     except SystemExit as stop:
         return stop.code
     finally:
-        gc.collect()  # locks of run folders end with their objects
+        gc.collect()  # releases the locks of run folders
 
 
 @pytest.fixture(scope="module", autouse=True)
 def modules_are_not_garbage():
-    """What has been imported so far is not searched again by every `gc.collect`, which took a fifth of the suite's time."""
+    """Hide all objects imported so far from `gc.collect`.
+
+    Searching them again in every call took a fifth of the suite's time.
+    """
     gc.collect()
     gc.freeze()
 
@@ -64,7 +67,7 @@ def sample_path():
 
 @pytest.fixture(scope="session")
 def tokenizer(sample_path):
-    """1,000 tokens, case-folded."""
+    """A case-folding SentencePiece tokenizer of 1,000 tokens."""
     return train_tokenizer(sample_path.read_text(encoding="utf-8").splitlines(), 1_000)
 
 
@@ -78,7 +81,10 @@ def model_file(tokenizer, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def text(sample_path, tmp_path_factory):
-    """A WikiText file of its first 40 kB: what is held out of it takes no longer than a few steps."""
+    """A WikiText file with the first 40 kB of the sample.
+
+    Evaluating on its held-out part takes no longer than a few steps.
+    """
     path = tmp_path_factory.mktemp("text") / "wiki.raw"
     path.write_text(
         sample_path.read_text(encoding="utf-8")[:40_000].rpartition("\n")[0] + "\n",
@@ -89,13 +95,13 @@ def text(sample_path, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory):
-    """The --cache of all runs: each tokenizer is trained once."""
+    """One --cache for all runs, so that each tokenizer is trained once."""
     return tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture(scope="session")
 def pretrained(text, cache, tmp_path_factory):
-    """pretrained(objective) -> run folder of ten steps. It is shared: nobody writes in it."""
+    """pretrained(objective) -> folder of a run of ten steps. Tests share it and only read."""
     root, done = tmp_path_factory.mktemp("pretrained"), {}
 
     def run(objective="electra"):
@@ -134,13 +140,19 @@ def pretrained(text, cache, tmp_path_factory):
 
 @pytest.fixture
 def shape():
-    """shape(**changes) -> a ModelConfig that is small and has a projection in both networks; no dropout."""
+    """shape(**changes) -> a small ModelConfig without dropout.
+
+    Generator and discriminator both have an embedding projection.
+    """
     return lambda **changes: replace(SHAPE, **changes)
 
 
 @pytest.fixture
 def make_batch():
-    """make_batch(lengths, width) -> rows [CLS] random words [SEP] of these lengths, padded to the width."""
+    """make_batch(lengths, width) -> a Batch with one row of each length, padded to the width.
+
+    A row is [CLS], random tokens, [SEP].
+    """
 
     def make(lengths, width, seed=0, labels=None, vocab_size=SHAPE.vocab_size):
         generator = torch.Generator().manual_seed(seed)

@@ -1,4 +1,4 @@
-"""Checkpoints: bitwise there and back, every damaged byte noticed, no code run; and the run folder's lock."""
+"""Checkpoints load bit for bit, report any damaged byte and run no code; run folders lock."""
 
 import errno
 import hashlib
@@ -59,7 +59,7 @@ def path(checkpoint, tmp_path):
 
 
 def sealed(data):
-    """Bytes of a zip archive with a right checksum as their comment, as `save` seals them."""
+    """Bytes of a zip archive with the right checksum in its comment, as in a saved checkpoint."""
     comment = b"sha256:" + hashlib.sha256(data[:-2]).hexdigest().encode()
     return data[:-2] + struct.pack("<H", len(comment)) + comment
 
@@ -84,7 +84,7 @@ def same(a, b):
 
 
 def plain(checkpoint):
-    """All that a file holds of a checkpoint, in dictionaries."""
+    """Everything that a file holds of a checkpoint, as dictionaries."""
     content = checkpoint.to_dict()
     return {**content, "model": dict(content["model"])}
 
@@ -193,7 +193,7 @@ def test_a_file_with_more_at_its_end_is_refused(path):
 
 
 class Hostile:
-    """Makes a file when it is unpickled."""
+    """Unpickling this makes a file."""
 
     def __init__(self, target):
         self.target = target
@@ -210,7 +210,7 @@ def test_code_in_a_file_is_refused_and_not_run(tmp_path, checkpoint, seal):
         path.write_bytes(sealed(path.read_bytes()))
     refused("not loaded" if seal else "not a checkpoint", path)
     assert not target.exists()
-    torch.load(path, weights_only=False)  # it would have run
+    torch.load(path, weights_only=False)  # here the code runs
     assert target.exists()
 
 
@@ -287,7 +287,7 @@ def test_a_disk_that_fails_late_leaves_the_old_file_and_nothing_else(
 
 
 def test_the_reason_comes_through_the_writer_of_torch(checkpoint, path, monkeypatch):
-    """It closes its archive when a write has failed, and hides the first error behind a second."""
+    """After a failed write torch closes its archive, and a second error hides the first."""
     before = path.read_bytes()
 
     class Full:
@@ -379,8 +379,9 @@ def test_a_folder_in_use_is_refused_and_free_when_closed(tmp_path):
 
 def test_the_lock_dies_with_its_process(tmp_path):
     code = (
-        f"import os; from electra.checkpoint.run_folder import RunFolder; f = RunFolder({str(tmp_path / 'run')!r}); "
-        f"print('held', flush=True); input()"
+        "from electra.checkpoint.run_folder import RunFolder; "
+        f"folder = RunFolder({str(tmp_path / 'run')!r}); "
+        "print('held', flush=True); input()"
     )
     child = subprocess.Popen(
         [sys.executable, "-c", code],
@@ -419,7 +420,7 @@ def test_there_is_nothing_to_resume_without_a_checkpoint(tmp_path, checkpoint):
     first = RunFolder(tmp_path / "run")
     first.write_json("config.json", {"corpus": []})
     first.save(checkpoint, 1, 1)
-    first.close()  # which waits
+    first.close()  # waits for the save
     RunFolder(tmp_path / "run", resume=True).close()
     (tmp_path / "run" / "ckpt.pt").unlink()
     RunFolder(tmp_path / "run", resume=True).close()
@@ -479,7 +480,7 @@ def test_json_is_written_whole(tmp_path):
 
 @pytest.fixture
 def folder(tmp_path):
-    """A new run folder with its small files."""
+    """A new run folder with its small files in it."""
     folder = RunFolder(tmp_path / "run")
     folder.write_json("config.json", {"seed": 1})
     folder.write("tokenizer.model", b"pieces")
@@ -488,7 +489,7 @@ def folder(tmp_path):
 
 
 def test_what_is_written_is_the_state_at_the_call(folder, checkpoint, monkeypatch):
-    """The thread comes to it when training has long gone on."""
+    """Training changes the weights before the thread writes them."""
     expected, gone_on, real = snapshot(checkpoint), threading.Event(), save_checkpoint
     monkeypatch.setattr(storage, "save_checkpoint", lambda *args: gone_on.wait(10) and real(*args))
     folder.save(checkpoint, 3, 1)
@@ -530,7 +531,7 @@ def test_what_is_not_the_disks_fault_is_raised(folder, monkeypatch, state):
 
 
 def test_a_file_that_cannot_be_linked_leaves_ckpt_pt_saved(folder, monkeypatch, state):
-    (folder.path / "ckpt-5.pt").mkdir()  # not to be replaced by a file
+    (folder.path / "ckpt-5.pt").mkdir()  # a file cannot replace a folder
     folder.save(state(5), 5, 2)
     assert "cannot write in the run folder" in folder.wait_for_save()
     assert folder.saved_step == 5 and step_in(folder.checkpoint) == 5
@@ -595,7 +596,7 @@ def test_checkpoints_of_a_part_that_was_given_up_go_away(folder, state):
     for step in (10, 20, 30):
         folder.save(state(step), step, 3)
         assert folder.wait_for_save() is None
-    folder.save(state(15), 15, 3)  # resumed from 10, since the later ones were damaged
+    folder.save(state(15), 15, 3)  # the run resumed from 10, as the later ones were damaged
     assert folder.wait_for_save() is None
     assert list(run_folder.numbered(folder.path)) == [15, 10]
 
@@ -610,12 +611,11 @@ def test_the_newest_whole_checkpoint_is_found(folder, state):
     (path / "ckpt.pt").unlink()
     assert found()[0].training.step == 200
     assert (
-        found()[1]
-        == f"cannot read the checkpoint {path / 'ckpt.pt'}: No such file or directory; going on from "
-        f"{path / 'ckpt-200.pt'} instead"
+        found()[1] == f"cannot read the checkpoint {path / 'ckpt.pt'}: No such file or directory; "
+        f"going on from {path / 'ckpt-200.pt'} instead"
     )
     link(path / "ckpt-200.pt", path / "ckpt.pt")
-    with open(path / "ckpt.pt", "r+b") as file:  # and so in both names
+    with open(path / "ckpt.pt", "r+b") as file:  # changes the file under both names
         file.seek(1000)
         file.write(b"\xff")
     earlier, said = found()

@@ -1,4 +1,7 @@
-"""Several ranks compute what one process computes: steps, whole programs, and a run that goes on with other ranks."""
+"""Several ranks compute what one process computes.
+
+This covers single steps, whole programs, and runs that resume with another number of ranks.
+"""
 
 import json
 import math
@@ -34,7 +37,7 @@ CPU, OFF = torch.device("cpu"), Precision(None, "cpu")
 STEPS = 50
 
 
-# --- alone ---
+# --- one process ---
 
 
 @pytest.mark.parametrize("world", [1, 2, 3, 8])
@@ -97,7 +100,7 @@ def test_a_time_to_wait_that_is_none_is_refused(minutes, config_class):
     ],
 )
 def test_an_error_is_another_rank_s_only_where_it_is(problem, said, monkeypatch):
-    assert distributed.describe_rank_failure(problem, 2.5) is None  # of one process alone
+    assert distributed.describe_rank_failure(problem, 2.5) is None  # with one process
     monkeypatch.setattr(distributed, "started_by_torchrun", lambda: True)
     line = distributed.describe_rank_failure(problem, 2.5)
     assert line is None if said is None else line.startswith(said) and "\n" not in line
@@ -107,7 +110,10 @@ def test_an_error_is_another_rank_s_only_where_it_is(problem, said, monkeypatch)
 
 
 def batches_of(step):
-    """Two micro-batches of a step: rows that no number of ranks divides, one with fewer rows than ranks."""
+    """Two micro-batches of a step.
+
+    No number of ranks divides the rows, and one micro-batch has fewer rows than there are ranks.
+    """
     generator = torch.Generator().manual_seed(step)
     made = []
     for lengths, width in (((16, 9, 12, 5, 16), 16), ((20, 7)[: 1 + step % 2], 24)):
@@ -135,7 +141,7 @@ MODELS = {
 
 
 def fifty_steps(name, ranks):
-    """(weights, sums over all steps and ranks, figures on held-out batches)."""
+    """(weights, sums over all steps and ranks, metrics on held-out batches) of a model."""
     torch.manual_seed(0)
     model = MODELS[name]()
     wrapped = distributed.wrap(model, ranks)
@@ -157,8 +163,10 @@ def fifty_steps(name, ranks):
 
 
 def changing_optimizers(ranks, kinds):
-    """Weights and optimizer state after five steps with each of these, one going on where the one before it stopped. A
-    gradient of the third step is not finite."""
+    """Weights and optimizer state after five steps with each of these optimizers.
+
+    Each continues from the state of the one before it. A gradient of step 2 is not finite.
+    """
     torch.manual_seed(0)
     model = Electra(SHAPE)
     wrapped, scale, state = distributed.wrap(model, ranks), LossScale(OFF, CPU), None
@@ -190,7 +198,7 @@ def changing_optimizers(ranks, kinds):
 
 
 def worker(folder):
-    """One rank: all models after another."""
+    """What one rank does: train all models, one after another."""
     torch.set_num_threads(1)
     ranks = distributed.start(CPU, 10)
     found = {name: fifty_steps(name, ranks) for name in MODELS}
@@ -230,7 +238,7 @@ def environment(rank, world, port):
 
 
 def on_ranks(world, *arguments, port=None):
-    """Start a program once a rank, as torchrun does; (exit code, stdout, stderr) of each."""
+    """Start a program for each rank, as torchrun does; (exit code, stdout, stderr) of each."""
     if port is None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -253,7 +261,10 @@ def on_ranks(world, *arguments, port=None):
 
 
 def restarted():
-    """One rank, twice in one process, as torchrun would start it again; the second is late."""
+    """What one rank does: start twice, as under torchrun with a restart.
+
+    The second start of rank 1 is late.
+    """
     for attempt in (0, 1):
         os.environ["TORCHELASTIC_RESTART_COUNT"] = str(attempt)
         if attempt and os.environ["RANK"] == "1":
@@ -264,7 +275,7 @@ def restarted():
 
 
 def test_after_a_restart_nobody_looks_for_the_ranks_before_it(monkeypatch):
-    """All starts of torchrun share one store, in which the addresses of the first stay."""
+    """All starts of a torchrun share one store, which keeps the addresses of the first start."""
     store = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     monkeypatch.setenv("TORCHELASTIC_USE_AGENT_STORE", "True")
     done = on_ranks(
@@ -279,7 +290,10 @@ def alone():
 
 
 def assert_near(weights, expected):
-    """To 1e-6 of all weights' size, which is what another order of float32 sums leaves."""
+    """Assert equality to 1e-6 of the norm of all weights.
+
+    A different order of float32 sums explains such a difference.
+    """
     assert set(weights) == set(expected)
     difference = sum(
         (weights[name] - value).double().square().sum() for name, value in expected.items()
@@ -291,7 +305,7 @@ def assert_near(weights, expected):
 
 
 def test_fifty_steps_of_three_ranks_are_those_of_one(alone, tmp_path):
-    """Two ranks are those of the whole programs below."""
+    """The whole programs below run with two ranks."""
     world = 3
     done = on_ranks(
         world, "-c", f"import test_distributed; test_distributed.worker({str(tmp_path)!r})"
@@ -302,16 +316,12 @@ def test_fifty_steps_of_three_ranks_are_those_of_one(alone, tmp_path):
         for mine in ranks:
             assert_near(mine[name][0], weights)
             assert mine[name][1] == pytest.approx(sums, rel=1e-5)
-            for (
-                key,
-                value,
-            ) in (
-                held_out.items()
-            ):  # logits that differ in the last digit may change places: a pair of few
+            for key, value in held_out.items():
+                # Logits that differ in the last digit may change order, and there are few pairs.
                 assert mine[name][2][key] == pytest.approx(
                     value, **({"abs": 0.01} if "auc" in key else {"rel": 1e-5})
                 )
-        for key, value in ranks[0][name][0].items():  # what one rank has, all have, to the bit
+        for key, value in ranks[0][name][0].items():  # all ranks are equal bit for bit
             assert all(torch.equal(value, other[name][0][key]) for other in ranks[1:])
 
 
@@ -353,7 +363,7 @@ def command(text, cache, out):
 
 
 def lines_of(folder):
-    """The metrics, without what the clock says."""
+    """The metrics, without the fields that depend on the clock."""
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     return [
         {key: value for key, value in line.items() if key not in ("seconds", "tokens_per_s")}
@@ -362,7 +372,7 @@ def lines_of(folder):
 
 
 def assert_same_log(first, second):
-    """But for the order of float32 sums."""
+    """Assert equal logs, up to the order of float32 sums."""
     for mine, theirs in zip(lines_of(first), lines_of(second), strict=True):
         assert mine.pop("split") == theirs.pop("split")
         assert mine == pytest.approx(theirs, rel=1e-3, abs=1e-3)
@@ -370,7 +380,7 @@ def assert_same_log(first, second):
 
 @pytest.fixture(scope="module")
 def runs(text, cache, tmp_path_factory):
-    """A folder with runs `one` of one process and `two` of two ranks under torchrun."""
+    """A folder with two runs: `one` of one process, `two` of two ranks under torchrun."""
     folder = tmp_path_factory.mktemp("ranks")
     assert exit_code(train.main, command(text, cache, folder / "one")) == 0
     done = subprocess.run(
@@ -416,7 +426,7 @@ def test_a_checkpoint_of_two_ranks_goes_on_with_other_ranks(runs, cache, tmp_pat
         load_checkpoint(out / "ckpt.pt", ("electra",)).model,
         load_checkpoint(runs / "two" / "ckpt.pt", ("electra",)).model,
     )
-    assert_same_log(out, runs / "two")  # step 4 is between two lines
+    assert_same_log(out, runs / "two")  # step 4 lies between two lines of the log
 
 
 def test_a_shared_out_optimizer_trains_saves_and_goes_on_as_a_whole_one(
@@ -435,7 +445,7 @@ def test_a_shared_out_optimizer_trains_saves_and_goes_on_as_a_whole_one(
 
 
 def assert_equal(one, other):
-    """To the bit: weights and optimizer."""
+    """Assert that weights and optimizer states are equal bit for bit."""
     for mine, theirs in (
         (one.model, other.model),
         *(
@@ -500,17 +510,15 @@ def test_a_mistake_ends_all_ranks_and_is_said_by_the_first(tmp_path):
 def test_a_restart_by_torchrun_goes_on_from_the_checkpoint(
     runs, text, cache, tmp_path, monkeypatch
 ):
-    """The command line is that of the beginning, without --resume."""
+    """torchrun repeats the first command line, which has no --resume."""
     out = tmp_path / "out"
     out.mkdir()
     for name in ("config.json", "tokenizer.model", "metrics.jsonl"):
         (out / name).write_bytes((runs / "one" / name).read_bytes())
     again = command(text, cache, out)
-    assert exit_code(train.main, again) == 2  # there already
+    assert exit_code(train.main, again) == 2  # the folder is taken
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
-    assert (
-        exit_code(train.main, again) == 0
-    )  # killed before its first checkpoint: from the beginning
+    assert exit_code(train.main, again) == 0  # starts over: there is no checkpoint yet
     (out / "ckpt.pt").write_bytes((runs / "one" / "ckpt-4.pt").read_bytes())
     assert exit_code(train.main, again) == 0
     expected = load_checkpoint(runs / "one" / "ckpt.pt", ("electra",)).model

@@ -1,5 +1,8 @@
-"""Whole runs that are disturbed end as the undisturbed one: a few of each fault that is quick to make. The others, and many
-more of these: tests/faults/harness.py. What is killed is a process of its own; what goes on after it is a call of `main`."""
+"""Disturbed runs end like an undisturbed one.
+
+These are a few cases of the quick faults. tests/faults/harness.py makes many more, and the slow
+faults too. A run that is killed has its own process; to continue it, the test calls `main`.
+"""
 
 import contextlib
 import io
@@ -27,7 +30,7 @@ SHORT = {
 
 
 def run_here(program, *arguments):
-    """A program to its end, as a call of its `main`."""
+    """Run a program to its end by a call of its `main`."""
     said, error = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(error):
         code = exit_code(PROGRAMS[program], arguments)

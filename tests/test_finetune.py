@@ -26,7 +26,7 @@ def own_folder(tmp_path, monkeypatch):
 
 
 def short_run(init, out, /, **changes):
-    """The command line of a few steps on the sample's sst2; None leaves a setting out."""
+    """The command line of a short run on the sample's sst2; None leaves a setting out."""
     settings = {
         "task": "sst2",
         "data": SAMPLE / "sst2",
@@ -46,13 +46,16 @@ def short_run(init, out, /, **changes):
 
 @pytest.fixture
 def flags(pretrained, tmp_path):
-    """flags(**changes) -> a short run into tmp_path/out."""
+    """flags(**changes) -> the command line of a short run into tmp_path/out."""
     return lambda **changes: short_run(pretrained() / "ckpt.pt", tmp_path / "out", **changes)
 
 
 @pytest.fixture(scope="module")
 def tuned(pretrained, tmp_path_factory):
-    """tuned(objective, **changes) -> folder of a short run, the same at every call: nobody writes in it."""
+    """tuned(objective, **changes) -> folder of a short run.
+
+    Equal calls share one folder; tests do not write to it.
+    """
     root, done = tmp_path_factory.mktemp("tuned"), {}
 
     def run(objective="electra", **changes):
@@ -75,7 +78,7 @@ def finetune(*arguments):
 
 
 def refused(capsys, match, *arguments):
-    """Exit code 2 and one line that says why."""
+    """Assert exit code 2 and one line that says why."""
     capsys.readouterr()
     assert finetune(*arguments) == 2
     error = capsys.readouterr().err
@@ -88,7 +91,7 @@ def result_of(folder):
 
 
 def predictions_of(folder):
-    """Rows of predictions.tsv as dictionaries."""
+    """The rows of predictions.tsv as dictionaries."""
     header, *lines = (folder / "predictions.tsv").read_text(encoding="utf-8").splitlines()
     return [dict(zip(header.split("\t"), line.split("\t"), strict=True)) for line in lines]
 
@@ -99,7 +102,7 @@ def accuracy(rows, split):
 
 
 def colour_table(path, count=120, label=lambda i: COLOURS[i % 3]):
-    """Two columns of text that give the label away, and the label."""
+    """Rows of two texts that reveal the label, and the label."""
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(("title", "body", "colour"))
@@ -167,7 +170,7 @@ def test_same_seed_same_scores_and_another_seed_others(tuned, flags, tmp_path):
     first, second = singles[0]["dev"], singles[1]["dev"]
     assert both["dev_mean"] == pytest.approx((first + second) / 2)
     assert both["dev_sd"] == pytest.approx(abs(first - second) / 2**0.5)
-    assert table("both") == table("a" if first >= second else "c")  # the best seed's
+    assert table("both") == table("a" if first >= second else "c")  # of the best seed
 
 
 def test_fine_tuning_starts_from_the_checkpoint_and_changes_it(pretrained, tuned):
@@ -181,7 +184,7 @@ def test_fine_tuning_starts_from_the_checkpoint_and_changes_it(pretrained, tuned
 def test_frozen_epochs_leave_the_encoder_alone(pretrained, flags, tmp_path, monkeypatch):
     fill_in = program.fill_in
     monkeypatch.setattr(program, "fill_in", lambda *args: replace(fill_in(*args), epochs=0.0))
-    monkeypatch.setattr(program.FinetuneConfig, "__post_init__", lambda self: None)  # takes no 0
+    monkeypatch.setattr(program.FinetuneConfig, "__post_init__", lambda self: None)  # allows 0
     assert finetune(*flags(freeze_epochs=0.2)) == 0
     before, after = encoders(pretrained() / "ckpt.pt", tmp_path / "out" / "ckpt.pt")
     assert [name for name in before if not torch.equal(before[name], after[name])] == []
@@ -212,7 +215,7 @@ def learnable(folder):
 
 
 def encoders(pretrained, classifier):
-    """Embeddings and encoder of both, under the classifier's names."""
+    """Embeddings and encoder of both models, by the classifier's names."""
     old = load_checkpoint(pretrained, PRETRAINED).model
     new = load_checkpoint(classifier, ("classifier",)).model
     old = {name.replace("discriminator.", "encoder."): value for name, value in old.items()}
@@ -326,9 +329,8 @@ def test_values_are_learned_by_regression(flags, tmp_path):
     result = result_of(tmp_path / "out")
     assert result["regression"] and result["metric"] == "pearson" and result["dev_mean"] > 0.9
     values = [float(row["prediction"]) for row in predictions_of(tmp_path / "out")]
-    assert (
-        2 < min(values) < 17 and 23 < max(values) < 40
-    )  # in the table's unit; the model's own is from 0 to 1
+    # They are in the table's unit; the model's own outputs are between 0 and 1.
+    assert 2 < min(values) < 17 and 23 < max(values) < 40
     checkpoint = load_checkpoint(tmp_path / "out" / "ckpt.pt", ("classifier",))
     assert checkpoint.scale == 30.0 and checkpoint.pairs and checkpoint.labels == ()
 
@@ -378,7 +380,7 @@ def test_random_weights_are_the_control(pretrained, flags, tmp_path):
     assert (tmp_path / "a" / "predictions.tsv").read_bytes() == (
         tmp_path / "b" / "predictions.tsv"
     ).read_bytes()
-    assert finetune(*flags(init="none", train_examples=40, out=None)) == 0  # a tokenizer of its own
+    assert finetune(*flags(init="none", train_examples=40, out=None)) == 0  # trains a tokenizer
     assert result_of(tmp_path / "runs" / "sst2-random")["train_examples"] == 40
 
 

@@ -1,4 +1,8 @@
-"""Hostile input: a few hundred for each reader, whether the fuzz would notice, and each mistake it has found."""
+"""Every reader reads or refuses hostile input.
+
+The fuzz gives each reader a small number of inputs and must notice planted mistakes. Each mistake
+that it once found has a test.
+"""
 
 import functools
 import importlib.util
@@ -43,7 +47,7 @@ DIGITS = "9" * 5_000  # Python refuses to read so long a number
 
 @functools.cache
 def program(name):
-    """Of scripts/, as a module."""
+    """A program of scripts/ as a module."""
     spec = importlib.util.spec_from_file_location(
         f"{name}_for_fuzz", ROOT / "scripts" / f"{name}.py"
     )
@@ -53,7 +57,7 @@ def program(name):
 
 
 def refused(read, path, match=r"\S"):
-    """ValueError that names the file and is one printable line."""
+    """Assert a ValueError that names the file and is one printable line."""
     with pytest.raises(ValueError, match=match) as caught:
         read()
     assert str(path) in str(caught.value) and str(caught.value).isprintable()
@@ -61,7 +65,7 @@ def refused(read, path, match=r"\S"):
 
 @pytest.fixture
 def stopped(capsys):
-    """stopped(main, arguments, parts of the message …): exit code 2 after one printable line."""
+    """stopped(main, arguments, parts of the message …) asserts exit code 2 and one line."""
 
     def check(main, arguments, *parts):
         capsys.readouterr()
@@ -80,9 +84,8 @@ def stopped(capsys):
 def test_every_input_is_read_or_refused(reader, tmp_path):
     row = fuzz.fuzz(reader, 150, seed=1, keep=tmp_path)
     assert row.findings == []
-    assert (
-        row.read + row.refused == 150 and min(row.read, row.refused) >= 10
-    )  # both sides are tried
+    # Both sound and unsound inputs are tried.
+    assert row.read + row.refused == 150 and min(row.read, row.refused) >= 10
 
 
 def hang(folder):
@@ -196,7 +199,7 @@ def test_a_number_with_thousands_of_digits_is_refused(tmp_path, stopped):
     (tmp_path / "d.csv").write_text(
         "text,label\n" + "".join(f"film,{i % 2}{DIGITS}\n" for i in range(20))
     )
-    assert len(load_task("csv", tmp_path / "d.csv").labels) == 2  # they are words
+    assert len(load_task("csv", tmp_path / "d.csv").labels) == 2  # the numbers count as words
     task.write_text(f'{{"epochs": {DIGITS}}}')
     refused(lambda: load_task_file(task), task, "not valid JSON")
     (tmp_path / "ckpt.pt").write_bytes(inputs.checkpoints()[0])
@@ -283,9 +286,8 @@ def test_a_sentencepiece_model_that_is_damaged_within_is_refused(tmp_path):
         "it",
         "not all of its pieces are UTF-8",
     )
-    strange = tokenizer_from_bytes(
-        model + b"\x0a\x06\x0a\x02q~\x08\x01"
-    )  # another piece, with a number for its text
+    # This adds a piece whose text is a number.
+    strange = tokenizer_from_bytes(model + b"\x0a\x06\x0a\x02q~\x08\x01")
     refused(lambda: write_tokenizer(tmp_path, strange, 512), tmp_path, "is damaged")
 
 
@@ -310,7 +312,7 @@ def test_weights_that_unpack_to_more_than_the_file_are_refused(tmp_path):
 
 
 def changed(**parts):
-    """A checkpoint with some of its parts replaced; the checksum is right."""
+    """A checkpoint with some parts replaced and a right checksum."""
     content = torch.load(io.BytesIO(inputs.checkpoints()[1]), weights_only=True)
     return {**content, **parts}
 
@@ -411,8 +413,8 @@ def test_heads_that_look_at_neighbours_are_checked_too(shape):
 
 def test_a_checkpoint_whose_pickle_breaks_the_reader_is_refused(tmp_path):
     data = bytearray(inputs.checkpoints()[0])
-    at = data.index(b"\x80\x02")  # where the pickle begins
-    data[at + 2 : at + 4] = b"ee"  # an opcode that takes from an empty stack
+    at = data.index(b"\x80\x02")  # the start of the pickle
+    data[at + 2 : at + 4] = b"ee"  # an opcode that pops from an empty stack
     (tmp_path / "ckpt.pt").write_bytes(inputs.sealed(bytes(data[:-73])))
     refused(lambda: load_checkpoint(tmp_path / "ckpt.pt", KINDS), tmp_path / "ckpt.pt")
 
@@ -421,7 +423,7 @@ def test_a_checkpoint_whose_pickle_breaks_the_reader_is_refused(tmp_path):
 
 
 def tar_of(*members):
-    """Bytes of a tar file from (name, declared size, type, PAX headers, content)."""
+    """Bytes of a tar file with members (name, declared size, type, PAX headers, content)."""
     stored = b""
     for name, size, kind, headers, content in members:
         info = tarfile.TarInfo(name)
@@ -437,14 +439,13 @@ def tar_of(*members):
 @pytest.mark.parametrize(
     "member, match",
     [
-        (
-            ("SST-2", -512, tarfile.DIRTYPE, {}, b""),
-            "damaged or incomplete",
-        ),  # tarfile would go round in a circle
+        # tarfile would loop forever.
+        (("SST-2", -512, tarfile.DIRTYPE, {}, b""), "damaged or incomplete"),
+        # tarfile would read all of it at once.
         (
             ("x", 1 << 40, tarfile.GNUTYPE_LONGNAME, {}, b"x" * 512),
             "a header of 1,099,511,627,776",
-        ),  # it would read it as a whole
+        ),
         (("x", -512, tarfile.GNUTYPE_LONGNAME, {}, b"x"), "damaged or incomplete"),
         (("x", 1, tarfile.REGTYPE, {"GNU.sparse.size": "../x"}, b"x"), "damaged or incomplete"),
         (("d/" * 1_500 + "x", 0, tarfile.REGTYPE, {}, b""), "folders deep"),

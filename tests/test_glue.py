@@ -1,4 +1,4 @@
-"""`finetune.py --task glue`: all tasks that are there, one table, the files of a submission, and going on."""
+"""`finetune.py --task glue`: runs the tasks found, writes a table and a submission, and resumes."""
 
 import json
 import zipfile
@@ -136,10 +136,10 @@ def flags(data, start, out, *more):
 
 @pytest.fixture(scope="module")
 def done(data, start, tmp_path_factory):
-    """A whole run over two seeds with everything asked for."""
+    """A complete run with two seeds and every option."""
     out = tmp_path_factory.mktemp("glue-run") / "out"
     with pytest.MonkeyPatch.context() as patch:
-        # The server's files, with as many rows as the test sets here have.
+        # The files that the server expects, with as many rows as the test sets here have.
         rows = {
             ("cola", "test"): 7,
             ("stsb", "test"): 5,
@@ -217,7 +217,7 @@ def test_some_start_from_the_model_of_mnli(done, start):
 
 
 def test_both_orders_of_a_pair_are_learned_from(done):
-    assert result(done, "stsb")["train_examples"] == 20  # of the file; each is seen twice an epoch
+    assert result(done, "stsb")["train_examples"] == 20  # rows of the file; an epoch has each twice
 
 
 def test_regression_keeps_its_own_unit(done):
@@ -272,7 +272,7 @@ def test_the_submission_has_the_server_s_files(done):
     answers = lambda name: {row[1] for row in read(name)[1:]}
     assert answers("CoLA") <= {"0", "1"} and answers("RTE") <= {"entailment", "not_entailment"}
     assert answers("MNLI-m") | answers("AX") <= {"contradiction", "entailment", "neutral"}
-    assert answers("QQP") == {"0"} and answers("SST-2") == {"1"}  # no data: the majority
+    assert answers("QQP") == {"0"} and answers("SST-2") == {"1"}  # no data: the majority class
     assert all(0 <= float(answer) <= 5 and len(answer) == 5 for answer in answers("STS-B"))
     best = result(done, "cola")["best_seed"]
     column = [
@@ -310,7 +310,7 @@ def test_a_page_of_each_task_is_drawn(done):
 
 def test_what_is_done_is_skipped_and_the_rest_is_done_again(done, data, start, capsys):
     before = {task: (done / task / "predictions.tsv").read_bytes() for task in ("cola", "rte")}
-    (done / "rte" / "result.json").unlink()  # as if it had been interrupted there
+    (done / "rte" / "result.json").unlink()  # as after an interruption
     assert finetune(*flags(data, start, done, "--seeds", "1,2", "--intermediate", "mnli")) == 0
     said = capsys.readouterr().out
     assert said.count("done before") == 3 and "rte: 20 to learn from" in said

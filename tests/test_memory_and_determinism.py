@@ -1,4 +1,4 @@
-"""A device that runs out of memory, and runs that use deterministic algorithms alone."""
+"""Running out of memory, and runs with deterministic algorithms only."""
 
 import os
 
@@ -21,7 +21,7 @@ PROBLEMS = (
 
 @pytest.fixture(autouse=True)
 def global_state(tmp_path, monkeypatch):
-    """What the programs set for their process ends with the test."""
+    """Undo after each test what the programs set for their process."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     yield
@@ -31,13 +31,14 @@ def global_state(tmp_path, monkeypatch):
 
 def run(text, cache, out, *more):
     return exit_code(train.main, [
-        "--corpus", text, "--size", "tiny", "--steps", 8, "--batch-tokens", 256, "--vocab-size", 800,
-        "--seq-len", 32, "--save-every", 2, "--cache", cache, "--out", out, *more,
+        "--corpus", text, "--size", "tiny", "--steps", 8, "--batch-tokens", 256,
+        "--vocab-size", 800, "--seq-len", 32, "--save-every", 2, "--cache", cache,
+        "--out", out, *more,
     ])  # fmt: skip
 
 
 def fail_at(monkeypatch, number, problem):
-    """Let the backward pass of a step raise `problem`; steps count from 1."""
+    """Make the backward pass of step `number` raise `problem`; the first step is 1."""
     backward, calls = torch.Tensor.backward, []
 
     def failing(*arguments, **settings):
@@ -96,7 +97,8 @@ def test_a_deterministic_run_resumes_bitwise_and_keeps_its_mode(text, cache, tmp
     (tmp_path / "parts" / "ckpt-6.pt").rename(tmp_path / "parts" / "ckpt.pt")
     torch.use_deterministic_algorithms(False)
     assert exit_code(train.main, ["--out", tmp_path / "parts", "--resume"]) == 0
-    assert torch.are_deterministic_algorithms_enabled()  # of the run, not of the command line
+    # The setting comes from the run's config, not from the command line.
+    assert torch.are_deterministic_algorithms_enabled()
     whole, parts = (
         load_checkpoint(tmp_path / name / "ckpt.pt", ("electra",)) for name in ("whole", "parts")
     )

@@ -1,4 +1,4 @@
-"""The shape of the tree: who may import whom, that importing does nothing, and that the README's tree is the tree."""
+"""The project's structure: what each wing imports, imports without effects, README's tree."""
 
 import ast
 import functools
@@ -11,8 +11,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "electra"
-# A wing of the package, and the wings that its files may import besides their own. An import goes
-# up this table, never down. ../README.md has the same wings with what is in them.
+# The wings of the package, and for each the other wings that its files may import. A wing imports
+# only wings above it in this table. README.md lists the same wings and their contents.
 MAY_IMPORT = {
     "__init__": set(),
     "files": set(),
@@ -45,7 +45,7 @@ MAY_IMPORT = {
 ENTRY_POINTS = sorted([*ROOT.glob("*.py"), *(ROOT / "scripts").glob("*.py")])
 PACKAGE_FILES = sorted(PACKAGE.rglob("*.py"))
 OUTSIDE_TESTS = sorted([*PACKAGE_FILES, *ENTRY_POINTS])
-# What a file may import besides, where it is installed: this project is measured against it.
+# Optional imports of single files: the project is compared with these packages if installed.
 PEERS = {
     PACKAGE / "benchmark" / "baseline.py": {"transformers"},
     PACKAGE / "benchmark" / "tokenizing.py": {"tokenizers"},
@@ -59,7 +59,10 @@ def is_module(name):
 
 @functools.cache
 def imported(path):
-    """Names of all modules that a file imports anywhere in it, `from a import b` as a.b where that is a module."""
+    """Names of all modules that a file imports, at any depth.
+
+    `from a import b` counts as a.b if that is a module.
+    """
     names = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -78,7 +81,7 @@ def wing_of(path):
 
 
 def imported_wings():
-    """{wing: the other wings that its files import}"""
+    """{wing: the other wings that its files import}."""
     found = {wing: set() for wing in MAY_IMPORT}
     for path in PACKAGE_FILES:
         names = {name for name in imported(path) if name.startswith("electra.")}
@@ -137,12 +140,20 @@ def test_importing_prints_nothing_and_starts_nothing(tmp_path):
     modules += [path.stem for path in ENTRY_POINTS]
     code = f"""
 import importlib, multiprocessing, random, signal, sys, threading
-import numpy, sentencepiece, torch, torch.nn.functional, tqdm   # what they do is theirs
+import numpy, sentencepiece, torch, torch.nn.functional, tqdm  # their effects do not count
 sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "scripts")!r}]
-facts = lambda: (threading.enumerate(), multiprocessing.active_children(), signal.getsignal(signal.SIGINT),
-                 signal.getsignal(signal.SIGTERM), torch.initial_seed(), torch.get_num_threads(),
-                 torch.get_default_dtype(), torch.distributed.is_initialized(), random.getstate(),
-                 str(numpy.random.get_state()))
+facts = lambda: (
+    threading.enumerate(),
+    multiprocessing.active_children(),
+    signal.getsignal(signal.SIGINT),
+    signal.getsignal(signal.SIGTERM),
+    torch.initial_seed(),
+    torch.get_num_threads(),
+    torch.get_default_dtype(),
+    torch.distributed.is_initialized(),
+    random.getstate(),
+    str(numpy.random.get_state()),
+)
 before = facts()
 for name in {modules!r}:
     importlib.import_module(name)
@@ -214,6 +225,7 @@ def test_files_and_functions_fit_on_a_screen(path):
         lines = function.end_lineno - function.lineno + 1
         lines -= docstring.count("\n") + 1 if docstring else 0
         parameters = function.args.args + function.args.kwonlyargs + function.args.posonlyargs
+        parameters = [one for one in parameters if one.arg not in ("self", "cls")]
         assert lines <= MAX_FUNCTION_LINES, function.name
         assert nesting(function) <= MAX_NESTING, function.name
         assert len(parameters) <= MAX_PARAMETERS, function.name

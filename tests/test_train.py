@@ -1,6 +1,6 @@
-"""train.py as a user runs it: what a run leaves behind, how it stops and goes on, and what it refuses.
+"""train.py as a user runs it: the files of a run, stopping and resuming, and mistakes.
 
-Most runs are calls of `main`, which take a second; only what needs a process of its own gets one.
+Most runs are calls of `main`, which take a second. A run gets its own process only if it needs one.
 """
 
 import errno
@@ -36,12 +36,15 @@ from electra.model.classifier import Classifier
 from electra.training import pretraining_log, progress
 
 ROOT = Path(__file__).resolve().parent.parent
-LONG = 24  # steps of the runs that are stopped
+LONG = 24  # steps of the runs that stop and resume
 
 
 @pytest.fixture
 def flags(text, cache, tmp_path, monkeypatch):
-    """flags(**changes) -> a small run into tmp_path/run, which is also where the program is started."""
+    """flags(**changes) -> the command line of a small run into tmp_path/run.
+
+    The working folder is tmp_path.
+    """
     monkeypatch.chdir(tmp_path)
     return lambda **changes: small_run(text, cache, **{"out": tmp_path / "run", **changes})
 
@@ -89,14 +92,14 @@ def long_run(text, cache, out):
 
 @pytest.fixture(scope="module")
 def whole(text, cache, tmp_path_factory):
-    """The folder of a long run of a BERT that nobody stopped. ELECTRA's are those of test_faults.py."""
+    """Folder of a long BERT run without a stop. test_faults.py has those of ELECTRA."""
     folder = tmp_path_factory.mktemp("whole") / "run"
     assert train(*long_run(text, cache, folder)) == 0
     return folder
 
 
 def start(arguments, folder, **settings):
-    """train.py in a process of its own, in `folder`."""
+    """Start train.py in its own process, in `folder`."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(
         [sys.executable, ROOT / "train.py", *arguments],
@@ -110,7 +113,7 @@ def start(arguments, folder, **settings):
 
 
 def wait_for_step(process, folder, step):
-    """Return as soon as the log has that step."""
+    """Wait until the log has that step."""
     log = folder / "metrics.jsonl"
     until = time.monotonic() + 60
     while not log.exists() or f'{{"step": {step}, ' not in log.read_text():
@@ -120,7 +123,7 @@ def wait_for_step(process, folder, step):
 
 
 def wait_for_file(path):
-    """Return as soon as it is there: a thread writes it."""
+    """Wait until a thread has written the file."""
     until = time.monotonic() + 60
     while not path.exists():
         assert time.monotonic() < until
@@ -132,12 +135,12 @@ def load(folder):
 
 
 def assert_same_run(first, second):
-    """Weights, optimizer, place in the data and log."""
+    """Assert equal weights, optimizer states, positions in the data and logs."""
     assert difference(first, second) is None
 
 
 def refused(capsys, match, *arguments):
-    """Exit code 2 and one line that says why."""
+    """Assert exit code 2 and one line that says why."""
     capsys.readouterr()
     assert train(*arguments) == 2
     error = capsys.readouterr().err
@@ -172,9 +175,8 @@ def test_a_run_leaves_all_its_files(objective, flags, tmp_path, capsys):
 
 def test_training_learns(flags, tmp_path):
     assert train(*flags(objective="mlm", steps=40, lr=3e-3, eval_every=40)) == 0
-    assert (
-        metrics_of(tmp_path / "run", "valid")[0]["mlm_loss"] < math.log(800) - 0.8
-    )  # untrained: log(800)
+    # The loss of an untrained model is log(800).
+    assert metrics_of(tmp_path / "run", "valid")[0]["mlm_loss"] < math.log(800) - 0.8
 
 
 def test_same_command_same_run_and_another_seed_another(flags, tmp_path):
@@ -210,9 +212,8 @@ def test_half_an_epoch_is_half_of_the_corpus(flags, tmp_path, capsys):
     line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("text: "))
     tokens = int(line.split()[1].replace(",", ""))
     steps = load(tmp_path / "run").training.step
-    assert (
-        0.5 * tokens / 1024 <= steps <= 0.7 * tokens / 1024
-    )  # special tokens and padding come on top
+    # `tokens` does not include special tokens and padding.
+    assert 0.5 * tokens / 1024 <= steps <= 0.7 * tokens / 1024
 
 
 def test_accumulate_takes_that_many_micro_batches_a_step(flags, tmp_path):
@@ -269,7 +270,7 @@ def test_help_names_every_setting(tmp_path):
     ] == []
 
 
-# ---------------------------------------------------------------- stop and go on
+# ---------------------------------------------------------------- stop and resume
 
 
 def test_killed_and_resumed_is_bitwise_the_run_that_was_never_stopped(text, cache, whole, tmp_path):
@@ -304,7 +305,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(text, cache, whole, tmp_path):
 
 
 def stop_in_step(monkeypatch, step, act):
-    """Have `act` done in that step of the next run."""
+    """Call `act` in that step of the next run."""
     real, calls = program.train_step, []
 
     def train_step(*arguments):
@@ -344,7 +345,7 @@ def test_interleaved_lengths_have_their_shares_and_resume_exactly(flags, tmp_pat
         lambda self, length: seen.append(length) or collate(self, length),
     )
     assert train(*flags(out=tmp_path / "whole", **mixed)) == 0
-    lengths = seen[-24:]  # those before are of the held-out text
+    lengths = seen[-24:]  # earlier ones belong to the held-out text
     assert lengths != sorted(lengths) and 7 <= lengths.count(16) <= 17 and {32, 64} < set(lengths)
     with monkeypatch.context() as patch:
         stop_in_step(patch, 11, lambda: os.kill(os.getpid(), signal.SIGTERM))
@@ -519,7 +520,7 @@ SHORT = {"steps": 6, "save_every": 2, "eval_every": 6, "keep": 3}
 
 @pytest.fixture(scope="module")
 def short(text, cache, tmp_path_factory):
-    """A run that nothing happened to, with ckpt-2.pt, ckpt-4.pt and ckpt-6.pt."""
+    """An undisturbed run with ckpt-2.pt, ckpt-4.pt and ckpt-6.pt."""
     folder = tmp_path_factory.mktemp("short") / "run"
     assert train(*small_run(text, cache, out=folder, **SHORT)) == 0
     return folder
@@ -543,7 +544,7 @@ def files_after(*steps):
 def damage(path, how):
     if how == "gone":
         return path.unlink()
-    with open(path, "r+b") as file:  # in place: under its other name too
+    with open(path, "r+b") as file:  # in place, so its hard link changes too
         if how == "cut":
             file.truncate(path.stat().st_size // 2)
         else:
@@ -582,15 +583,15 @@ def test_a_disk_that_fails_for_a_while_stops_nothing(
     assert train(*flags(**SHORT)) == 0
     said = [line for line in capsys.readouterr().out.splitlines() if "cannot write" in line]
     assert said == [
-        f"not saved: cannot write the checkpoint {tmp_path / 'run' / 'ckpt.pt'}: {os.strerror(number)}; "
-        f"the one before it is untouched"
+        f"not saved: cannot write the checkpoint {tmp_path / 'run' / 'ckpt.pt'}: "
+        f"{os.strerror(number)}; the one before it is untouched"
     ]
     assert_same_run(tmp_path / "run", short)
     assert names_in(tmp_path / "run") == files_after(2, 6)
 
 
 def test_a_disk_that_stays_full_ends_with_one_line_and_the_last_checkpoint_whole(short, tmp_path):
-    """A real one, to the process: its files may not grow beyond a megabyte."""
+    """The process sees a full disk: its files cannot grow beyond a megabyte."""
     run = tmp_path / "run"
     shutil.copytree(short, run)
     for name in ("ckpt.pt", "ckpt-6.pt"):
@@ -601,7 +602,10 @@ def test_a_disk_that_stays_full_ends_with_one_line_and_the_last_checkpoint_whole
     process = start(["--out", run, "--resume", "--save-every", "1"], tmp_path, preexec_fn=limit)
     said, error = process.communicate(timeout=60)
     assert process.returncode == 2
-    problem = f"cannot write the checkpoint {run / 'ckpt.pt'}: File too large; the one before it is untouched"
+    problem = (
+        f"cannot write the checkpoint {run / 'ckpt.pt'}: File too large; "
+        "the one before it is untouched"
+    )
     assert error == f"train.py: error: step 6 is not saved: {problem}\n"
     assert said.splitlines().count(f"not saved: {problem}") == 2  # steps 5 and 6
     assert (run / "ckpt.pt").read_bytes() == before and names_in(run) == files_after(2, 4)
@@ -620,7 +624,7 @@ def test_a_removed_folder_is_made_again(short, flags, tmp_path, monkeypatch, cap
     assert_same_run(tmp_path / "run", short)
     assert names_in(tmp_path / "run") == files_after(6)
     said = capsys.readouterr().out
-    assert said.count("cannot write") == 1  # the log, until there is a folder again
+    assert said.count("cannot write") == 1  # the log, until the folder is back
     assert said.count(f"the run folder {tmp_path / 'run'} was removed; it is made again") == 1
     assert train("--out", tmp_path / "run", "--resume") == 0
 
@@ -629,7 +633,7 @@ def test_a_removed_folder_is_made_again(short, flags, tmp_path, monkeypatch, cap
 def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(how, short, tmp_path, capsys):
     run = tmp_path / "run"
     shutil.copytree(short, run)
-    run_folder.link(run / "ckpt-6.pt", run / "ckpt.pt")  # as the run had left them
+    run_folder.link(run / "ckpt-6.pt", run / "ckpt.pt")  # as the run left them
     damage(run / "ckpt.pt", how)
     if how == "gone":
         damage(run / "ckpt-6.pt", how)
@@ -669,7 +673,7 @@ def test_of_several_damaged_checkpoints_the_newest_whole_one_is_taken(
 
 
 def test_it_saves_by_the_clock_too(flags, tmp_path, monkeypatch):
-    """A step takes two minutes here."""
+    """The fake clock makes each step take two minutes."""
     clock = types.SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
     monkeypatch.setattr(progress, "time", clock)
     step = program.train_step
@@ -680,11 +684,8 @@ def test_it_saves_by_the_clock_too(flags, tmp_path, monkeypatch):
 
     monkeypatch.setattr(program, "train_step", train_step)
     assert train(*flags(steps=8, save_every=5, save_minutes=5, keep=9, eval_every=1000)) == 0
-    assert list(run_folder.numbered(tmp_path / "run")) == [
-        8,
-        5,
-        3,
-    ]  # after 6 minutes, at step 5, 6 minutes later
+    # Step 3 comes after 6 minutes, step 5 is a multiple of 5, and step 8 comes 6 minutes later.
+    assert list(run_folder.numbered(tmp_path / "run")) == [8, 5, 3]
     assert train("--out", tmp_path / "run", "--resume", "--save-minutes", "7") == 0
 
 
@@ -700,7 +701,7 @@ def test_half_a_file_of_a_killed_writer_goes_away(flags, tmp_path):
 
 @pytest.fixture(scope="module")
 def trained(text, cache, tmp_path_factory):
-    """A finished run: ELECTRA, 12 steps."""
+    """A finished ELECTRA run of 12 steps."""
     folder = tmp_path_factory.mktemp("trained") / "run"
     assert train(*small_run(text, cache, out=folder)) == 0
     return folder
@@ -760,7 +761,7 @@ def test_init_refuses_what_comes_with_the_checkpoint(trained, flags, tmp_path, c
 
 
 def test_a_resumed_run_names_its_own_checkpoint(trained, flags, tmp_path, capsys):
-    """Not the one that it began from."""
+    """The error names the run's checkpoint, not the one it was initialised from."""
     plain = {"size": None, "vocab_size": None, "steps": 1, "keep": 0}
     assert train(*flags(init=trained / "ckpt.pt", **plain)) == 0
     checkpoint = load(tmp_path / "run")
@@ -781,7 +782,7 @@ def test_tokenizer_of_another_run_is_taken(trained, flags, tmp_path):
 
 
 class Evil:
-    """Unpickled, it makes a folder."""
+    """Unpickling this makes a folder."""
 
     def __init__(self, folder):
         self.folder = str(folder)

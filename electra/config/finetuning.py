@@ -77,7 +77,7 @@ class FinetuneConfig(Settings):
         None, "model", "what the head reads (default: by size: tiny mean, others cls)", POOLINGS
     )
     attention_init: str | None = option(
-        None, "model", "with --init none: first values of the attention heads", ATTENTION_INITS
+        None, "model", "with --init none: initialisation of the attention heads", ATTENTION_INITS
     )
     dropout: float = option(
         0.1, "model", "dropout of the encoder and the head", at_least=0, at_most=1

@@ -57,7 +57,7 @@ class PretrainConfig(Settings):
     attention_init: str | None = option(
         None,
         "model",
-        "first values of the attention heads (default: usual; tiny: neighbours)",
+        "initialisation of the attention heads (default: usual; tiny: neighbours)",
         ATTENTION_INITS,
     )
     init: str | None = option(

@@ -1,10 +1,16 @@
-"""Hostile input for every reader, by the thousand: python tests/faults/fuzz.py --inputs 10000 --seed 0
+"""Thousands of hostile inputs for every reader.
 
-Each input (`inputs.READERS`) is either read, or refused with the project's own kind of error: a ValueError or OSError of
-one printable line that names the file; of a program, exit code 2 and that line alone on standard error. Anything else is
-a finding: another exception, more than SECONDS, more than ROOM bytes of memory, a file outside the target folder, a file
-left behind by what was refused, code that ran. An input is a function of (seed, reader, number), and that of a finding
-is kept. Readers run in a process of their own, which the system ends where one hangs or crashes.
+    python tests/faults/fuzz.py --inputs 10000 --seed 0
+
+A reader (`inputs.READERS`) must either read an input or refuse it. To refuse it, a function raises
+ValueError or OSError with one printable line that names the file, and a program ends with exit
+code 2 and writes only that line to standard error.
+
+Anything else is a finding: another exception, more than SECONDS, more than ROOM bytes of memory,
+a file outside the target folder, a file left behind after a refusal, or code that ran.
+
+(seed, reader, number) determine an input. The inputs of findings are kept. Each reader runs in its
+own process, so that the fuzz survives a reader that hangs or crashes.
 """
 
 from __future__ import annotations
@@ -31,8 +37,8 @@ from faults import inputs
 
 from electra.cli import one_line
 
-SECONDS = 20  # of the clock, for one input
-ROOM = 1 << 30  # bytes of address space beyond what the imports took
+SECONDS = 20  # wall-clock time for one input
+ROOM = 1 << 30  # bytes of address space, on top of what the imports take
 LONGEST_MESSAGE = 2_500
 
 
@@ -41,11 +47,11 @@ class Finding(NamedTuple):
     seed: int
     number: int
     what: str
-    kept: Path  # the folder of the input
+    kept: Path  # folder with the input
 
 
 class Row(NamedTuple):
-    """What became of the inputs of one reader."""
+    """The outcomes of one reader's inputs."""
 
     reader: str
     read: int
@@ -55,24 +61,29 @@ class Row(NamedTuple):
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run with a command line; returns the exit code: 0, or 1 where there were findings."""
+    """Run with a command line; returns the exit code: 1 if there were findings, else 0."""
     parser = argparse.ArgumentParser(prog="fuzz.py", description=__doc__.split("\n")[0])
     parser.add_argument(
-        "--inputs", type=int, default=10_000, help="for each reader (default: 10000)"
+        "--inputs", type=int, default=10_000, help="inputs for each reader (default: 10000)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of all inputs (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of all inputs (default: 0)")
     parser.add_argument(
-        "--first", type=int, default=0, help="number of the first input, to repeat one (default: 0)"
+        "--first",
+        type=int,
+        default=0,
+        help="number of the first input; repeats one input (default: 0)",
     )
-    parser.add_argument("--only", choices=tuple(inputs.READERS), help="one reader (default: all)")
+    parser.add_argument(
+        "--only", choices=tuple(inputs.READERS), help="fuzz one reader (default: all)"
+    )
     parser.add_argument(
         "--keep",
         type=Path,
         default=Path(tempfile.gettempdir()) / "fuzz-findings",
-        help="folder for the inputs of findings (default: fuzz-findings beside other temporary files)",
+        help="folder for the inputs of findings (default: fuzz-findings in the temporary folder)",
     )
     args = parser.parse_args(argv)
-    torch.set_num_threads(1)  # a second one would not survive the fork
+    torch.set_num_threads(1)  # a second thread would not survive the fork
     print(
         f"seed {args.seed}, {args.inputs:,} inputs a reader\n"
         f"{'reader':<16}{'inputs':>8}{'read':>8}{'refused':>9}{'seconds':>9}{'findings':>10}",
@@ -93,9 +104,12 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def fuzz(reader: str, count: int, seed: int, keep: Path, first: int = 0) -> Row:
-    """`count` inputs of one reader. A process that ends before its time is a finding, and the next one goes on after it."""
+    """Give a reader `count` inputs.
+
+    If its process ends early, that is a finding, and a new process continues with the next input.
+    """
     began = time.monotonic()
-    inputs.checkpoints(), inputs.exported()  # made once, for all processes
+    inputs.checkpoints(), inputs.exported()  # made once for all processes
     outcomes = {"read": 0, "refused": 0}
     findings, number = [], first
     with tempfile.TemporaryDirectory(prefix="fuzz-") as temporary:
@@ -132,7 +146,7 @@ def fuzz(reader: str, count: int, seed: int, keep: Path, first: int = 0) -> Row:
 
 
 def _kept(folder: Path, keep: Path, reader: str, seed: int, number: int) -> Path:
-    """The folder of an input in a place where it stays."""
+    """Move an input's folder to where it is kept; returns the new path."""
     place = keep / f"{reader}-{seed}-{number}"
     shutil.rmtree(place, ignore_errors=True)
     keep.mkdir(parents=True, exist_ok=True)
@@ -141,9 +155,11 @@ def _kept(folder: Path, keep: Path, reader: str, seed: int, number: int) -> Path
 
 
 def _work(reader: str, numbers: range, seed: int, folder: Path, writing: int) -> None:
-    """In a process of its own: say of each input that it begins, and what became of it. A finding ends the process, so
-    that its input can be put away. Never returns."""
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # ends the process, whatever it is in
+    """The loop of the child process: report the start and the outcome of each input.
+
+    A finding ends the process, so that the parent can keep the input. Never returns.
+    """
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # the alarm ends the process at once
     statistics = Path("/proc/self/statm")
     if statistics.exists():  # Linux
         taken = int(statistics.read_text().split()[0]) * resource.getpagesize()
@@ -161,7 +177,7 @@ def _work(reader: str, numbers: range, seed: int, folder: Path, writing: int) ->
             say(outcome, what)
             if outcome == "finding":
                 break
-    except BaseException:  # of the making of an input
+    except BaseException:  # raised while an input was made
         traceback.print_exc()
         os.kill(os.getpid(), signal.SIGABRT)
     finally:
@@ -169,7 +185,10 @@ def _work(reader: str, numbers: range, seed: int, folder: Path, writing: int) ->
 
 
 def attempt(reader: str, seed: int, number: int, folder: Path) -> tuple[str, str]:
-    """("read" | "refused" | "finding", what was said). `folder` is made anew; the input stays in it."""
+    """Make one input in a fresh `folder` and read it.
+
+    Returns ("read" | "refused" | "finding", message). The input stays in `folder`.
+    """
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "to").mkdir(parents=True)
     read = inputs.READERS[reader](random.Random(f"{seed} {reader} {number}"), folder)
@@ -179,7 +198,7 @@ def attempt(reader: str, seed: int, number: int, folder: Path) -> tuple[str, str
         outcome, said = "read", ""
     except (ValueError, OSError) as problem:
         outcome, said = "refused", str(problem)
-    except BaseException as problem:  # whatever it is, it is a finding
+    except BaseException as problem:  # any other exception is a finding
         frame = traceback.extract_tb(problem.__traceback__)[-1]
         return "finding", one_line(f"{type(problem).__name__}: {problem}")[
             :500
@@ -197,6 +216,7 @@ def attempt(reader: str, seed: int, number: int, folder: Path) -> tuple[str, str
 
 
 def _names(folder: Path) -> set[str]:
+    """Relative paths of all files and folders in `folder`."""
     return {
         os.path.relpath(os.path.join(root, name), folder)
         for root, folders, files in os.walk(folder)

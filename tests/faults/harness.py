@@ -1,9 +1,12 @@
-"""Whole programs, disturbed: python tests/faults/harness.py --kills 50 --seed 0
+"""Disturb whole runs and check that they end like a run that was not disturbed.
 
-First a run that nobody disturbs. Then each fault of FAULTS, many times: a run as a user starts it, on data/sample/, is
-disturbed at a moment drawn from the seed, and gone on with as its messages say, until it ends. Its weights, optimizer
-state, place in the data and metrics must be those of the undisturbed run bit for bit, and no temporary file may be left.
-What is not as promised is a finding; its folder is kept.
+    python tests/faults/harness.py --kills 50 --seed 0
+
+First comes one undisturbed run on data/sample/. Then each fault of FAULTS is repeated many times.
+Each time a run is started as a user starts it, is disturbed at a moment drawn from the seed, and
+is continued as its messages say, until it ends. Its weights, optimizer state, position in the data
+and metrics must equal those of the undisturbed run bit for bit, and no temporary file may be left.
+Every broken promise is a finding; the folder of that run is kept.
 """
 
 from __future__ import annotations
@@ -51,11 +54,11 @@ SETTINGS = (
     4,
 )
 STEPS, SAVE_EVERY, EVALUATE_EVERY = 24, 3, 12
-RANKS_STEPS = 200  # long enough for ten kills
+RANKS_STEPS = 200  # enough for ten kills
 RANKS_SAVE_EVERY = 10
 DEADLINE = 20  # seconds from SIGTERM to SIGKILL
 RANK_TIMEOUT = 0.25  # minutes
-PATIENCE = 900  # seconds, for anything
+PATIENCE = 900  # the longest wait for anything, in seconds
 CLOCK = {"seconds", "tokens_per_s"}
 JUMPING_CLOCK = """
 import random, time
@@ -66,10 +69,11 @@ time.time_ns = lambda: int(time.time() * 1e9)
 
 
 class Broken(Exception):
-    """Something is not as promised."""
+    """A promise does not hold."""
 
 
 def promise(kept: object, what: str) -> None:
+    """Raise Broken(what) unless `kept` is true."""
     if not kept:
         raise Broken(what)
 
@@ -84,7 +88,7 @@ class Ended(NamedTuple):
 
 
 class Program:
-    """A program in a process of its own, its output in files of the folder in which it runs."""
+    """A program in its own process; its output goes to files in its working folder."""
 
     def __init__(self, folder: Path, *command: object, **settings: Any) -> None:
         environment = {
@@ -108,7 +112,7 @@ class Program:
             )
 
     def kill(self) -> None:
-        """At once, and the ranks that it runs."""
+        """Kill the process and the ranks that it runs."""
         if self.process.poll() is None:
             ranks = workers_of(self)
             self.process.kill()
@@ -118,7 +122,7 @@ class Program:
         self.process.wait()
 
     def end(self, seconds: float = PATIENCE) -> Ended:
-        """Wait until it has ended by itself."""
+        """Wait until the program ends by itself."""
         try:
             code = self.process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -129,7 +133,7 @@ class Program:
         return Ended(code, self.said.read_text(), self.error.read_text())
 
     def until(self, there: Callable[[], object]) -> bool:
-        """Wait for something; whether it came before the program's end."""
+        """Wait for a condition; returns whether it came true before the program ended."""
         began = time.monotonic()
         while self.process.poll() is None:
             if there():
@@ -139,13 +143,15 @@ class Program:
         return False
 
     def until_worked(self, seconds: float, pid: int | None = None) -> bool:
-        """The same for the processor time that a process of it has taken, which other load on the machine does not
-        change."""
+        """Wait until the program, or its process `pid`, has used that much processor time.
+
+        Unlike wall-clock time, this does not depend on other load. Returns what `until` returns.
+        """
         return self.until(lambda: processor_seconds(pid or self.process.pid) >= seconds)
 
 
 def workers_of(launcher: Program) -> list[int]:
-    """The process ids of the ranks that torchrun runs just now."""
+    """Process ids of the ranks that torchrun runs at this moment."""
     pid = launcher.process.pid
     try:
         return [
@@ -156,18 +162,17 @@ def workers_of(launcher: Program) -> list[int]:
 
 
 def processor_seconds(pid: int) -> float:
-    """What a process has taken so far; of one that has ended, what is more than any number."""
+    """Processor time that a process has used, user and system; infinity if it has ended."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return math.inf
-    return (int(fields[11]) + int(fields[12])) / os.sysconf(
-        "SC_CLK_TCK"
-    )  # in user code and in the system
+    user, system = int(fields[11]), int(fields[12])
+    return (user + system) / os.sysconf("SC_CLK_TCK")
 
 
 def size_of(path: Path) -> int:
-    """Of a file in bytes; -1 where it is gone."""
+    """Size of a file in bytes; -1 if there is no such file."""
     try:
         return path.stat().st_size
     except OSError:
@@ -175,7 +180,7 @@ def size_of(path: Path) -> int:
 
 
 def last_step(out: Path) -> int:
-    """Of the log."""
+    """The last step in the log; 0 if there is no log."""
     try:
         lines = (out / "metrics.jsonl").read_text().splitlines()
         return max((json.loads(line)["step"] for line in lines if line.endswith("}")), default=0)
@@ -187,7 +192,10 @@ def last_step(out: Path) -> int:
 
 
 class Bench:
-    """A folder with the run that nobody disturbed, all its checkpoints, and its cache; and how programs are run."""
+    """The folder of all runs, and how programs are started in it.
+
+    It holds the undisturbed run with all its checkpoints, its cache, and the current case.
+    """
 
     def __init__(
         self, folder: Path, steps: int = STEPS, run: Callable[..., Ended] | None = None
@@ -204,7 +212,7 @@ class Bench:
             "--eval-every",
             EVALUATE_EVERY,
         )
-        self.run = run or self.run_apart  # a program to its end
+        self.run = run or self.run_apart  # runs a program to its end
         self.programs: list[Program] = []
         self.whole, self.cache, self.case = (
             folder / "whole",
@@ -216,9 +224,8 @@ class Bench:
         self.expect_end(
             self.run_apart("train.py", *self.command(self.whole, self.cache), "--keep", 1_000)
         )
-        self.seconds = sum(os.times()[:4]) - sum(
-            began[:4]
-        )  # of the processor, its own and its children's
+        # Processor time of this process and its children.
+        self.seconds = sum(os.times()[:4]) - sum(began[:4])
 
     def command(self, out: Path, cache: Path) -> tuple[object, ...]:
         return (*self.settings, "--out", out, "--cache", cache)
@@ -243,7 +250,7 @@ class Bench:
         return self.programs[-1]
 
     def kill_all(self) -> None:
-        """No program that was started is left running."""
+        """Kill every program that is still running."""
         for program in self.programs:
             program.kill()
         self.programs = []
@@ -256,7 +263,7 @@ class Bench:
         return ended
 
     def new(self) -> tuple[Path, Path]:
-        """(run folder, cache) for one case; neither is there."""
+        """Paths (run folder, cache) for a new case; neither exists yet."""
         self.clear()
         return self.case / "run", self.case / "cache"
 
@@ -265,7 +272,7 @@ class Bench:
         self.case.mkdir()
 
     def new_stopped(self, rng: random.Random) -> tuple[Path, Path]:
-        """The same, as a run had left them that was killed after its second save or a later one."""
+        """The same paths, as a run leaves them that is killed after its second or a later save."""
         out, cache = self.new()
         saved = sorted(run_folder.numbered(self.whole))
         number = rng.randrange(1, len(saved) - 1)
@@ -279,7 +286,7 @@ class Bench:
         return out, cache
 
     def go_on(self, out: Path, cache: Path, program: tuple[str, ...] = ("train.py",)) -> str:
-        """Do what a user does after a run was killed, until it has ended; says what that was."""
+        """Do what a user does after a run was killed, until the run ends; returns what was done."""
         if run_folder.of_run(out):
             self.expect_end(self.run(*program, "--out", out, "--cache", cache, "--resume"))
             return "resumed"
@@ -294,7 +301,7 @@ class Bench:
         return how
 
     def check(self, out: Path, cache: Path, whole: Path | None = None) -> None:
-        """The run is the undisturbed one, and no temporary file is left."""
+        """Raise Broken unless the run equals the undisturbed one and left no temporary file."""
         if flaw := difference(out, whole or self.whole):
             raise Broken(flaw)
         left = [
@@ -306,7 +313,7 @@ class Bench:
 
 
 def metrics_of(folder: Path, split: str | None = None) -> list[dict[str, Any]]:
-    """The log without what depends on the clock."""
+    """The records of the log, without the fields that depend on the clock."""
     records = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
     return [
         {name: value for name, value in record.items() if name not in CLOCK}
@@ -316,8 +323,10 @@ def metrics_of(folder: Path, split: str | None = None) -> list[dict[str, Any]]:
 
 
 def difference(first: Path, second: Path) -> str | None:
-    """The first thing that two runs differ in: weights, optimizer, place in the data, log. None where they are one run,
-    bit for bit."""
+    """Describe the first difference between two runs; None if they are equal bit for bit.
+
+    Compares the weights, the optimizer state, the position in the data and the log.
+    """
     a, b = (load_checkpoint(folder / "ckpt.pt", PRETRAINED) for folder in (first, second))
     if a.model.keys() != b.model.keys():
         return "they have other tensors"
@@ -337,6 +346,7 @@ def difference(first: Path, second: Path) -> str | None:
 
 
 def said_in_one_line(error: str, match: str, lines: int = 1) -> None:
+    """Raise Broken unless `error` is that many lines of error messages and contains `match`."""
     said = [line for line in error.splitlines() if "error: " in line]
     promise(
         error.count("\n") == lines == len(said) and match in error,
@@ -344,11 +354,11 @@ def said_in_one_line(error: str, match: str, lines: int = 1) -> None:
     )
 
 
-# --- faults: each is one disturbed run, and says in a few words what became of it ---
+# --- faults: each makes one disturbed run and returns its outcome in a few words ---
 
 
 def kill(bench: Bench, rng: random.Random) -> str:
-    """SIGKILL at any moment of the run's life."""
+    """SIGKILL at a random moment of the run."""
     out, cache = bench.new()
     running = bench.start("train.py", *bench.command(out, cache))
     over = not running.until_worked(rng.uniform(0, bench.seconds))
@@ -359,7 +369,10 @@ def kill(bench: Bench, rng: random.Random) -> str:
 
 
 def kill_while_saving(bench: Bench, rng: random.Random) -> str:
-    """SIGKILL while a checkpoint is half-written, or whole and not renamed. What misses it is tried again."""
+    """SIGKILL while a checkpoint is half-written, or complete but not yet renamed.
+
+    A kill that comes too late is tried again.
+    """
     half: list[Path] = []
     size = (bench.whole / "ckpt.pt").stat().st_size
     while not half:
@@ -376,7 +389,7 @@ def kill_while_saving(bench: Bench, rng: random.Random) -> str:
 
 
 def kill_while_tokenising(bench: Bench, rng: random.Random) -> str:
-    """SIGKILL while the token store is half-written. What misses it is tried again."""
+    """SIGKILL while the token store is half-written. A kill that comes too late is tried again."""
     half: list[Path] = []
     while not half:
         out, cache = bench.new()
@@ -390,7 +403,10 @@ def kill_while_tokenising(bench: Bench, rng: random.Random) -> str:
 
 
 def terminate(bench: Bench, rng: random.Random) -> str:
-    """SIGTERM, as a scheduler sends it: after the first step the run ends by itself, saved, before SIGKILL would come."""
+    """SIGTERM, as a scheduler sends it.
+
+    The run saves and ends by itself before the scheduler would send SIGKILL.
+    """
     out, cache = bench.new()
     running = bench.start("train.py", *bench.command(out, cache))
     step = rng.randrange(4, bench.steps // 2)
@@ -412,7 +428,7 @@ def terminate(bench: Bench, rng: random.Random) -> str:
 
 
 def full_disk(bench: Bench, rng: random.Random) -> str:
-    """No file may grow beyond a random size below that of a checkpoint, to the end of the run."""
+    """To the end of the run no file can grow beyond a random size, less than a checkpoint's."""
     out, cache = bench.new_stopped(rng)
     before = (out / "ckpt.pt").read_bytes()
     limit = rng.randrange(1_000_000, len(before) - 1)
@@ -435,7 +451,10 @@ def full_disk(bench: Bench, rng: random.Random) -> str:
 
 
 def full_disk_freed(bench: Bench, rng: random.Random) -> str:
-    """A real file system without room for a second checkpoint, until the run has said so; or to its end."""
+    """A real file system without room for a second checkpoint.
+
+    Room is made once the run has reported it, or not until the run has ended.
+    """
     out, cache = bench.new()
     disk = bench.case / "disk"
     disk.mkdir()
@@ -475,7 +494,7 @@ def full_disk_freed(bench: Bench, rng: random.Random) -> str:
 
 
 def flip(path: Path, rng: random.Random) -> None:
-    """One bit of one byte, in place: under the file's other names too."""
+    """Flip one bit of a file in place, so that hard links to it change too."""
     place = rng.randrange(path.stat().st_size)
     with open(path, "r+b") as file:
         file.seek(place)
@@ -485,7 +504,7 @@ def flip(path: Path, rng: random.Random) -> None:
 
 
 def flip_checkpoint(bench: Bench, rng: random.Random) -> str:
-    """One byte of ckpt.pt: named, and the one before it is taken."""
+    """One bit of ckpt.pt flips: the run names it and resumes from the checkpoint before it."""
     out, cache = bench.new_stopped(rng)
     earlier = min(run_folder.numbered(out))
     flip(out / "ckpt.pt", rng)
@@ -522,17 +541,17 @@ def _flip_in_cache(bench: Bench, rng: random.Random, pattern: str, named: str) -
 
 
 def flip_tokens(bench: Bench, rng: random.Random) -> str:
-    """One byte of the token store: named, and made again."""
+    """One bit of the token store flips: the run names it and makes it again."""
     return _flip_in_cache(bench, rng, "tokens-*/tokens.bin", "the token store ")
 
 
 def flip_tokenizer(bench: Bench, rng: random.Random) -> str:
-    """One byte of the cached tokenizer: named, and made again."""
+    """One bit of the cached tokenizer flips: the run names it and makes it again."""
     return _flip_in_cache(bench, rng, "tokenizer-*.model", "the tokenizer ")
 
 
 def jumping_clock(bench: Bench, rng: random.Random) -> str:
-    """Every look at the clock is up to twelve hours off."""
+    """Each reading of the clock is wrong by up to twelve hours."""
     out, cache = bench.new()
     patch = bench.case / "patch"
     patch.mkdir()
@@ -549,7 +568,10 @@ def jumping_clock(bench: Bench, rng: random.Random) -> str:
 
 
 def nan(bench: Bench, rng: random.Random) -> str:
-    """NaN in the gradients of three steps: skipped and counted; and the same again with a kill in between."""
+    """NaN in the gradients of three steps: the run skips and counts them.
+
+    A second run with the same NaN is killed and continued; it must equal the first.
+    """
     whole, cache = bench.new()
     out = whole.with_name("killed")
     program = (
@@ -572,7 +594,7 @@ def nan(bench: Bench, rng: random.Random) -> str:
 
 
 def two_at_once(bench: Bench, rng: random.Random) -> str:
-    """The same command twice at the same moment."""
+    """The same command started twice at the same time."""
     out, cache = bench.new()
     running = []
     for pause in (rng.choice((0, rng.uniform(0, 0.5))), 0):
@@ -586,7 +608,7 @@ def two_at_once(bench: Bench, rng: random.Random) -> str:
 
 
 def removed_folder(bench: Bench, rng: random.Random) -> str:
-    """rm -rf of the run folder after a random step."""
+    """rm -rf on the run folder after a random step."""
     out, cache = bench.new()
     running = bench.start("train.py", *bench.command(out, cache))
     step = rng.randrange(4, bench.steps // 2)
@@ -594,9 +616,8 @@ def removed_folder(bench: Bench, rng: random.Random) -> str:
         running.until(lambda: last_step(out) >= step and (out / "ckpt.pt").exists()),
         "it ended before its time",
     )
-    subprocess.run(
-        ["rm", "-rf", out], check=False, stderr=subprocess.DEVNULL
-    )  # a save may come between
+    # It may fail: the run may save a file meanwhile.
+    subprocess.run(["rm", "-rf", out], check=False, stderr=subprocess.DEVNULL)
     ended = bench.expect_end(running.end())
     promise(
         f"the run folder {out} was removed; it is made again" in ended.said,
@@ -610,7 +631,7 @@ def removed_folder(bench: Bench, rng: random.Random) -> str:
 
 
 def _ranks_settings(bench: Bench) -> tuple[object, ...]:
-    """Of the runs of two ranks, which are longer."""
+    """Settings of the runs of two ranks, which are longer."""
     return (
         *SETTINGS,
         "--steps",
@@ -627,7 +648,7 @@ def _ranks_settings(bench: Bench) -> tuple[object, ...]:
 
 
 def _undisturbed_ranks(bench: Bench) -> Path:
-    """The run of two ranks that nobody disturbs, made once."""
+    """Folder of the undisturbed run of two ranks, which is made once."""
     whole = bench.folder / "whole-ranks"
     if not whole.exists():
         bench.expect_end(bench.torchrun(*_ranks_settings(bench), "--out", whole).end())
@@ -635,7 +656,7 @@ def _undisturbed_ranks(bench: Bench) -> Path:
 
 
 def restarts(bench: Bench, rng: random.Random) -> str:
-    """SIGKILL to a random rank of two, ten times, under torchrun --max-restarts 12."""
+    """SIGKILL to one of two ranks, ten times, under torchrun --max-restarts 12."""
     whole = _undisturbed_ranks(bench)
     out, cache = bench.new()
     running = bench.torchrun(*_ranks_settings(bench), "--out", out, launcher=("--max-restarts", 12))
@@ -655,7 +676,7 @@ def restarts(bench: Bench, rng: random.Random) -> str:
 
 
 def lost_rank(bench: Bench, rng: random.Random) -> str:
-    """SIGKILL to one of two ranks, without restarts."""
+    """SIGKILL to one of two ranks under torchrun without restarts."""
     whole = _undisturbed_ranks(bench)
     out, cache = bench.new()
     running = bench.torchrun(*_ranks_settings(bench), "--out", out)
@@ -677,7 +698,10 @@ def lost_rank(bench: Bench, rng: random.Random) -> str:
 
 
 def silent_rank(bench: Bench, rng: random.Random) -> str:
-    """SIGSTOP to one of two ranks: the other gives it up after --rank-timeout, and torchrun ends the job."""
+    """SIGSTOP to one of two ranks.
+
+    The other rank stops waiting after --rank-timeout, and torchrun ends the job.
+    """
     whole = _undisturbed_ranks(bench)
     out, cache = bench.new()
     running = bench.torchrun(*_ranks_settings(bench), "--out", out, "--rank-timeout", RANK_TIMEOUT)
@@ -703,7 +727,7 @@ def silent_rank(bench: Bench, rng: random.Random) -> str:
 
 
 class Fault(NamedTuple):
-    """`times`: how often, for fifty kills."""
+    """A function that makes one disturbed run, and how often it runs with `--kills 50`."""
 
     run: Callable[[Bench, random.Random], str]
     times: int
@@ -730,7 +754,7 @@ FAULTS = {
 
 
 class Row(NamedTuple):
-    """What became of the runs of one fault."""
+    """The outcomes of one fault's runs."""
 
     fault: str
     times: int
@@ -742,23 +766,23 @@ class Row(NamedTuple):
 def repeat(
     name: str, bench: Bench, times: int, seed: int, keep: Path, first: int = 0
 ) -> Iterator[Row]:
-    """One fault that many times; the row so far after each. What each does is a function of (seed, fault, number), but
-    for the machine's speed."""
+    """Repeat one fault; yields the row so far after each run.
+
+    (seed, fault, number) and the machine's speed determine what a run does.
+    """
     outcomes: Counter[str] = Counter()
     findings, began = [], time.monotonic()
     for number in range(first, first + times):
         try:
             outcomes[FAULTS[name].run(bench, random.Random(f"{seed} {name} {number}"))] += 1
-        except (
-            Broken,
-            ValueError,
-            OSError,
-        ) as problem:  # of a checkpoint that cannot be read, of a file not there
+        except (Broken, ValueError, OSError) as problem:
+            # ValueError and OSError mean an unreadable checkpoint or a missing file.
             place = keep / f"{name.replace(' ', '-')}-{seed}-{number}"
             shutil.rmtree(place, ignore_errors=True)
             shutil.copytree(bench.case, place)
             findings.append(
-                f"{name}, seed {seed}, number {number}: {type(problem).__name__}: {problem}\n    {place}"
+                f"{name}, seed {seed}, number {number}: "
+                f"{type(problem).__name__}: {problem}\n    {place}"
             )
         finally:
             bench.kill_all()
@@ -766,22 +790,22 @@ def repeat(
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run with a command line; returns the exit code: 0, or 1 where there were findings."""
+    """Run with a command line; returns the exit code: 1 if there were findings, else 0."""
     parser = argparse.ArgumentParser(prog="harness.py", description=__doc__.split("\n")[0])
     parser.add_argument(
         "--kills",
         type=int,
         default=50,
-        help="at random moments; the other faults in proportion (default: 50)",
+        help="kills at random moments; other faults in proportion (default: 50)",
     )
     parser.add_argument(
-        "--seed", type=int, default=0, help="of all moments and places (default: 0)"
+        "--seed", type=int, default=0, help="seed of all random moments and places (default: 0)"
     )
     parser.add_argument(
         "--first",
         type=int,
         default=0,
-        help="number of the first run of a fault, to repeat one (default: 0)",
+        help="number of the first run of a fault; repeats one run (default: 0)",
     )
     parser.add_argument(
         "--only",
@@ -796,7 +820,7 @@ def main(argv: list[str] | None = None) -> int:
         "--keep",
         type=Path,
         default=Path(tempfile.gettempdir()) / "harness-findings",
-        help="folder for the runs of findings (default: harness-findings beside other temporary files)",
+        help="folder for the runs of findings (default: harness-findings in the temporary folder)",
     )
     args = parser.parse_args(argv)
     torch.set_num_threads(1)

@@ -1,9 +1,14 @@
-"""Hostile input: for each reader a function that writes one input into an empty folder and returns what reads it.
+"""Hostile input for every reader.
 
-    corpus(rng, folder) -> read; read() returns where the input is sound, and raises ValueError or OSError where not
+READERS has one function for each reader. It writes one input into an empty folder and returns a
+function that reads the input:
 
-An input is something sound that was spoiled, or garbage, and a function of `rng` alone. A program is read through its
-`main`, whose exit code 2 becomes `Refused` here. What a reader writes belongs into `folder / "to"`.
+    read = corpus(rng, folder)
+    read()  # returns if the input is sound, else raises ValueError or OSError
+
+An input is sound, a sound one that was spoiled, or garbage; it depends on `rng` alone. Programs are
+called through their `main`, and exit code 2 becomes `Refused`. A reader may only write into
+`folder / "to"`.
 """
 
 from __future__ import annotations
@@ -162,14 +167,14 @@ EXTREMES = (
 
 
 class Refused(ValueError):
-    """What a program wrote to standard error before it ended with exit code 2."""
+    """A program ended with exit code 2; the message is its line on standard error."""
 
 
 # ---------------------------------------------------------------- spoiling
 
 
 def garbage(rng: random.Random) -> bytes:
-    """Nothing, noise, zeros, deep nesting, or the beginning of something."""
+    """Nothing, noise, zeros, deep nesting, or the beginning of some format."""
     kind = rng.randrange(6)
     if kind == 0:
         return b""
@@ -196,11 +201,11 @@ def garbage(rng: random.Random) -> bytes:
 
 
 def spoiled(rng: random.Random, data: bytes) -> bytes:
-    """`data` with one to four places changed, cut, doubled or replaced."""
+    """`data` changed, cut, doubled or replaced in one to four places."""
     content = bytearray(data)
     for _ in range(rng.choice((1, 1, 2, 4))):
         at = rng.randrange(len(content) + 1)
-        # Half of the time near an end, where lengths and tables are.
+        # Half of them are near an end, where formats keep lengths and tables.
         if rng.random() < 0.5:
             at = (
                 min(at, rng.randrange(64))
@@ -226,7 +231,10 @@ def spoiled(rng: random.Random, data: bytes) -> bytes:
 
 
 def odd(rng: random.Random, value: Any) -> Any:
-    """Nested dictionaries and lists with one to three entries replaced, lost, moved, added or nested."""
+    """A copy of nested dictionaries and lists with one to three spoiled entries.
+
+    An entry is replaced, lost, moved, added or nested.
+    """
     value = copy.deepcopy(value)
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
         places = _places(value)
@@ -257,7 +265,7 @@ def _keys(holder: dict | list) -> Any:
 
 
 def _places(value: Any) -> list[tuple[Any, Any]]:
-    """(container, key) of everything within."""
+    """(container, key) of every value inside nested dictionaries and lists."""
     found = []
     if isinstance(value, (dict, list)):
         for key in _keys(value):
@@ -266,7 +274,7 @@ def _places(value: Any) -> list[tuple[Any, Any]]:
 
 
 def text_of(rng: random.Random, value: Any) -> bytes:
-    """JSON, spoiled as a value, as bytes, or not at all."""
+    """JSON of `value`: its entries are spoiled, its bytes are, both are, or neither is."""
     kind = rng.randrange(10)
     if kind == 0:
         return garbage(rng)
@@ -275,13 +283,13 @@ def text_of(rng: random.Random, value: Any) -> bytes:
 
 
 def bytes_of(rng: random.Random, data: bytes) -> bytes:
-    """`data`, seldom as it is, mostly spoiled, sometimes garbage."""
+    """Mostly `data` spoiled, sometimes garbage, rarely `data` unchanged."""
     kind = rng.randrange(10)
     return data if kind == 0 else garbage(rng) if kind == 1 else spoiled(rng, data)
 
 
 def place(rng: random.Random, folder: Path, name: str) -> Path:
-    """`folder / name`, one time in eight with another stem."""
+    """`folder / name`; one time in eight an odd string precedes the name."""
     return folder / ((rng.choice(NAMES) if rng.random() < 0.125 else "") + name)
 
 
@@ -290,7 +298,7 @@ def place(rng: random.Random, folder: Path, name: str) -> Path:
 
 @functools.cache
 def program(name: str) -> ModuleType:
-    """A program of scripts/ as a module, the same at every call."""
+    """A program of scripts/ as a module; every call returns the same one."""
     spec = importlib.util.spec_from_file_location(
         f"{name}_program", ROOT / "scripts" / f"{name}.py"
     )
@@ -301,8 +309,11 @@ def program(name: str) -> ModuleType:
 
 
 def through(name: str, *arguments: object) -> str:
-    """Run a program as a function; its standard output. Raises Refused at exit code 2, AssertionError where it broke a
-    promise: another exit code, or more or less than one printable line on standard error."""
+    """Call a program's `main`; returns its standard output.
+
+    Raises Refused if the exit code is 2, and AssertionError for any other error code or if standard
+    error is not exactly one printable line.
+    """
     out, err = (
         io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors=errors)
         for errors in ("strict", "backslashreplace")
@@ -338,7 +349,7 @@ def wordpiece() -> bytes:
 
 @functools.cache
 def checkpoints() -> tuple[bytes, ...]:
-    """An ELECTRA, and classifiers of single texts and of pairs."""
+    """Checkpoints of an ELECTRA, of a classifier of texts, and of a classifier of pairs."""
     shape = ModelConfig(
         objective="electra",
         vocab_size=tokenizer().vocab_size,
@@ -379,7 +390,7 @@ def _saved(path: Path, checkpoint: Checkpoint) -> bytes:
 
 @functools.cache
 def exported() -> dict[str, bytes]:
-    """The files of a released discriminator's folder."""
+    """The files in the folder of a released discriminator."""
     with tempfile.TemporaryDirectory() as temporary:
         (Path(temporary) / "ckpt.pt").write_bytes(checkpoints()[0])
         through("convert", "export", Path(temporary) / "ckpt.pt", Path(temporary) / "out")
@@ -450,7 +461,7 @@ def corpus(rng: random.Random, folder: Path) -> Read:
 
 
 def huge_dictionary(data: bytes) -> bytes:
-    """An .xz whose header asks for 4 GiB of memory, with its checksum made right again."""
+    """An .xz file whose header asks for 4 GiB of memory and whose checksum is right."""
     size = 4 * (data[12] + 1) if len(data) > 13 else 0
     header = bytearray(data[12 : 12 + size - 4])
     if len(header) < 5 or header[2] != 0x21:
@@ -460,7 +471,7 @@ def huge_dictionary(data: bytes) -> bytes:
 
 
 def _add_odd_file(rng: random.Random, folder: Path, ending: str) -> None:
-    """Perhaps something in a folder that is no file, or no readable one."""
+    """Sometimes put something into a folder that is not a readable file."""
     path = folder / (rng.choice(("odd", *NAMES)) + ending)
     kind = rng.randrange(12)
     if kind == 0:
@@ -474,7 +485,7 @@ def _add_odd_file(rng: random.Random, folder: Path, ending: str) -> None:
 
 
 def tables(rng: random.Random, folder: Path) -> Read:
-    """One's own tables, and a task of GLUE."""
+    """A user's own tables, and a task of GLUE."""
     glue = rng.random() < 0.3
     ending = ".tsv" if glue else rng.choice(ENDINGS)
     root = place(rng, folder, "SST-2" if glue else "mine")
@@ -524,13 +535,13 @@ def _table(
 
 def _check_task(data: TaskData) -> None:
     assert data.train and data.dev and (data.task.regression or len(data.labels) >= 2)
-    for example in (*data.train, *data.dev, *(data.test or ())):  # what result files will hold
+    for example in (*data.train, *data.dev, *(data.test or ())):  # result files will hold them
         f"{example.text_a}{example.text_b}".encode()
     "".join(data.labels).encode()
 
 
 def imdb(rng: random.Random, folder: Path) -> Read:
-    """aclImdb's folders, with things in them that do not belong there."""
+    """The folders of aclImdb, with files in them that do not belong there."""
     root = folder / rng.choice(("aclImdb", "mine"))
     for part in ("train/pos", "train/neg", "test/pos", "test/neg"):
         (root / part).mkdir(parents=True)
@@ -586,7 +597,7 @@ def task_file(rng: random.Random, folder: Path) -> Read:
 
 
 def vocabulary(rng: random.Random, folder: Path) -> Read:
-    """vocab.txt, and a WordPiece tokenizer as a run keeps it."""
+    """A vocab.txt, or a WordPiece tokenizer as a run folder keeps it."""
     if rng.random() < 0.5:
         path = place(rng, folder, "vocab.txt")
         path.write_bytes(bytes_of(rng, wordpiece()))
@@ -615,7 +626,7 @@ def sentencepiece(rng: random.Random, folder: Path) -> Read:
 
 
 def _use(one: Tokenizer, folder: Path) -> None:
-    """Everything that is done with a tokenizer, export included."""
+    """Use a tokenizer in every way that the project does, export included."""
     for ids in one.encode_batch([text.encode(errors="replace").decode() for text in TEXTS]):
         assert all(0 <= id_ < one.vocab_size for id_ in ids)
         one.decode(ids), one.pieces(ids)
@@ -626,7 +637,7 @@ def _use(one: Tokenizer, folder: Path) -> None:
 
 
 def safetensors(rng: random.Random, folder: Path) -> Read:
-    """A file of tensors, its header spoiled as text or as what it says."""
+    """A safetensors file whose header is spoiled, as bytes or in its values."""
     path = place(rng, folder, "model.safetensors")
     data = exported()["model.safetensors"]
     if rng.random() < 0.6:
@@ -644,7 +655,7 @@ def _use_tensors(tensors: dict[str, torch.Tensor], size: int) -> None:
 
 
 def released(rng: random.Random, folder: Path) -> Read:
-    """A folder of a released checkpoint, one of its files spoiled, through convert.py."""
+    """Read the folder of a released checkpoint, with one spoiled file, through convert.py."""
     root = place(rng, folder, "released")
     root.mkdir()
     files = dict(exported())
@@ -684,7 +695,7 @@ def _printed(said: str) -> None:
 
 
 class Payload:
-    """Unpickled, it would write a file beside the input."""
+    """Unpickling this would write a file next to the input."""
 
     def __init__(self, marker: Path) -> None:
         self.marker = marker
@@ -694,10 +705,13 @@ class Payload:
 
 
 def _pickled(rng: random.Random, folder: Path, content: dict[str, Any]) -> bytes:
-    """What torch.save writes of a dictionary, spoiled, with code in it, with tensors that are not what they say, with
-    more in it than its size, or as it is."""
+    """What torch.save writes for a dictionary, mostly spoiled.
+
+    It may be unchanged, hold code, hold tensors that do not match their description, or unpack to
+    far more than its size.
+    """
     kind, content = rng.randrange(10), dict(content)
-    whole = "model" in content  # a checkpoint, not weights alone
+    whole = "model" in content  # a checkpoint, not just weights
     tensors = dict(content["model"]) if whole else content
     name = rng.choice(sorted(tensors))
     if kind == 0:
@@ -754,7 +768,7 @@ def _pickled(rng: random.Random, folder: Path, content: dict[str, Any]) -> bytes
 
 
 def _deflated(rng: random.Random, data: bytes) -> bytes:
-    """The same zip archive with its members compressed, one of them many zeros."""
+    """The same zip archive with compressed members, one of which is many zeros."""
     source = io.BytesIO(data)
     if not zipfile.is_zipfile(source):
         return data
@@ -771,7 +785,7 @@ def _deflated(rng: random.Random, data: bytes) -> bytes:
 
 
 def pickled(rng: random.Random, folder: Path) -> Read:
-    """pytorch_model.bin by itself."""
+    """Read a pytorch_model.bin without the other files of its folder."""
     tensors = {"one.weight": torch.ones(3, 4), "two.bias": torch.zeros(5)}
     data = _pickled(rng, folder, tensors)
     (folder / "pytorch_model.bin").write_bytes(data)
@@ -779,7 +793,7 @@ def pickled(rng: random.Random, folder: Path) -> Read:
 
 
 def stored(rng: random.Random, folder: Path) -> Read:
-    """A checkpoint, mostly with a right checksum over what is wrong in it, through predict.py."""
+    """Read a spoiled checkpoint, whose checksum is mostly right, through predict.py."""
     path = place(rng, folder, "ckpt.pt")
     data = rng.choice(checkpoints())
     if rng.random() < 0.7:
@@ -797,7 +811,7 @@ def stored(rng: random.Random, folder: Path) -> Read:
 
 
 def sealed(data: bytes) -> bytes:
-    """With the checksum that `checkpoint.save` puts into a zip archive's comment."""
+    """`data` with the checksum that a checkpoint has in its zip comment."""
     comment = b"sha256:" + hashlib.sha256(data[:-2]).hexdigest().encode()
     return data[:-2] + struct.pack("<H", len(comment)) + comment
 
@@ -843,7 +857,11 @@ def _member_name(rng: random.Random, folder: Path) -> str:
 
 
 def archives(rng: random.Random, folder: Path) -> Read:
-    """Archives with names that climb, links, devices, members that come twice or hold far more than they take."""
+    """Archives with hostile members.
+
+    Members have names that leave the folder, are links or devices, come twice, or unpack to far
+    more than their size.
+    """
     ending = rng.choice((".zip", ".tar", ".tar.gz", ".tar.xz", ".tgz"))
     path = place(rng, folder, "archive" + ending)
     data = _zip(rng, folder) if ending == ".zip" else _tar(rng, folder)
@@ -858,7 +876,7 @@ def archives(rng: random.Random, folder: Path) -> Read:
             else packed
         )
     path.write_bytes(data)
-    # The least that every archive may hold is too much to be written thousands of times.
+    # The usual minimum limit on an archive's content is too much to write thousands of times.
     archives_module.ALWAYS_ALLOWED = 1 << 20
     return lambda: _printed(through("download", "sst2", "--from", path, "--to", folder / "to"))
 
@@ -873,7 +891,7 @@ def _zip(rng: random.Random, folder: Path) -> bytes:
         zipfile.ZIP_LZMA,
     )
     with warnings.catch_warnings(), zipfile.ZipFile(stored, "w") as archive:
-        warnings.simplefilter("ignore")  # names that are there twice
+        warnings.simplefilter("ignore")  # duplicate names
         for _ in range(rng.randrange(5)):
             info = zipfile.ZipInfo(_member_name(rng, folder).encode(errors="replace").decode())
             if rng.random() < 0.1:
@@ -898,9 +916,8 @@ def _zip(rng: random.Random, folder: Path) -> bytes:
                 else rng.choice(TEXTS).encode(errors="replace")
             )
             archive.writestr(info, data)
-        for (
-            info
-        ) in archive.infolist():  # what the directory says; the file itself was written before
+        # This spoils the directory alone: the members are already written.
+        for info in archive.infolist():
             if rng.random() < 0.05:
                 info.file_size = rng.choice((0, 1, 1 << 40))
             if rng.random() < 0.05:
@@ -952,14 +969,14 @@ def _tar(rng: random.Random, folder: Path) -> bytes:
 
 @functools.cache
 def loaded(number: int) -> Any:
-    """One of `checkpoints`, ready to answer."""
+    """A predictor of one of `checkpoints`."""
     with tempfile.TemporaryDirectory() as temporary:
         path = _written(Path(temporary) / "ckpt.pt", checkpoints()[number])
         return load_predictor(path)
 
 
 def lines(rng: random.Random, folder: Path) -> Read:
-    """What predict.py reads: texts, or JSON lines."""
+    """The input of predict.py: texts, or JSON lines."""
     path = place(rng, folder, rng.choice(("texts.txt", "texts.jsonl")))
     texts = [rng.choice(TEXTS) for _ in range(rng.randrange(1, 5))]
     if path.suffix == ".jsonl":
@@ -975,7 +992,7 @@ def lines(rng: random.Random, folder: Path) -> Read:
     path.write_bytes(bytes_of(rng, data) if rng.random() < 0.5 else data)
     number = rng.randrange(len(checkpoints()))
     view = ("--view",) if number == 0 and rng.random() < 0.5 else ()
-    # What is fuzzed is what comes after.
+    # Only the code after this is fuzzed.
     program("predict").load_predictor = lambda *settings: loaded(number)
 
     def read() -> None:
@@ -989,7 +1006,7 @@ def lines(rng: random.Random, folder: Path) -> Read:
 def _result(
     rng: random.Random, words: tuple[str, ...], gold: list[str], seeds: list[int]
 ) -> tuple[dict[str, Any], list[list[str]]]:
-    """A result.json and the predictions of each seed that it tells of."""
+    """A result.json, and the predictions of each seed that it lists."""
     found = [[word if rng.random() < 0.7 else rng.choice(words) for word in gold] for _ in seeds]
     scores = [sum(map(str.__eq__, gold, one)) / len(gold) for one in found]
     counts = [[sum((x, y) == pair for pair in zip(gold, found[0])) for y in words] for x in words]
@@ -1033,7 +1050,7 @@ def _result(
 
 
 def comparison(rng: random.Random, folder: Path) -> Read:
-    """Two results of finetune.py, one of them spoiled, through significance.py."""
+    """Read two results of finetune.py, one of them spoiled, through significance.py."""
     words = ("negative", "positive") if rng.random() < 0.8 else (MARKUP, "\x1b[31m", "")
     gold, seeds = [rng.choice(words) for _ in range(12)], [1, 2]
     paths = []
@@ -1061,7 +1078,10 @@ def comparison(rng: random.Random, folder: Path) -> Read:
 
 
 def report(rng: random.Random, folder: Path) -> Read:
-    """results.json, or result.json and predictions.tsv, through report.py; the page must hold no markup of theirs."""
+    """Read results.json, or result.json and predictions.tsv, through report.py.
+
+    No markup from these files may reach the page.
+    """
     out = folder / "to" / "report.html"
     if rng.random() < 0.5:
         path = place(rng, folder, "results.json")
@@ -1090,7 +1110,7 @@ def report(rng: random.Random, folder: Path) -> Read:
 
 
 def _marked(rng: random.Random, value: Any) -> Any:
-    """With markup in place of some of its strings."""
+    """A copy of `value` in which markup replaces some strings."""
     if isinstance(value, dict):
         return {key: _marked(rng, one) for key, one in value.items()}
     if isinstance(value, list):

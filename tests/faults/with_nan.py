@@ -1,6 +1,9 @@
-"""train.py with NaN in the gradients of some steps: python tests/faults/with_nan.py 5,9,17 ARGUMENTS OF TRAIN.PY
+"""Run train.py with NaN in the gradients of the given steps.
 
-A step is known by its seed, so that it is the same one after a resume."""
+    python tests/faults/with_nan.py 5,9,17 [arguments of train.py]
+
+A step is recognised by its seed, so it is the same step after a resume.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from electra.training.seeds import derive_seed
 
 
 def main(arguments: list[str]) -> int:
-    """The steps, by commas, and the command line of train.py."""
+    """Arguments: the steps, separated by commas, then the command line of train.py."""
     seeds = {derive_seed(0, int(step)) for step in arguments[0].split(",")}
     real = train.train_step
 
