@@ -9,9 +9,16 @@ import select
 import sys
 import typing
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import Field, fields
+from functools import partial
 
-from electra.config import flag_type, read_settings
+from electra.config import (
+    FinetuneConfig,
+    PretrainConfig,
+    flag_of,
+    flag_type,
+    read_settings,
+)
 from electra.files import one_line
 
 MISTAKE, FAILURE, STOPPED = 2, 1, 130  # exit codes
@@ -120,7 +127,12 @@ def parse(
     argv: list[str] | None = None,
     defaults: dict[str, object] | None = None,
 ) -> tuple[typing.Any, set[str]]:
-    """Parse a command line made from a dataclass; return (config, names of the flags typed)."""
+    """Parse a command line made from a dataclass; return (config, names of the flags typed).
+
+    `--config FILE`, where it is a field, sets what no flag gives. Raises ValueError for a value
+    that is out of bounds, and for a file that cannot be used.
+    """
+    defaults = defaults or {}
     parser = Parser(
         prog=prog,
         description=description,
@@ -129,42 +141,93 @@ def parse(
     )
     groups: dict[str, typing.Any] = {}
     for item in fields(config_class):
-        meta = item.metadata
-        group = groups.setdefault(meta["group"], parser.add_argument_group(meta["group"]))
-        kind, many = flag_type(str(item.type))
-        flag = "--" + item.name.replace("_", "-")
-        default = (defaults or {}).get(item.name, item.default)
-        text = meta["help"]
-        if "default" not in text and default not in (None, (), False):
-            shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
-            text += f" (default: {shown})"
-        if kind is bool:
-            either = argparse.BooleanOptionalAction if "None" in str(item.type) else "store_true"
-            group.add_argument(flag, action=either, default=argparse.SUPPRESS, help=text)
-        elif many:
-            action = group.add_argument(
-                flag,
-                nargs="+",
-                action=_SplitCommas if kind is int else "store",
-                default=argparse.SUPPRESS,
-                help=text,
-                metavar=item.name.upper(),
-            )
-            action.metavar_type = kind
-        else:
-            group.add_argument(
-                flag,
-                type=kind,
-                default=argparse.SUPPRESS,
-                help=text,
-                choices=meta["choices"],
-                metavar=None if meta["choices"] else item.name.upper(),
-            )
-    given = vars(parser.parse_args(argv))
-    given = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in given.items()
+        title = item.metadata["group"]
+        if title not in groups:
+            groups[title] = parser.add_argument_group(title)
+        _add_flag(groups[title], item, defaults.get(item.name, item.default))
+
+    given: dict[str, typing.Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in vars(parser.parse_args(argv)).items()
     }
     from_file: dict[str, object] = {}
     if given.get("config"):
         from_file = read_settings(config_class, given["config"], given)
-    return config_class(**{**(defaults or {}), **from_file, **given}), set(given)
+    return config_class(**{**defaults, **from_file, **given}), set(given)
+
+
+def _add_flag(group: typing.Any, item: Field, default: object) -> None:
+    """Add the flag of a field; it is in the namespace only where it is typed."""
+    kind, many = flag_type(str(item.type))
+    choices, text = item.metadata["choices"], item.metadata["help"]
+    if "default" not in text and default not in (None, (), False):
+        text += f" (default: {_shown(default)})"
+
+    add = partial(group.add_argument, flag_of(item.name), default=argparse.SUPPRESS, help=text)
+    if kind is bool:
+        add(action=argparse.BooleanOptionalAction if "None" in str(item.type) else "store_true")
+    elif many:
+        action = _SplitCommas if kind is int else "store"
+        add(nargs="+", action=action, metavar=item.name.upper()).metavar_type = kind
+    else:
+        add(type=kind, choices=choices, metavar=None if choices else item.name.upper())
+
+
+def _shown(default: object) -> str:
+    return ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
+
+
+# ---------------------------------------------------------------- docs/cli.md
+
+
+def reference() -> str:
+    """Markdown with every flag of train.py and finetune.py: docs/cli.md."""
+    lines = [
+        "# Every flag of train.py and finetune.py",
+        "",
+        "`python -m electra.cli > docs/cli.md` makes this page from the settings in",
+        "`electra/config/`. A value out of bounds is refused, whether it comes from the command",
+        "line or from a `--config` file. `python train.py --help` shows the flags in a terminal.",
+        "",
+        "`--config runs/x/config.json --out runs/y` is the run of `runs/x` once more: the same",
+        "text and the same settings give the same weights. A flag beside it wins, and what follows",
+        "from that flag (from `--size` the shape and the learning rate) is filled in anew.",
+    ]
+    for prog, config_class in (("train.py", PretrainConfig), ("finetune.py", FinetuneConfig)):
+        lines += ["", f"## {prog}"]
+        group = None
+        for item in fields(config_class):
+            if item.metadata["group"] != group:
+                group = item.metadata["group"]
+                lines += ["", f"### {group[0].upper()}{group[1:]}", ""]
+                lines += ["| flag | default | takes | what it is |", "|---|---|---|---|"]
+            lines.append(f"| {' | '.join(_reference_row(item))} |")
+    return "\n".join(lines) + "\n"
+
+
+def _reference_row(item: Field) -> tuple[str, str, str, str]:
+    """(flag, default, what it takes, what it is) of a field."""
+    text = item.metadata["help"].replace("%%", "%")
+    words, _, said = text.partition(" (default: ")
+    if said:
+        default = said.removesuffix(")")
+    else:
+        default = "none" if item.default in (None, ()) else _shown(item.default)
+    kind, many = flag_type(str(item.type))
+    bounds, choices = str(item.metadata["bounds"]), item.metadata["choices"]
+    if kind is bool:
+        default, takes = ("off" if item.default is False else default), "nothing: a switch"
+    elif choices:
+        takes = ", ".join(f"`{choice}`" for choice in choices)
+    else:
+        takes = {int: "whole number", float: "number", str: "text"}[kind] + "s" * many
+        takes += f", {bounds}" if bounds else ""
+    flag = flag_of(item.name)
+    flags = f"`{flag}`"
+    if kind is bool and item.default is None:
+        flags += f", `--no-{flag.removeprefix('--')}`"
+    return flags, default.replace("<", "&lt;"), takes, words
+
+
+if __name__ == "__main__":
+    print(reference(), end="")

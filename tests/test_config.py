@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import re
 from dataclasses import dataclass
 
 import pytest
+from conftest import ROOT
 
-from electra.cli import parse
+from electra.cli import parse, reference
 from electra.config import (
     SIZES,
+    SPECIAL_IDS,
     Bounds,
     FinetuneConfig,
     ModelConfig,
     Phase,
     PretrainConfig,
     Settings,
+    check_objective_flags,
+    check_pretrain_flags,
+    chosen_model_config,
     from_dict,
     nearest_size,
     option,
@@ -402,3 +408,219 @@ def test_a_task_of_ones_own_keeps_its_name():
     assert FinetuneConfig(task="mine", task_file="mine.toml").task == "mine"
     with pytest.raises(ValueError, match="--task must be one of"):
         FinetuneConfig(task="mine")
+
+
+# ---------------------------------------------------------------- the shape of the model
+
+
+def chosen(**settings):
+    return chosen_model_config(PretrainConfig(**settings), 1_000, SPECIAL_IDS)
+
+
+def generator_of(config):
+    return (
+        config.generator_hidden_size,
+        config.generator_num_layers,
+        config.generator_num_heads,
+        config.generator_intermediate_size,
+    )
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("objective", ["electra", "mlm"])
+def test_without_flags_the_model_is_the_preset(size, objective):
+    assert chosen(size=size, objective=objective) == preset_model_config(size, objective, 1_000)
+
+
+def test_every_size_of_the_model_can_be_chosen():
+    mine = chosen(
+        size="base",
+        hidden_size=48,
+        num_layers=5,
+        num_heads=3,
+        intermediate_size=100,
+        embedding_size=20,
+        max_positions=40,
+        generator_size=16.0,
+        generator_num_layers=2,
+        generator_num_heads=8,
+        dropout=0.3,
+        attention_dropout=0.2,
+    )
+    assert (mine.hidden_size, mine.num_layers, mine.num_heads) == (48, 5, 3)
+    assert (mine.intermediate_size, mine.embedding_size, mine.max_positions) == (100, 20, 40)
+    assert generator_of(mine) == (16, 2, 8, 64)
+    assert (mine.dropout, mine.attention_dropout) == (0.3, 0.2)
+
+
+def test_what_is_left_open_follows_in_the_proportions_of_the_preset():
+    wide = chosen(size="small", hidden_size=512, num_heads=8)
+    assert (wide.intermediate_size, wide.embedding_size) == (2_048, 128)
+    assert generator_of(wide) == (128, 12, 2, 512)
+    narrow = chosen(size="base", hidden_size=384, num_layers=6)
+    assert (narrow.intermediate_size, narrow.embedding_size, narrow.num_heads) == (1_536, 384, 12)
+    assert generator_of(narrow) == (128, 6, 4, 512)
+    assert generator_of(chosen(size="small", generator_size=0.5)) == (128, 12, 2, 512)
+    assert generator_of(chosen(size="small", generator_size=1.0)) == (256, 12, 4, 1_024)
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"generator_size": 64.5}, "--generator-size 64.5 is neither"),
+        ({"hidden_size": 50}, "hidden size 50 does not divide by 4 heads"),
+        ({"generator_size": 30.0, "generator_num_heads": 4}, "hidden size 30 does not divide"),
+        ({"num_layers": 0}, "--num-layers must be from 1 to 1,000, not 0"),
+        ({"generator_size": 0.0001}, "generator_hidden_size 0"),
+    ],
+)
+def test_sizes_that_make_no_model_are_refused(settings, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        chosen(**settings)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_resolved_settings_describe_the_same_model(size):
+    config = PretrainConfig(size=size, generator_size=0.5, num_layers=4)
+    model_config = chosen_model_config(config, 1_000, SPECIAL_IDS)
+    found = resolve_pretraining(config, model_config)
+    assert chosen_model_config(found, 1_000, SPECIAL_IDS) == model_config
+    assert found.mask_prob == SIZES[size].mask_prob
+    open_ = {item.name for item in dataclasses.fields(found) if getattr(found, item.name) is None}
+    assert open_ == {
+        *("tokenizer", "init", "phases", "minutes", "epochs", "warmup_steps", "config"),
+        *("compile", "cuda_graphs"),
+    }
+
+
+@pytest.mark.parametrize("flag", ["num_layers", "generator_size", "embedding_size", "size"])
+def test_the_shape_cannot_be_chosen_with_a_checkpoint(flag):
+    config = PretrainConfig(init="x.pt")
+    with pytest.raises(ValueError, match=f"--{flag.replace('_', '-')} cannot be chosen"):
+        check_pretrain_flags(config, {flag, "init"})
+    check_pretrain_flags(config, {"init", "mask_prob", "dropout", "attention_dropout"})
+
+
+def test_flags_that_bert_does_not_read_are_refused():
+    with pytest.raises(ValueError, match="--rtd-weight is for ELECTRA"):
+        check_objective_flags("mlm", {"rtd_weight", "lr"})
+    check_objective_flags("mlm", {"mask_prob", "lr"})
+    check_objective_flags("electra", {"rtd_weight"})
+
+
+# ---------------------------------------------------------------- settings of files
+
+# What a version wrote that had no flags for architecture, objective and optimizer.
+EARLIER = json.loads(
+    """{"corpus": ["wiki.raw"], "valid": [], "errors": "strict", "cache": "data/cache",
+    "tokenizer": null, "vocab_size": 800, "cased": false, "size": "large", "objective": "electra",
+    "dropout": 0.1, "attention_init": "usual", "init": null, "seq_len": 32, "phases": null,
+    "interleave": false, "batch_tokens": 256, "accumulate": 1, "steps": 12, "minutes": null,
+    "epochs": null, "lr": 0.0002, "warmup_steps": 1, "seed": 0, "device": "auto", "amp": "auto",
+    "compile": null, "cuda_graphs": null, "zero": false, "rank_timeout": 10.0, "out": "runs/a",
+    "resume": false, "save_every": 4, "save_minutes": 10.0, "keep": 2, "eval_every": 6,
+    "log_every": 2}"""
+)
+
+
+def test_settings_of_an_earlier_version_get_the_defaults():
+    old = from_dict(PretrainConfig, EARLIER)
+    assert {item.name: getattr(old, item.name) for item in dataclasses.fields(old)} == {
+        **{item.name: item.default for item in dataclasses.fields(old)},
+        **EARLIER,
+        "corpus": ("wiki.raw",),
+        "valid": (),
+    }
+    found = resolve_pretraining(old, preset_model_config("large", "electra", 796))
+    assert (found.mask_prob, found.rtd_weight, found.weight_decay) == (0.25, 50.0, 0.01)
+    assert (found.lr, found.vocab_size, found.steps) == (0.0002, 800, 12)
+
+
+@pytest.fixture
+def settings_file(tmp_path):
+    """settings_file(content) -> the path of a file with it."""
+
+    def write(content):
+        path = tmp_path / "config.json"
+        path.write_text(content if isinstance(content, str) else json.dumps(content))
+        return str(path)
+
+    return write
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        PretrainConfig(corpus=("a", "b"), size="tiny", minutes=math.inf, generator_size=0.5),
+        FinetuneConfig(seeds=(1, 2), task="rte", lr=1e-3),
+    ],
+)
+def test_a_file_sets_what_no_flag_gives(config, settings_file):
+    beside = {"model": {"hidden_size": 1}, "amp_used": "off", "out": "runs/x", "config": "y.json"}
+    beside["resume" if hasattr(config, "resume") else "force"] = True
+    path = settings_file({**to_dict(config), **beside})
+    found, given = read(type(config), "--config", path, "--cache", "mine")
+    assert found == dataclasses.replace(config, config=path, cache="mine")
+    assert given == {"config", "cache"}
+
+
+def test_a_flag_opens_what_follows_from_it(settings_file):
+    config = PretrainConfig(size="tiny", steps=10)
+    model_config = chosen_model_config(config, 1_000, SPECIAL_IDS)
+    path = settings_file(to_dict(resolve_pretraining(config, model_config)))
+
+    again, _ = read(PretrainConfig, "--config", path, "--size", "tiny")
+    assert (again.lr, again.hidden_size, again.steps) == (7e-4, 256, 10)
+    wider, _ = read(PretrainConfig, "--config", path, "--hidden-size", "512")
+    assert chosen_model_config(wider, 1_000, SPECIAL_IDS).intermediate_size == 2_048
+    base, _ = read(PretrainConfig, "--config", path, "--size", "base")
+    assert chosen_model_config(base, 1_000, SPECIAL_IDS) == preset_model_config(
+        "base", "electra", 1_000
+    )
+    assert (base.lr, base.mask_prob, base.steps) == (None, None, 10)
+    timed, _ = read(PretrainConfig, "--config", path, "--minutes", "2")
+    assert (timed.steps, timed.minutes) == (None, 2.0)
+
+
+def test_what_follows_from_a_flag_are_settings():
+    for config_class, _ in COMMANDS:
+        known = {item.name for item in dataclasses.fields(config_class)}
+        assert known >= set(config_class.NOT_FROM_FILE)
+        for flag, followers in config_class.FOLLOWERS.items():
+            assert known >= {flag, *followers} and flag not in followers
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        ("{", "is not JSON"),
+        ("[" * 100_000, "is not JSON"),
+        ("[1]", "is not a JSON object"),
+        ({"lr": 0.1, "learning_rate": 1}, "unknown keys ['learning_rate']"),
+        ({"lr": "fast"}, "lr of a wrong kind"),
+        ({"steps": 1.5}, "steps of a wrong kind"),
+        ({"lr": -1}, "--lr must be above 0, not -1"),
+        ('{"dropout": NaN}', "--dropout must be from 0 to below 1, not nan"),
+        ({"size": "huge"}, "--size must be one of tiny, small, base, large, not huge"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_a_file_that_cannot_be_used_is_refused_by_name(content, message, settings_file):
+    path = settings_file(content)
+    with pytest.raises(ValueError) as caught:
+        read(PretrainConfig, "--config", path)
+    assert str(caught.value).startswith(path) and message in str(caught.value)
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="cannot read --config .*x.json: No such file"):
+        read(FinetuneConfig, "--config", str(tmp_path / "x.json"))
+
+
+def test_the_page_of_flags_is_what_the_settings_say():
+    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    assert page == reference()
+    for config_class, program in COMMANDS:
+        own = page.partition(f"## {program}")[2].partition("\n## ")[0]
+        for item in dataclasses.fields(config_class):
+            assert f"| `--{item.name.replace('_', '-')}`" in own

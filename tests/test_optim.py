@@ -8,7 +8,7 @@ from torch import nn
 
 from electra.model.classifier import Classifier
 from electra.model.electra import Electra
-from electra.training.optimizer import CLIP, Adam, Group, parameter_groups
+from electra.training.optimizer import ADAM_SETTINGS, Adam, AdamSettings, Group, parameter_groups
 from electra.training.schedule import lr_at, warmup_factor
 
 ONE = torch.tensor(1.0)
@@ -42,29 +42,34 @@ def bitwise(a, b):
     return all(torch.equal(x, y) for x, y in zip(a, b))
 
 
+@pytest.mark.parametrize("settings", [ADAM_SETTINGS, AdamSettings(0.8, 0.95, 1e-3, 0.9)])
 @pytest.mark.parametrize("size", [0.01, 30.0])  # without and with clipping
-def test_twenty_steps_equal_torch_s(size):
+def test_twenty_steps_equal_torch_s(size, settings):
     mine, theirs = parameters(), parameters()
-    ours = Adam([Group(mine[:1], 0.1, 1.0), Group(mine[1:], 0.0, 0.5)])
+    ours = Adam([Group(mine[:1], 0.1, 1.0), Group(mine[1:], 0.0, 0.5)], settings)
     reference = torch.optim.AdamW(
         [
             {"params": theirs[:1], "weight_decay": 0.1, "lr": 0.0},
             {"params": theirs[1:], "weight_decay": 0.0, "lr": 0.0},
         ],
-        betas=(0.9, 0.999),
-        eps=1e-6,
+        betas=(settings.beta1, settings.beta2),
+        eps=settings.epsilon,
     )
     for step in range(20):
         lr = 0.01 * (1 + step % 3)
         set_grads(mine, step, size), set_grads(theirs, step, size)
         norm, finite = ours.step(lr, ONE)
-        expected = nn.utils.clip_grad_norm_(theirs, CLIP)
+        expected = nn.utils.clip_grad_norm_(theirs, settings.clip)
         reference.param_groups[0]["lr"], reference.param_groups[1]["lr"] = lr, lr * 0.5
         reference.step()
         torch.testing.assert_close(norm, expected)
         assert finite and (norm > 1) == (size > 1)
         for a, b in zip(mine, theirs):
             torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_the_settings_are_the_official_codes():
+    assert ADAM_SETTINGS == (0.9, 0.999, 1e-6, 1.0)
 
 
 def test_the_first_step_has_the_length_of_the_learning_rate():
@@ -240,6 +245,12 @@ def test_without_layer_decay_all_rates_are_one(shape):
 )
 def test_learning_rates_by_hand(step, warmup, progress, expected):
     assert lr_at(warmup_factor(step, warmup), progress) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("power, expected", [(0.0, 1.0), (0.5, 0.5), (1.0, 0.25), (2.0, 0.0625)])
+def test_the_learning_rate_falls_by_its_power(power, expected):
+    assert lr_at(1.0, 0.75, power) == expected
+    assert lr_at(1.0, 1.0, power) == (power == 0)
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ class FinetuneConfig(Settings):
     label_column: str = option("label", "task", "csv: the column of labels")
     skip_bad: bool = option(False, "task", "leave out lines that cannot be read, and count them")
     train_examples: int | None = option(
-        None, "task", "learn from this many examples only, the same for every seed"
+        None, "task", "learn from this many examples only, the same for every seed (default: all)"
     )
     class_weights: str | None = option(
         None,

@@ -155,13 +155,17 @@ class PretrainConfig(Settings):
     log_every: int = option(100, "run", "steps between lines of the log", above=0)
 
     hidden_size: int | None = option(
-        None, ARCHITECTURE, "hidden size of BERT or the discriminator", at_least=1, at_most=LARGEST
+        None,
+        ARCHITECTURE,
+        "hidden size of BERT or the discriminator (default: by size)",
+        at_least=1,
+        at_most=LARGEST,
     )
     num_layers: int | None = option(
-        None, ARCHITECTURE, "layers of it", at_least=1, at_most=MOST_LAYERS
+        None, ARCHITECTURE, "layers of it (default: by size)", at_least=1, at_most=MOST_LAYERS
     )
     num_heads: int | None = option(
-        None, ARCHITECTURE, "attention heads of it", at_least=1, at_most=LARGEST
+        None, ARCHITECTURE, "attention heads of it (default: by size)", at_least=1, at_most=LARGEST
     )
     intermediate_size: int | None = option(
         None,

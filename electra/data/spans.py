@@ -15,14 +15,15 @@ from electra.data.batch import Batch, Padding, bucket_batches, to_batch
 from electra.data.token_store import Text
 
 
-class Shares(NamedTuple):
-    """How often something is done to a span, as in the official code."""
+class SpanOptions(NamedTuple):
+    """How spans are cut and put into batches; the shares are those of the official code."""
 
-    short: float = 0.05  # cut once more at a random place
-    pairs: float = 0.9  # split into two segments where a line ends inside
+    short_share: float = 0.05  # of spans that are cut once more at a random token
+    pair_share: float = 0.9  # of spans that are split into two segments where a line ends inside
+    fill: bool = False  # as in `bucket_batches`
 
 
-SHARES = Shares()
+OPTIONS = SpanOptions()
 
 
 class Spans(NamedTuple):
@@ -47,7 +48,7 @@ def cut_spans(
     ends: np.ndarray,
     seq_len: int,
     rng: np.random.Generator,
-    shares: Shares = SHARES,
+    options: SpanOptions = OPTIONS,
 ) -> Spans:
     """Cut documents tokens[starts:ends] into spans of at most `seq_len` with special tokens.
 
@@ -56,8 +57,8 @@ def cut_spans(
     nearest the middle. `lines` (sorted) are the boundaries of lines; all arrays are int64.
     """
     start, end = _cut_documents(starts, ends, seq_len - 3, rng)
-    start, end = _cut_some_again(start, end, shares.short, rng)
-    return Spans(start, _split_segments(lines, start, end, shares.pairs, rng), end)
+    start, end = _cut_some_again(start, end, options.short_share, rng)
+    return Spans(start, _split_segments(lines, start, end, options.pair_share, rng), end)
 
 
 def _cut_documents(
@@ -78,7 +79,7 @@ def _cut_documents(
 def _cut_some_again(
     start: np.ndarray, end: np.ndarray, share: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Cut a share of the spans at a random place: the official code's random target lengths."""
+    """Cut a share of the spans at a random token: the official code's random target lengths."""
     again = np.flatnonzero((rng.random(len(start)) < share) & (end - start > 1))
     cut = rng.integers(start[again] + 1, end[again])
     start, end = np.concatenate([start, cut]), np.concatenate([end, end[again]])
@@ -135,12 +136,11 @@ class SpanBatches:
         multiple: int,
         seed: int,
         special: SpecialIds = SPECIAL_IDS,
-        fill: bool = False,
-        shares: Shares = SHARES,
+        options: SpanOptions = OPTIONS,
     ) -> None:
         """`batch_tokens` and `fill` are those of `bucket_batches`, `multiple` is `Padding`'s."""
         self.text, self.batch_tokens, self.multiple = text, batch_tokens, multiple
-        self.seed, self.special, self.fill, self.shares = seed, special, fill, shares
+        self.seed, self.special, self.options = seed, special, options
         self.positions: dict[int, tuple[int, int]] = {}  # length: (epoch, batches taken of it)
         self._epochs: dict[int, tuple[Spans, list[np.ndarray]]] = {}  # length: the one being read
 
@@ -148,9 +148,10 @@ class SpanBatches:
         """Spans and batches of an epoch: a function of (seed, epoch, seq_len) alone."""
         rng = np.random.default_rng([self.seed, epoch, seq_len])
         text = self.text
-        spans = cut_spans(text.lines, text.starts, text.ends, seq_len, rng, self.shares)
+        spans = cut_spans(text.lines, text.starts, text.ends, seq_len, rng, self.options)
         padding = Padding(self.multiple, seq_len)
-        return spans, bucket_batches(spans.lengths, self.batch_tokens, padding, rng, fill=self.fill)
+        fill = self.options.fill
+        return spans, bucket_batches(spans.lengths, self.batch_tokens, padding, rng, fill=fill)
 
     def next(self, seq_len: int) -> Batch:
         """The next batch of examples of at most `seq_len` tokens.

@@ -22,7 +22,7 @@ from electra.benchmark.limits import matmul_limit, peak_memory, synchronize
 from electra.benchmark.steps import dense_batches
 from electra.config import SIZES, ModelConfig
 from electra.data.batch import Batch
-from electra.data.spans import SpanBatches
+from electra.data.spans import SpanBatches, SpanOptions
 from electra.data.token_store import whole_text
 from electra.gpu_proof.findings import Findings
 from electra.gpu_proof.reviews import check_data, open_reviews
@@ -195,7 +195,8 @@ def reviews(context: StageContext, findings: Findings) -> None:
         config = replace(config, vocab_size=tokenizer.vocab_size)
     tokens = 2048 if context.rehearse else TOKENS[0]
     multiple = 64 if device.type == "cuda" else 8
-    stream = SpanBatches(whole_text(store), tokens, multiple, 0, tokenizer.special, fill=True)
+    options = SpanOptions(fill=True)
+    stream = SpanBatches(whole_text(store), tokens, multiple, 0, tokenizer.special, options)
     counts = []
 
     def batches() -> Iterator[Batch]:

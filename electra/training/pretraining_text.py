@@ -7,7 +7,7 @@ import torch
 
 from electra.config import Phase, PretrainConfig, SpecialIds
 from electra.data.batch import Batch
-from electra.data.spans import SHARES, Shares, SpanBatches
+from electra.data.spans import OPTIONS, SpanBatches, SpanOptions
 from electra.data.token_store import Text, TokenStore, hold_out, open_store, whole_text
 from electra.data.tokenizer import Tokenizer
 from electra.training.pretraining_run import Batches, Corpus, PretrainingRun
@@ -59,8 +59,8 @@ def make_batches(
             f"the corpus has {corpus.train.num_tokens:,} tokens to train on, less than one batch "
             f"of {config.batch_tokens:,}; give more text or a smaller --batch-tokens"
         )
-    shares = Shares(config.short_share, config.pair_share)
-    stream = make_stream(corpus.train, tokens, device, config.seed, special, shares)
+    options = SpanOptions(config.short_share, config.pair_share)
+    stream = make_stream(corpus.train, tokens, device, config.seed, special, options)
     held_out = {
         length: held_out_batches(corpus.valid, tokens, length, device, special)
         for length in dict.fromkeys(phase.seq_len for phase in phases)  # each once, in their order
@@ -74,11 +74,11 @@ def make_stream(
     device: torch.device,
     seed: int,
     special: SpecialIds,
-    shares: Shares = SHARES,
+    options: SpanOptions = OPTIONS,
 ) -> SpanBatches:
     """The batches to train on."""
-    fill, multiple = device.type == "cuda", width_multiple(device)
-    return SpanBatches(text, batch_tokens, multiple, seed, special, fill, shares)
+    options = options._replace(fill=device.type == "cuda")
+    return SpanBatches(text, batch_tokens, width_multiple(device), seed, special, options)
 
 
 def held_out_batches(

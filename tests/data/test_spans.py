@@ -7,7 +7,7 @@ import torch
 from data.batches import random_text, text
 from electra.config import CLS, PAD, SEP
 from electra.data.batch import Padding
-from electra.data.spans import Spans, collate_spans, cut_spans
+from electra.data.spans import SpanOptions, Spans, collate_spans, cut_spans
 
 
 @pytest.mark.parametrize("seq_len", [8, 16, 64, 512])
@@ -56,6 +56,29 @@ def test_splits_are_line_boundaries_inside_the_span(seed):
         within = lines[(lines > start) & (lines < end)]
         middle = (start + end) // 2
         assert split in within and abs(split - middle) == abs(within - middle).min()
+
+
+@pytest.mark.parametrize("pair_share", [0.0, 0.3, 1.0])
+def test_the_share_of_pairs_can_be_chosen(pair_share):
+    options = SpanOptions(short_share=0.0, pair_share=pair_share)
+    spans = [
+        cut_spans(*text([[4, 5, 8, 3]]), 64, np.random.default_rng(seed), options)
+        for seed in range(400)
+    ]
+    assert all(len(one.start) == 1 for one in spans)  # nothing is cut again
+    pairs = sum(one.split[0] == 9 for one in spans)
+    spread = np.sqrt(400 * pair_share * (1 - pair_share))
+    assert abs(pairs - pair_share * 400) <= 4 * spread
+
+
+def test_the_share_of_short_spans_can_be_chosen():
+    for share in (0.0, 0.5, 1.0):
+        options = SpanOptions(short_share=share)
+        found = [
+            len(cut_spans(*text([[20]]), 64, np.random.default_rng(seed), options).start)
+            for seed in range(400)
+        ]
+        assert abs(found.count(2) - share * 400) <= 4 * np.sqrt(400 * share * (1 - share))
 
 
 def test_a_document_without_a_boundary_inside_is_one_segment():

@@ -107,6 +107,23 @@ class Largest(TorchDispatchMode):
         return out
 
 
+@pytest.mark.parametrize("temperature", [0.05, 0.5, 2.0, 100.0])
+def test_a_temperature_is_what_the_logits_are_divided_by(temperature):
+    inputs, targets, weights, uniform = head_input(N=500)
+    found = masked_lm_loss(*inputs, targets, weights, uniform, temperature)
+    probabilities = torch.softmax(F.linear(*inputs) / temperature, -1)
+    assert torch.equal(found.sampled, (probabilities.cumsum(-1) < uniform).sum(-1))
+    assert torch.equal(found.loss, masked_lm_loss(*inputs, targets, weights, uniform).loss)
+
+
+def test_the_coldest_draw_is_the_likeliest_token():
+    """Of a softmax that is so flat that its power would be 0 everywhere."""
+    (hidden, table, bias), targets, weights, uniform = head_input(V=5_000, dtype=torch.float32)
+    inputs = hidden * 0.001, table, bias * 0.01
+    found = masked_lm_loss(*inputs, targets, weights, uniform, temperature=1e-6)
+    assert torch.equal(found.sampled, F.linear(*inputs).argmax(-1))
+
+
 def test_the_logits_of_all_positions_never_exist_at_once(monkeypatch):
     pieces(monkeypatch, 4, V=300)
     inputs, targets, weights, uniform = head_input(N=64, E=2, V=300, dtype=torch.float32)
