@@ -198,7 +198,7 @@ def finish(run: PretrainingRun, stopped: bool = False) -> None:
         evaluate_held_out(run)
     save_last(run)
     if run.folder is not None:
-        print_summary(run, is_sample=str(run.folder.path) == SAMPLE["out"])
+        print_summary(run, is_sample=run.config.corpus == PretrainConfig.corpus)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import zipfile
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -123,6 +123,31 @@ def test_the_keys_of_the_file_are_those_of_every_version(path):
         "places",
         "window_seconds",
     ]
+
+
+@dataclass
+class LaterState(TrainingState):
+    """The training state of a later version, with one more part."""
+
+    tokens_seen: "int" = 5
+
+
+def test_a_file_without_a_later_part_loads_with_its_default(checkpoint):
+    old = checkpoint.training.to_dict()
+    found = LaterState.from_dict(old)
+    assert found.tokens_seen == 5 and same(found.to_dict(), {**old, "tokens_seen": 5})
+    assert LaterState.from_dict({**old, "tokens_seen": 7}).tokens_seen == 7
+    with pytest.raises(ValueError, match="tokens_seen missing or of a wrong kind"):
+        LaterState.from_dict({**old, "tokens_seen": "many"})
+
+
+def test_every_part_of_the_first_version_is_required(checkpoint):
+    old = checkpoint.training.to_dict()
+    for name in old:
+        without = {other: value for other, value in old.items() if other != name}
+        part = "padded_tokens" if name == "places" else name
+        with pytest.raises(ValueError, match=f"training: {part} missing or of a wrong kind"):
+            TrainingState.from_dict(without)
 
 
 def test_a_checkpoint_is_enough_to_rebuild_the_model(model, tokenizer, path):

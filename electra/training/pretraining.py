@@ -20,6 +20,7 @@ from electra.config import (
     chosen_model_config,
     default_out,
     from_dict,
+    nearest_size,
     resolve_pretraining,
     to_dict,
 )
@@ -66,7 +67,7 @@ def read_start(config: PretrainConfig, given: set[str]) -> tuple[Checkpoint | No
     if {"config", "resume"} <= given:
         raise ValueError("--config begins a run: leave it out with --resume, which has its own")
     if distributed.restarted():  # by torchrun, with the command line of the beginning
-        out = config.out or default_out(config.corpus, config.size, config.objective)
+        out = config.out or _out_of_first_start(config)
         config = replace(config, out=out, resume=config.resume or bool(of_run(Path(out))))
     if config.resume:
         return read_run(config, given)
@@ -75,6 +76,15 @@ def read_start(config: PretrainConfig, given: set[str]) -> tuple[Checkpoint | No
         return None, config
     start = load_checkpoint(config.init, PRETRAINED)
     return replace(start, training=None), config
+
+
+def _out_of_first_start(config: PretrainConfig) -> str:
+    """The run folder of a command line without --out. With --init the checkpoint has the size."""
+    size, objective = config.size, config.objective
+    if config.init:
+        model_config = load_checkpoint(config.init, PRETRAINED).model_config
+        size, objective = nearest_size(model_config), model_config.objective
+    return default_out(config.corpus, size, objective)
 
 
 def read_run(config: PretrainConfig, given: set[str]) -> tuple[Checkpoint, PretrainConfig]:
