@@ -31,7 +31,6 @@ from electra.report.finetuning import finetune_page, held_out_rows
 from electra.tasks.task import TaskData
 from electra.training import distributed
 from electra.training.device import explain_out_of_memory, give_memory_back
-from electra.training.evaluate import add_up
 from electra.training.finetuning import (
     Prepared,
     begin_log,
@@ -60,6 +59,7 @@ from electra.training.finetuning_seed import (
 )
 from electra.training.log import MetricsLog
 from electra.training.machine import Machine, choose_machine
+from electra.training.metric_sums import add_up
 from electra.training.seeds import derive_seed
 from electra.training.step import train_step
 

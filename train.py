@@ -53,7 +53,6 @@ from electra.training.pretraining_text import (
     steps_per_epoch,
 )
 from electra.training.progress import Progress
-from electra.training.schedule import lr_at
 from electra.training.seeds import derive_seed
 from electra.training.step import train_step
 from electra.training.stopping import NON_FINITE_LIMIT, StopSignals, stop_if_not_finite
@@ -97,18 +96,18 @@ def run_command(argv: list[str] | None) -> None:
             sample.pop("steps", None)
         config = replace(config, **sample)
     with distributed.explain_rank_failure(config.rank_timeout):
-        run(config, given)
+        pretrain(config, given)
 
 
-def run(config: PretrainConfig, given: set[str]) -> None:
+def pretrain(config: PretrainConfig, given: set[str]) -> None:
     """Build everything, train, let the run folder go. given: names of the flags that were typed."""
-    pretraining = build(config, given)
-    print_start(pretraining)
+    run = build(config, given)
+    print_start(run)
     try:
-        with explain_out_of_memory(pretraining.machine.device, smaller_batches(pretraining)):
-            train(pretraining)
+        with explain_out_of_memory(run.machine.device, smaller_batches(run)):
+            train(run)
     finally:
-        close(pretraining)
+        close(run)
 
 
 def build(config: PretrainConfig, given: set[str]) -> PretrainingRun:
@@ -154,8 +153,8 @@ def train(run: PretrainingRun) -> None:
     config, progress, schedule = run.config, run.progress, run.schedule
     stream, device = run.batches.stream, run.machine.device
     progress.start_clock()
-    share, stop, _ = agree(run)
-    if progress.step and share >= 1.0:
+    fraction_done, stop, _ = agree(run)
+    if progress.step and fraction_done >= 1.0:
         print("this run is already finished")
         return finish(run)
 
@@ -163,11 +162,10 @@ def train(run: PretrainingRun) -> None:
         if config.init and not progress.step:
             evaluate_held_out(run)  # where the checkpoint stands on this text
 
-        while share < 1.0 and not stop:
-            seq_len = schedule.seq_len(progress.step, share)
+        while fraction_done < 1.0 and not stop:
+            seq_len = schedule.seq_len(progress.step, fraction_done)
             batches = [stream.next(seq_len).to(device) for _ in range(config.accumulate)]
-            progress.warmup = schedule.warmup(progress.step, share)
-            lr = schedule.lr * lr_at(progress.warmup, share, schedule.decay_power)
+            lr = schedule.lr(progress.step, fraction_done)
             result = train_step(run.learner, batches, lr, derive_seed(config.seed, progress.step))
             progress.count(result.sums, batches)
             bar.update()
@@ -180,7 +178,7 @@ def train(run: PretrainingRun) -> None:
             if progress.step % config.eval_every == 0:
                 evaluate_held_out(run)
             tell_of_save(run)
-            share, stop, due = agree(run, signals.asked)
+            fraction_done, stop, due = agree(run, signals.asked)
             if due:
                 save(run)
 

@@ -27,10 +27,12 @@ from electra.model.electra import Electra
 from electra.training import distributed
 from electra.training.device import Precision
 from electra.training.distributed import Ranks
-from electra.training.evaluate import evaluate, sum_over
+from electra.training.evaluate import evaluate
+from electra.training.loss_scale import LossScale
+from electra.training.metric_sums import sum_over
 from electra.training.optimizer import Adam, ShardedAdam, parameter_groups
 from electra.training.seeds import derive_seed
-from electra.training.step import Learner, LossScale, train_step
+from electra.training.step import Learner, train_step
 
 ROOT = Path(__file__).resolve().parent.parent
 CPU, OFF = torch.device("cpu"), Precision(None, "cpu")

@@ -31,14 +31,15 @@ from electra.model.bert import BertMLM
 from electra.model.build import build, with_weights
 from electra.model.electra import Electra
 from electra.training import distributed
+from electra.training.loss_scale import LossScale
 from electra.training.machine import Machine
 from electra.training.optimizer import Adam, AdamSettings, ShardedAdam, parameter_groups
 from electra.training.passes import CudaGraphs
 from electra.training.pretraining_run import Corpus
 from electra.training.progress import Progress
 from electra.training.schedule import Schedule
-from electra.training.seeds import derive_seed
-from electra.training.step import Learner, LossScale
+from electra.training.seeds import PRETRAINING_TAG, derive_seed
+from electra.training.step import Learner
 
 # What --resume may change: none of it touches weights, metrics or the order of the data.
 FREE_ON_RESUME = {
@@ -193,7 +194,7 @@ def make_model(
         source = Path(config.out or "") / "ckpt.pt" if config.resume else config.init or ""
         model = with_weights(make, model_config, checkpoint.model, source)
     else:
-        torch.manual_seed(derive_seed(config.seed, 0xE1EC))
+        torch.manual_seed(derive_seed(config.seed, PRETRAINING_TAG))
         model = make(model_config)
     model.to(device)
     if is_compiled(config.compile, device):

@@ -20,7 +20,7 @@ def test_build_makes_the_model_of_the_objective(shape):
     assert (type(electra), type(bert)) == (Electra, BertMLM)
     assert electra.mask_prob == bert.mask_prob == 0.25
     assert (electra.kind, bert.kind) == ("electra", "mlm")
-    assert electra.weights == (1.0, RTD_WEIGHT) == (1.0, 50.0)
+    assert electra.loss_weights == (1.0, RTD_WEIGHT) == (1.0, 50.0)
 
 
 @pytest.mark.parametrize("init", ["usual", "neighbours"])
