@@ -112,25 +112,26 @@ def pretrain(config: PretrainConfig, given: set[str]) -> None:
 
 def build(config: PretrainConfig, given: set[str]) -> PretrainingRun:
     """A run that begins, or one that is read back from its checkpoint."""
-    checkpoint, config = read_start(config, given)
+    start, config = read_start(config, given)
     if config.deterministic:
         make_deterministic()
     machine = choose_machine(config.device, config.amp, config.rank_timeout)
     graphs = choose_graphs(config.cuda_graphs, machine.device, machine.ranks)
 
     with machine.ranks.rank0_first():  # the others find tokenizer and tokens in the cache
-        tokenizer, model_config = choose_model(config, given, checkpoint)
+        tokenizer, model_config = choose_model(config, given, start)
         config = resolve_pretraining(config, model_config)
         phases = parse_phases(config.seq_len, config.phases, model_config.max_positions)
         corpus = open_corpus(config, tokenizer, machine.device)
     batches = make_batches(config, corpus, phases, machine.device, model_config.special)
     config = resolve_steps(config, lambda: steps_per_epoch(config, batches.stream, phases))
 
-    model = make_model(config, model_config, checkpoint, machine.device)
+    model = make_model(config, model_config, start, machine.device)
     learner = make_learner(config, model, machine, graphs)
     progress = Progress(TrainingState())
-    if checkpoint is not None and checkpoint.training is not None:
-        progress = restore(checkpoint.training, learner, batches.stream, corpus)
+    if config.resume:
+        assert start is not None and start.checkpoint.training is not None
+        progress = restore(start.checkpoint.training, learner, batches.stream, corpus)
     folder = open_folder(config, model_config, tokenizer, machine)
 
     return PretrainingRun(

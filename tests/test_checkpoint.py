@@ -632,25 +632,26 @@ def test_the_newest_whole_checkpoint_is_found(folder, state):
         folder.save(state(step), step, 3)
         assert folder.wait_for_save() is None
     found = lambda: load_newest(path, PRETRAINED)
-    assert found()[0].training.step == 200 and found()[1] is None
+    assert found().checkpoint.training.step == 200 and found()[1:] == (path / "ckpt.pt", None)
     (path / "ckpt.pt").unlink()
-    assert found()[0].training.step == 200
+    assert found().checkpoint.training.step == 200
     assert (
-        found()[1] == f"cannot read the checkpoint {path / 'ckpt.pt'}: No such file or directory; "
+        found().warning
+        == f"cannot read the checkpoint {path / 'ckpt.pt'}: No such file or directory; "
         f"going on from {path / 'ckpt-200.pt'} instead"
     )
     link(path / "ckpt-200.pt", path / "ckpt.pt")
     with open(path / "ckpt.pt", "r+b") as file:  # changes the file under both names
         file.seek(1000)
         file.write(b"\xff")
-    earlier, said = found()
-    assert earlier.training.step == 10 and "\n" not in said
+    earlier, read_from, said = found()
+    assert earlier.training.step == 10 and read_from == path / "ckpt-10.pt" and "\n" not in said
     assert (
         said.startswith(f"the checkpoint {path / 'ckpt.pt'} is damaged")
         and "ckpt-10.pt instead" in said
     )
     (path / "ckpt-10.pt").write_bytes(b"")
-    assert found()[0].training.step == 9
+    assert found().checkpoint.training.step == 9
     (path / "ckpt-9.pt").unlink()
     with pytest.raises(ValueError, match=f"{path / 'ckpt.pt'} is damaged"):
         found()

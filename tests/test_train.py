@@ -783,6 +783,12 @@ def test_a_resumed_run_names_its_own_checkpoint(trained, flags, tmp_path, capsys
         f"{tmp_path / 'run' / 'ckpt.pt'}: the weights are not those of its settings",
         *("--out", tmp_path / "run", "--resume"),
     )
+    (tmp_path / "run" / "ckpt.pt").rename(tmp_path / "run" / "ckpt-1.pt")
+    refused(
+        capsys,
+        f"{tmp_path / 'run' / 'ckpt-1.pt'}: the weights are not those of its settings",
+        *("--out", tmp_path / "run", "--resume"),
+    )
 
 
 def test_tokenizer_of_another_run_is_taken(trained, flags, tmp_path):

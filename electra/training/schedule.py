@@ -16,7 +16,7 @@ def warmup_factor(
 ) -> float:
     """How far the warm-up has come at `step` (0 is the first), in [0, 1].
 
-    It is linear over `warmup_steps`, but ends at the latest when `fraction_done` of the run is
+    It is linear over `warmup_steps`, but it is over as soon as `fraction_done` of the run reaches
     `latest`.
     """
     return min(1.0, max((step + 1) / max(1, warmup_steps), fraction_done / latest))
