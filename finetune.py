@@ -14,24 +14,17 @@ from __future__ import annotations
 import sys
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from electra.checkpoint.checkpoint import Checkpoint
-from electra.checkpoint.run_folder import RunFolder
-from electra.checkpoint.storage import load_checkpoint
 from electra.cli import parse, run_cli
-from electra.config import FinetuneConfig, check_finetune_flags, to_dict
-from electra.evaluation import glue, results
+from electra.config import FinetuneConfig, check_finetune_flags
 from electra.evaluation.results import Outcome
-from electra.files import write_atomically
-from electra.report.finetuning import finetune_page, held_out_rows
 from electra.tasks.task import TaskData
 from electra.training import distributed
 from electra.training.device import explain_out_of_memory, give_memory_back
-from electra.training.evaluate import add_up
 from electra.training.finetuning import (
     Prepared,
     begin_log,
@@ -45,8 +38,8 @@ from electra.training.finetuning import (
     read_task,
     smaller_batches,
 )
-from electra.training.finetuning_glue import find_tasks, finished, settings_of
-from electra.training.finetuning_results import print_result, save_classifier, write_tables
+from electra.training.finetuning_glue import run_glue
+from electra.training.finetuning_results import save_results
 from electra.training.finetuning_seed import (
     begin_seed,
     begin_stage,
@@ -60,6 +53,7 @@ from electra.training.finetuning_seed import (
 )
 from electra.training.log import MetricsLog
 from electra.training.machine import Machine, choose_machine
+from electra.training.metric_sums import add_up
 from electra.training.seeds import derive_seed
 from electra.training.step import train_step
 
@@ -86,37 +80,18 @@ def run_command(argv: list[str] | None) -> None:
     assert __doc__ is not None
     config, given = parse(FinetuneConfig, "finetune.py", __doc__.split("\n")[0], argv)
     with distributed.explain_rank_failure(config.rank_timeout):
-        run(config, given)
+        fine_tune(config, given)
 
 
-def run(config: FinetuneConfig, given: set[str]) -> None:
+def fine_tune(config: FinetuneConfig, given: set[str]) -> None:
     """Fine-tune on one task, or on all of GLUE. given: names of the flags that were typed."""
     check_finetune_flags(config, given)
     checkpoint = read_start(config.init)
     machine = choose_machine(config.device, config.amp, config.rank_timeout)
     if config.task == "glue":
-        run_glue(config, checkpoint, machine)
+        run_glue(config, checkpoint, machine, run_task)
     else:
         run_task(config, read_task(config), checkpoint, machine)
-
-
-def run_glue(config: FinetuneConfig, checkpoint: Checkpoint | None, machine: Machine) -> None:
-    """Each task of GLUE in a folder of its own, then one table. Finished tasks are skipped."""
-    name = "random" if config.init == "none" else Path(config.init).resolve().parent.name
-    out = config.out or f"runs/glue-{name}"
-    config, found = replace(config, out=out), {}
-    for task in find_tasks(config):
-        own, start = settings_of(config, task), checkpoint
-        if own.init != config.init:
-            start = load_checkpoint(own.init, ("classifier",))
-        data = read_task(own)
-        before = machine.ranks.gather(finished(fill_in(own, data, start), config.force))[0]
-        found[task] = before or run_task(own, data, start, machine)
-
-    if machine.ranks.first:
-        glue.write_table(Path(out), found, config.references)
-        if config.submission:
-            glue.write_submission(Path(out), found)
 
 
 def run_task(
@@ -138,9 +113,7 @@ def run_task(
 
     result = {}
     if folder is not None:
-        best = max(outcomes, key=lambda outcome: outcome.dev)
-        save_classifier(folder, config, prepared, best)
-        result = write_results(folder, config, data, outcomes, time.monotonic() - began)
+        result = save_results(folder, config, prepared, outcomes, began)
         folder.close()
     return machine.ranks.gather(result)[0]  # not before the files are there
 
@@ -190,28 +163,6 @@ def train(
                     give_memory_back()
             end_epoch(run, stage, epoch, sums, learner.scale.skipped, log)
     return end_seed(run)
-
-
-def write_results(
-    folder: RunFolder,
-    config: FinetuneConfig,
-    data: TaskData,
-    outcomes: list[Outcome],
-    seconds: float,
-) -> dict[str, Any]:
-    """The tables of predictions, the page, result.json last, and the last lines on the screen."""
-    best = max(outcomes, key=lambda outcome: outcome.dev)
-    result = results.summary(data, outcomes, best, seconds, to_dict(config))
-    write_tables(folder, data, outcomes, best)
-    if config.report:
-        page = finetune_page(result, held_out_rows(folder.path / "predictions.tsv"))
-        write_atomically(folder.path / "report.html", page.encode())
-    folder.write_json("result.json", result)
-
-    print_result(folder, data, result, seconds, config.report)
-    if any(outcome.collapsed for outcome in outcomes):
-        say_red("at least one seed predicts a single class: do not read these scores as a model's.")
-    return result
 
 
 if __name__ == "__main__":

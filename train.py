@@ -53,7 +53,6 @@ from electra.training.pretraining_text import (
     steps_per_epoch,
 )
 from electra.training.progress import Progress
-from electra.training.schedule import lr_at
 from electra.training.seeds import derive_seed
 from electra.training.step import train_step
 from electra.training.stopping import NON_FINITE_LIMIT, StopSignals, stop_if_not_finite
@@ -97,41 +96,42 @@ def run_command(argv: list[str] | None) -> None:
             sample.pop("steps", None)
         config = replace(config, **sample)
     with distributed.explain_rank_failure(config.rank_timeout):
-        run(config, given)
+        pretrain(config, given)
 
 
-def run(config: PretrainConfig, given: set[str]) -> None:
+def pretrain(config: PretrainConfig, given: set[str]) -> None:
     """Build everything, train, let the run folder go. given: names of the flags that were typed."""
-    pretraining = build(config, given)
-    print_start(pretraining)
+    run = build(config, given)
+    print_start(run)
     try:
-        with explain_out_of_memory(pretraining.machine.device, smaller_batches(pretraining)):
-            train(pretraining)
+        with explain_out_of_memory(run.machine.device, smaller_batches(run)):
+            train(run)
     finally:
-        close(pretraining)
+        close(run)
 
 
 def build(config: PretrainConfig, given: set[str]) -> PretrainingRun:
     """A run that begins, or one that is read back from its checkpoint."""
-    checkpoint, config = read_start(config, given)
+    start, config = read_start(config, given)
     if config.deterministic:
         make_deterministic()
     machine = choose_machine(config.device, config.amp, config.rank_timeout)
     graphs = choose_graphs(config.cuda_graphs, machine.device, machine.ranks)
 
     with machine.ranks.rank0_first():  # the others find tokenizer and tokens in the cache
-        tokenizer, model_config = choose_model(config, given, checkpoint)
+        tokenizer, model_config = choose_model(config, given, start)
         config = resolve_pretraining(config, model_config)
         phases = parse_phases(config.seq_len, config.phases, model_config.max_positions)
         corpus = open_corpus(config, tokenizer, machine.device)
     batches = make_batches(config, corpus, phases, machine.device, model_config.special)
     config = resolve_steps(config, lambda: steps_per_epoch(config, batches.stream, phases))
 
-    model = make_model(config, model_config, checkpoint, machine.device)
+    model = make_model(config, model_config, start, machine.device)
     learner = make_learner(config, model, machine, graphs)
     progress = Progress(TrainingState())
-    if checkpoint is not None and checkpoint.training is not None:
-        progress = restore(checkpoint.training, learner, batches.stream, corpus)
+    if config.resume:
+        assert start is not None and start.checkpoint.training is not None
+        progress = restore(start.checkpoint.training, learner, batches.stream, corpus)
     folder = open_folder(config, model_config, tokenizer, machine)
 
     return PretrainingRun(
@@ -154,8 +154,8 @@ def train(run: PretrainingRun) -> None:
     config, progress, schedule = run.config, run.progress, run.schedule
     stream, device = run.batches.stream, run.machine.device
     progress.start_clock()
-    share, stop, _ = agree(run)
-    if progress.step and share >= 1.0:
+    fraction_done, stop, _ = agree(run)
+    if progress.step and fraction_done >= 1.0:
         print("this run is already finished")
         return finish(run)
 
@@ -163,11 +163,10 @@ def train(run: PretrainingRun) -> None:
         if config.init and not progress.step:
             evaluate_held_out(run)  # where the checkpoint stands on this text
 
-        while share < 1.0 and not stop:
-            seq_len = schedule.seq_len(progress.step, share)
+        while fraction_done < 1.0 and not stop:
+            seq_len = schedule.seq_len(progress.step, fraction_done)
             batches = [stream.next(seq_len).to(device) for _ in range(config.accumulate)]
-            progress.warmup = schedule.warmup(progress.step, share)
-            lr = schedule.lr * lr_at(progress.warmup, share, schedule.decay_power)
+            lr = schedule.lr(progress.step, fraction_done)
             result = train_step(run.learner, batches, lr, derive_seed(config.seed, progress.step))
             progress.count(result.sums, batches)
             bar.update()
@@ -180,7 +179,7 @@ def train(run: PretrainingRun) -> None:
             if progress.step % config.eval_every == 0:
                 evaluate_held_out(run)
             tell_of_save(run)
-            share, stop, due = agree(run, signals.asked)
+            fraction_done, stop, due = agree(run, signals.asked)
             if due:
                 save(run)
 
@@ -198,7 +197,7 @@ def finish(run: PretrainingRun, stopped: bool = False) -> None:
         evaluate_held_out(run)
     save_last(run)
     if run.folder is not None:
-        print_summary(run, is_sample=str(run.folder.path) == SAMPLE["out"])
+        print_summary(run, is_sample=run.config.corpus == PretrainConfig.corpus)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import zipfile
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -125,6 +125,31 @@ def test_the_keys_of_the_file_are_those_of_every_version(path):
         "places",
         "window_seconds",
     ]
+
+
+@dataclass
+class LaterState(TrainingState):
+    """The training state of a later version, with one more part."""
+
+    tokens_seen: "int" = 5
+
+
+def test_a_file_without_a_later_part_loads_with_its_default(checkpoint):
+    old = checkpoint.training.to_dict()
+    found = LaterState.from_dict(old)
+    assert found.tokens_seen == 5 and same(found.to_dict(), {**old, "tokens_seen": 5})
+    assert LaterState.from_dict({**old, "tokens_seen": 7}).tokens_seen == 7
+    with pytest.raises(ValueError, match="tokens_seen missing or of a wrong kind"):
+        LaterState.from_dict({**old, "tokens_seen": "many"})
+
+
+def test_every_part_of_the_first_version_is_required(checkpoint):
+    old = checkpoint.training.to_dict()
+    for name in old:
+        without = {other: value for other, value in old.items() if other != name}
+        part = "padded_tokens" if name == "places" else name
+        with pytest.raises(ValueError, match=f"training: {part} missing or of a wrong kind"):
+            TrainingState.from_dict(without)
 
 
 @pytest.mark.fast
@@ -645,25 +670,26 @@ def test_the_newest_whole_checkpoint_is_found(folder, state):
         folder.save(state(step), step, 3)
         assert folder.wait_for_save() is None
     found = lambda: load_newest(path, PRETRAINED)
-    assert found()[0].training.step == 200 and found()[1] is None
+    assert found().checkpoint.training.step == 200 and found()[1:] == (path / "ckpt.pt", None)
     (path / "ckpt.pt").unlink()
-    assert found()[0].training.step == 200
+    assert found().checkpoint.training.step == 200
     assert (
-        found()[1] == f"cannot read the checkpoint {path / 'ckpt.pt'}: No such file or directory; "
+        found().warning
+        == f"cannot read the checkpoint {path / 'ckpt.pt'}: No such file or directory; "
         f"going on from {path / 'ckpt-200.pt'} instead"
     )
     link(path / "ckpt-200.pt", path / "ckpt.pt")
     with open(path / "ckpt.pt", "r+b") as file:  # changes the file under both names
         file.seek(1000)
         file.write(b"\xff")
-    earlier, said = found()
-    assert earlier.training.step == 10 and "\n" not in said
+    earlier, read_from, said = found()
+    assert earlier.training.step == 10 and read_from == path / "ckpt-10.pt" and "\n" not in said
     assert (
         said.startswith(f"the checkpoint {path / 'ckpt.pt'} is damaged")
         and "ckpt-10.pt instead" in said
     )
     (path / "ckpt-10.pt").write_bytes(b"")
-    assert found()[0].training.step == 9
+    assert found().checkpoint.training.step == 9
     (path / "ckpt-9.pt").unlink()
     with pytest.raises(ValueError, match=f"{path / 'ckpt.pt'} is damaged"):
         found()

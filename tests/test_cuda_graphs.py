@@ -14,9 +14,10 @@ from torch.utils._pytree import tree_leaves
 from electra.model.build import build
 from electra.training.device import Precision
 from electra.training.distributed import Ranks
+from electra.training.loss_scale import LossScale
 from electra.training.optimizer import Adam, parameter_groups
 from electra.training.passes import CudaGraphs, choose_graphs
-from electra.training.step import Learner, LossScale, train_step
+from electra.training.step import Learner, train_step
 
 CPU = torch.device("cpu")
 HALF = Precision(torch.float16, "cpu")  # with a loss scale that moves

@@ -27,10 +27,12 @@ from electra.model.electra import Electra
 from electra.training import distributed
 from electra.training.device import Precision
 from electra.training.distributed import Ranks
-from electra.training.evaluate import evaluate, sum_over
+from electra.training.evaluate import evaluate
+from electra.training.loss_scale import LossScale
+from electra.training.metric_sums import sum_over
 from electra.training.optimizer import Adam, ShardedAdam, parameter_groups
 from electra.training.seeds import derive_seed
-from electra.training.step import Learner, LossScale, train_step
+from electra.training.step import Learner, train_step
 
 ROOT = Path(__file__).resolve().parent.parent
 CPU, OFF = torch.device("cpu"), Precision(None, "cpu")
@@ -524,3 +526,19 @@ def test_a_restart_by_torchrun_goes_on_from_the_checkpoint(
     expected = load_checkpoint(runs / "one" / "ckpt.pt", ("electra",)).model
     for name, value in load_checkpoint(out / "ckpt.pt", ("electra",)).model.items():
         assert torch.equal(value, expected[name])
+
+
+def test_a_restart_with_init_finds_the_folder_of_the_first_start(
+    pretrained, text, cache, tmp_path, monkeypatch, capsys
+):
+    """Without --out the folder is named after the size and the objective of the checkpoint."""
+    monkeypatch.chdir(tmp_path)
+    again = ("--init", pretrained("mlm") / "ckpt.pt", "--corpus", text, "--cache", cache)
+    again += ("--steps", 2, "--batch-tokens", 512, "--seq-len", 32)
+    assert exit_code(train.main, again) == 0
+    assert [path.name for path in Path("runs").iterdir()] == ["wiki-tiny-mlm"]
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    capsys.readouterr()
+    assert exit_code(train.main, again) == 0
+    assert "this run is already finished" in capsys.readouterr().out
+    assert [path.name for path in Path("runs").iterdir()] == ["wiki-tiny-mlm"]

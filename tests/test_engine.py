@@ -23,19 +23,19 @@ from electra.model.outputs import Detection
 from electra.training import log as training_log
 from electra.training.device import Precision, choose_device, choose_precision, give_memory_back
 from electra.training.evaluate import (
-    add_up,
     auc_of,
     entropy_of,
     evaluate,
-    figures,
     is_plateau,
     replaced_entropy,
     scored,
 )
 from electra.training.log import MetricsLog
+from electra.training.loss_scale import LossScale
+from electra.training.metric_sums import add_up, figures
 from electra.training.optimizer import Adam, parameter_groups
 from electra.training.seeds import derive_seed
-from electra.training.step import Learner, LossScale, train_step
+from electra.training.step import Learner, train_step
 
 ROOT = Path(__file__).resolve().parent.parent
 CPU = torch.device("cpu")

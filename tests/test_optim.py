@@ -9,7 +9,7 @@ from torch import nn
 from electra.model.classifier import Classifier
 from electra.model.electra import Electra
 from electra.training.optimizer import ADAM_SETTINGS, Adam, AdamSettings, Group, parameter_groups
-from electra.training.schedule import lr_at, warmup_factor
+from electra.training.schedule import lr_factor, warmup_factor
 
 pytestmark = pytest.mark.fast
 
@@ -232,7 +232,7 @@ def test_without_layer_decay_all_rates_are_one(shape):
 
 
 @pytest.mark.parametrize(
-    "step, warmup, progress, expected",
+    "step, warmup, fraction_done, expected",
     [
         (0, 10, 0.0, 0.1),
         (4, 10, 0.05, 0.5 * 0.95),
@@ -245,18 +245,18 @@ def test_without_layer_decay_all_rates_are_one(shape):
         (200, 10, 1.2, 0.0),
     ],
 )
-def test_learning_rates_by_hand(step, warmup, progress, expected):
-    assert lr_at(warmup_factor(step, warmup), progress) == pytest.approx(expected)
+def test_learning_rates_by_hand(step, warmup, fraction_done, expected):
+    assert lr_factor(warmup_factor(step, warmup), fraction_done) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("power, expected", [(0.0, 1.0), (0.5, 0.5), (1.0, 0.25), (2.0, 0.0625)])
 def test_the_learning_rate_falls_by_its_power(power, expected):
-    assert lr_at(1.0, 0.75, power) == expected
-    assert lr_at(1.0, 1.0, power) == (power == 0)
+    assert lr_factor(1.0, 0.75, power) == expected
+    assert lr_factor(1.0, 1.0, power) == (power == 0)
 
 
 @pytest.mark.parametrize(
-    "step, progress, expected",
+    "step, fraction_done, expected",
     [
         (9, 0.0, 0.1),
         (9, 0.05, 0.5),
@@ -267,5 +267,7 @@ def test_the_learning_rate_falls_by_its_power(power, expected):
         (500, 0.01, 1.0),
     ],
 )
-def test_warm_up_of_100_steps_is_over_at_the_latest_at_a_tenth_of_the_run(step, progress, expected):
-    assert warmup_factor(step, 100, progress, latest=0.1) == pytest.approx(expected)
+def test_warm_up_of_100_steps_is_over_at_the_latest_at_a_tenth_of_the_run(
+    step, fraction_done, expected
+):
+    assert warmup_factor(step, 100, fraction_done, latest=0.1) == pytest.approx(expected)

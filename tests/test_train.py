@@ -250,13 +250,24 @@ def test_with_tensorboard_it_gets_every_figure(flags, tmp_path, monkeypatch):
     }
 
 
-def test_the_sample_is_the_default_and_a_flag_still_counts(text, cache, tmp_path, monkeypatch):
+def test_the_sample_is_the_default_and_a_flag_still_counts(
+    text, cache, tmp_path, monkeypatch, capsys
+):
     (tmp_path / "data" / "sample").mkdir(parents=True)
     (tmp_path / "data" / "sample" / "wiki.raw").write_bytes(text.read_bytes())
     monkeypatch.chdir(tmp_path)
     assert train("--steps", 2, "--cache", cache, "--batch-tokens", 512) == 0
     config = json.loads((tmp_path / "runs" / "sample" / "config.json").read_text())
     assert (config["size"], config["steps"], config["batch_tokens"]) == ("tiny", 2, 512)
+    capsys.readouterr()
+    assert train("--steps", 1, "--cache", cache, "--batch-tokens", 512, "--out", "foo") == 0
+    assert "--init foo/ckpt.pt --data data/sample/sst2" in capsys.readouterr().out
+
+
+def test_another_corpus_in_the_sample_s_folder_is_not_taken_for_the_sample(flags, capsys):
+    assert train(*flags(out="runs/sample", steps=1)) == 0
+    said = capsys.readouterr().out
+    assert "--init runs/sample/ckpt.pt --data data/SST-2" in said and "YOUR_TEXT" not in said
 
 
 def test_help_names_every_setting(tmp_path):
@@ -770,6 +781,12 @@ def test_a_resumed_run_names_its_own_checkpoint(trained, flags, tmp_path, capsys
     refused(
         capsys,
         f"{tmp_path / 'run' / 'ckpt.pt'}: the weights are not those of its settings",
+        *("--out", tmp_path / "run", "--resume"),
+    )
+    (tmp_path / "run" / "ckpt.pt").rename(tmp_path / "run" / "ckpt-1.pt")
+    refused(
+        capsys,
+        f"{tmp_path / 'run' / 'ckpt-1.pt'}: the weights are not those of its settings",
         *("--out", tmp_path / "run", "--resume"),
     )
 

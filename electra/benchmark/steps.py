@@ -13,11 +13,12 @@ from electra.benchmark.contender import Workload
 from electra.config import CLS, SEP, SPECIAL_TOKENS
 from electra.data.batch import Batch
 from electra.training.device import Precision
-from electra.training.evaluate import add_up
+from electra.training.loss_scale import LossScale
+from electra.training.metric_sums import add_up
 from electra.training.optimizer import Adam
 from electra.training.passes import CudaGraphs
 from electra.training.seeds import derive_seed
-from electra.training.step import Learner, LossScale, train_step
+from electra.training.step import Learner, train_step
 
 LEARNING_RATE = 1e-4  # how well anything learns is not measured
 

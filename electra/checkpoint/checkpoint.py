@@ -36,6 +36,18 @@ KINDS = (*PRETRAINED, "classifier")
 ENCODER_PREFIX = {"electra": "discriminator.", "mlm": "mlm.encoder.", "classifier": "encoder."}
 # Fields of `TrainingState` that have another name in the file.
 NAMES_IN_FILE = {"padded_tokens": "places"}
+# Fields of `TrainingState` that every file of format 1 has.
+FIRST_PARTS = (
+    "step",
+    "seconds",
+    "corpus_tokens",
+    "optimizer",
+    "scale",
+    "stream",
+    "window",
+    "padded_tokens",
+    "window_seconds",
+)
 
 
 class SavedModel(Protocol):
@@ -57,7 +69,9 @@ class HasEncoder(Protocol):
 class TrainingState:
     """What a run needs besides weights and settings to resume bit for bit.
 
-    The defaults are those of a run that has not begun.
+    The defaults are those of a run that has not begun. A new field needs a default too: a file that
+    was written before the field existed loads with this default. Such a field is no reason to raise
+    `FORMAT`, which rises only where an older program must refuse the file.
     """
 
     step: int = 0  # optimizer steps done
@@ -77,15 +91,22 @@ class TrainingState:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> TrainingState:
-        """The inverse of `to_dict`. Raises ValueError for a missing part or one of a wrong kind."""
+        """The inverse of `to_dict`. A part that came after `FIRST_PARTS` may be missing.
+
+        Raises ValueError for a missing part of `FIRST_PARTS`, and for a part of a wrong kind.
+        """
         kinds: dict[str, Any] = {"int": int, "float": (int, float)}  # all others are dictionaries
+        names = {part.name: NAMES_IN_FILE.get(part.name, part.name) for part in fields(cls)}
         found: dict[str, Any] = {
-            part.name: values.get(NAMES_IN_FILE.get(part.name, part.name)) for part in fields(cls)
+            name: values.get(in_file)
+            for name, in_file in names.items()
+            if in_file in values or name in FIRST_PARTS
         }
         wrong = [
             part.name
             for part in fields(cls)
-            if not isinstance(found[part.name], kinds.get(str(part.type), dict))
+            if part.name in found
+            and not isinstance(found[part.name], kinds.get(str(part.type), dict))
         ]
         if wrong:
             raise ValueError(f"training: {', '.join(wrong)} missing or of a wrong kind")

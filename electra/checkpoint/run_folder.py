@@ -10,7 +10,7 @@ import re
 import shutil
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from tqdm import tqdm
 
@@ -51,22 +51,31 @@ def of_run(folder: Path) -> list[Path]:
     return [newest] * newest.exists() + list(numbered(folder).values())
 
 
-def load_newest(folder: Path, kinds: tuple[str, ...]) -> tuple[Checkpoint, str | None]:
-    """The newest whole checkpoint of a run folder; and a line that says why, if not its ckpt.pt.
+class NewestCheckpoint(NamedTuple):
+    """The newest whole checkpoint of a run folder."""
+
+    checkpoint: Checkpoint
+    path: Path  # the file that it was read from
+    warning: str | None  # a line that says why this is not ckpt.pt; None where it is
+
+
+def load_newest(folder: Path, kinds: tuple[str, ...]) -> NewestCheckpoint:
+    """The newest whole checkpoint of a run folder: its ckpt.pt, or an earlier one.
 
     Raises the ValueError of ckpt.pt where none is whole. A second name of a damaged file is not
     read again.
     """
     newest = folder / "ckpt.pt"
     try:
-        return storage.load_checkpoint(newest, kinds), None
+        return NewestCheckpoint(storage.load_checkpoint(newest, kinds), newest, None)
     except ValueError as problem:
         for path in of_run(folder):
             if newest.exists() and path.samefile(newest):
                 continue
             with contextlib.suppress(ValueError):
                 earlier = storage.load_checkpoint(path, kinds)
-                return earlier, f"{problem}; going on from {path} instead"
+                warning = f"{problem}; going on from {path} instead"
+                return NewestCheckpoint(earlier, path, warning)
         raise
 
 

@@ -24,11 +24,12 @@ from electra.gpu_proof.stages import StageContext
 from electra.model.build import build
 from electra.model.classifier import Classifier
 from electra.training.device import Precision
-from electra.training.evaluate import figures
+from electra.training.loss_scale import LossScale
+from electra.training.metric_sums import figures
 from electra.training.optimizer import Adam, parameter_groups
 from electra.training.passes import CudaGraphs
 from electra.training.seeds import derive_seed
-from electra.training.step import Learner, LossScale, StepResult, train_step
+from electra.training.step import Learner, StepResult, train_step
 
 KINDS = ("electra", "mlm", "classifier")
 PRECISIONS = {"float32": None, "bf16": torch.bfloat16, "fp16": torch.float16}

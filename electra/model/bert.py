@@ -78,7 +78,7 @@ class BertMLM(TrainableModel):
     """BERT's masked language model, without next-sentence prediction: the control."""
 
     kind = "mlm"
-    weights = (1.0,)
+    loss_weights = (1.0,)
 
     def __init__(self, config: ModelConfig, mask_prob: float = 0.15) -> None:
         super().__init__()

@@ -27,7 +27,7 @@ class Classifier(TrainableModel):
     """
 
     kind = "classifier"
-    weights = (1.0,)
+    loss_weights = (1.0,)
     class_weights: Tensor | None
 
     def __init__(

@@ -42,7 +42,7 @@ class Electra(TrainableModel):
         super().__init__()
         self.config = config
         self.mask_prob = mask_prob
-        self.weights = (1.0, rtd_weight)
+        self.loss_weights = (1.0, rtd_weight)
         self.temperature = temperature
         self.embeddings = Embeddings(config)
         self.generator = MaskedLM(config.generator())

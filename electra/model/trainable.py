@@ -17,7 +17,7 @@ class TrainableModel(nn.Module, ABC):
     """A model with its objective. The loss is the sum over its L terms of weight * sum / count."""
 
     kind: str  # of its checkpoints
-    weights: tuple[float, ...]  # (L,), of the terms of the loss
+    loss_weights: tuple[float, ...]  # (L,), of the terms of the loss
     config: ModelConfig
     embeddings: Embeddings
 

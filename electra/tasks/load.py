@@ -32,7 +32,7 @@ def load_task(
     task, root, settings = task_named(name), Path(folder), csv or CsvSettings()
     if not root.exists():
         raise ValueError(f"{root}: no such file or folder{_how_to_fetch(task)}")
-    if name == "csv":
+    if task.layout == "tables":
         columns = tuple(settings.text_columns)
         task = replace(task, text=columns, label=settings.label_column)
         return load_csv(task, root, settings, seed, skip_bad)
@@ -45,15 +45,14 @@ def load_task(
         raise ValueError(f"{root}: task {name} needs a folder, not a file")
     inner = root / task.folder
     root = inner if inner.is_dir() else root
-    if name in GLUE:
-        return load_glue(task, root, skip_bad)
-    assert name == "imdb", f"no reader for task {name}"
-    return load_imdb(root, seed, skip_bad)
+    if task.layout == "imdb":
+        return load_imdb(root, seed, skip_bad)
+    return load_glue(task, root, skip_bad)
 
 
 def _how_to_fetch(task: Task) -> str:
     """The end of a message about a missing folder."""
-    if not task.folder:
+    if task.name not in (*GLUE, "imdb"):
         return ""
     name = task.name if task.name in ("sst2", "imdb") else "glue"
     return f"; python scripts/download.py {name} fetches it"

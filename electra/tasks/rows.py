@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from electra.tasks.tables import listed, read_table
-from electra.tasks.task import GLUE, NO_LABEL, Example, Task
+from electra.tasks.task import NO_LABEL, Example, Task
 
 _BREAKS = re.compile(r"\s*(?:<\s*/?\s*br\b[^<>]*>\s*)+", re.IGNORECASE)
 
@@ -48,9 +48,9 @@ def example_maker(task: Task) -> Callable[..., Example]:
 
 def _cleaner(task: Task) -> Callable[[str], str]:
     """What a text goes through before it is an example."""
-    if task.name == "imdb":
+    if task.layout == "imdb":
         return clean_review
-    if task.name in GLUE:
+    if task.layout == "glue":
         # Sentences of SST-2's train and dev sets end in a space, those of its test set do not;
         # some of MNLI begin or end in one.
         return lambda text: text.strip(" ")

@@ -1,7 +1,8 @@
 """The table of tasks, and what a task's examples look like.
 
-To add a task: a row in `TASKS`. If its files are laid out neither as GLUE's nor as aclImdb's, it
-also needs a reader in a file of its own and a line in `load_task` (load.py) that calls it.
+To add a task whose files are laid out as GLUE's: a row in `TASKS` with `layout="glue"`. A task with
+another layout also needs a reader in a file of its own and a line in `load_task` (load.py) that
+calls it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -42,6 +43,7 @@ class Task:
     epochs: int = 3
     regression: bool = False
     scale: float | None = None  # of a regression: the model learns score / scale
+    layout: Literal["glue", "imdb", "tables"] = "tables"  # of its files; it chooses the reader
     both_orders: bool = False  # whether it is trained on `with_both_orders`
     folder: str = ""  # the usual name of its folder
     text: tuple[str, ...] = ("text",)  # the column of the text, or the two of a pair
@@ -72,18 +74,27 @@ TASKS = {
             ("unacceptable", "acceptable"),
             ("0", "1"),
             metric="matthews",
+            layout="glue",
             folder="CoLA",
             text=("sentence",),
             # Its test set has a header, of `index` and `sentence`.
             header=("source", "label", "mark", "sentence"),
         ),
-        Task("sst2", ("negative", "positive"), ("0", "1"), folder="SST-2", text=("sentence",)),
+        Task(
+            "sst2",
+            ("negative", "positive"),
+            ("0", "1"),
+            layout="glue",
+            folder="SST-2",
+            text=("sentence",),
+        ),
         Task(
             "mrpc",
             ("different", "equivalent"),
             ("0", "1"),
             also=("f1",),
             both_orders=True,
+            layout="glue",
             folder="MRPC",
             text=("#1 String", "#2 String"),
             label="Quality",
@@ -96,6 +107,7 @@ TASKS = {
             regression=True,
             scale=5.0,
             both_orders=True,
+            layout="glue",
             folder="STS-B",
             text=_PAIR,
             label="score",
@@ -105,6 +117,7 @@ TASKS = {
             ("different", "duplicate"),
             ("0", "1"),
             also=("f1",),
+            layout="glue",
             folder="QQP",
             text=("question1", "question2"),
             label="is_duplicate",
@@ -112,17 +125,40 @@ TASKS = {
         Task(
             "mnli",
             *2 * (("entailment", "neutral", "contradiction"),),
+            layout="glue",
             folder="MNLI",
             text=_PAIR,
             label="gold_label",
         ),
-        Task("qnli", _ENTAILMENT, _ENTAILMENT, folder="QNLI", text=("question", "sentence")),
-        Task("rte", _ENTAILMENT, _ENTAILMENT, epochs=10, folder="RTE", text=_PAIR),
-        Task("wnli", ("not_entailment", "entailment"), ("0", "1"), folder="WNLI", text=_PAIR),
-        Task("imdb", ("negative", "positive"), ("0", "1"), max_len=512, folder="aclImdb"),
+        Task(
+            "qnli",
+            _ENTAILMENT,
+            _ENTAILMENT,
+            layout="glue",
+            folder="QNLI",
+            text=("question", "sentence"),
+        ),
+        Task("rte", _ENTAILMENT, _ENTAILMENT, epochs=10, layout="glue", folder="RTE", text=_PAIR),
+        Task(
+            "wnli",
+            ("not_entailment", "entailment"),
+            ("0", "1"),
+            layout="glue",
+            folder="WNLI",
+            text=_PAIR,
+        ),
+        Task(
+            "imdb",
+            ("negative", "positive"),
+            ("0", "1"),
+            max_len=512,
+            layout="imdb",
+            folder="aclImdb",
+        ),
         Task("csv"),
     )
 }
+# The tasks of the benchmark, in the order of its table.
 GLUE = ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli")
 
 

@@ -40,15 +40,15 @@ class Ranks(NamedTuple):
         """Whether this one prints and writes."""
         return self.rank == 0
 
-    def rows(self, count: int) -> tuple[slice, float]:
-        """This rank's rows of a batch of `count`, and their weight: 1.
+    def rows(self, count: int) -> tuple[slice, bool]:
+        """This rank's rows of a batch of `count`, and whether this rank counts them.
 
-        Where there are fewer rows than ranks, some ranks get a row of another with the weight 0, so
-        that all take part in the step.
+        Where there are fewer rows than ranks, some ranks get a row that another one counts, so that
+        all take part in the step.
         """
         begin = count * self.rank // self.world_size
         end = count * (self.rank + 1) // self.world_size
-        return (slice(begin, end), 1.0) if begin < end else (slice(0, 1), 0.0)
+        return (slice(begin, end), True) if begin < end else (slice(0, 1), False)
 
     def share(self, items: list[Any]) -> list[Any]:
         """Every `world_size`-th item, from the one with the number of the rank."""

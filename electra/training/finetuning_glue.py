@@ -1,15 +1,25 @@
-"""All of GLUE in one run: which of its tasks are there, and which are done already."""
+"""All of GLUE in one run: each task whose data are there, in a folder of its own."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from electra.checkpoint.checkpoint import Checkpoint
+from electra.checkpoint.storage import load_checkpoint
 from electra.config import FinetuneConfig, to_dict
-from electra.evaluation import glue, results
+from electra.evaluation import glue
+from electra.evaluation.results import sets_of
 from electra.tasks.load import load_task
+from electra.tasks.task import TaskData
+from electra.training.finetuning import fill_in, read_task
+from electra.training.machine import Machine
+
+# Fine-tunes on one task, and returns what result.json holds.
+RunTask = Callable[[FinetuneConfig, TaskData, Checkpoint | None, Machine], dict[str, Any]]
 
 # Settings that may differ between two runs with the same result.
 FREE_WHEN_FINISHED = (
@@ -22,6 +32,33 @@ FREE_WHEN_FINISHED = (
     "submission",
     "config",
 )
+
+
+def run_glue(
+    config: FinetuneConfig, checkpoint: Checkpoint | None, machine: Machine, run_task: RunTask
+) -> None:
+    """Each task of GLUE in a folder of its own, then one table. Finished tasks are skipped.
+
+    Raises ValueError as `find_tasks`, and where an earlier result had other settings.
+    """
+    name = "random" if config.init == "none" else Path(config.init).resolve().parent.name
+    out = config.out or f"runs/glue-{name}"
+    config = replace(config, out=out)
+
+    results = {}
+    for task in find_tasks(config):
+        task_config, start = settings_of(config, task), checkpoint
+        if task_config.init != config.init:
+            start = load_checkpoint(task_config.init, ("classifier",))
+        data = read_task(task_config)
+        earlier_result = read_earlier_result(fill_in(task_config, data, start), config.force)
+        earlier_result = machine.ranks.gather(earlier_result)[0]
+        results[task] = earlier_result or run_task(task_config, data, start, machine)
+
+    if machine.ranks.first:
+        glue.write_table(Path(out), results, config.references)
+        if config.submission:
+            glue.write_submission(Path(out), results)
 
 
 def find_tasks(config: FinetuneConfig) -> list[str]:
@@ -46,7 +83,7 @@ def find_tasks(config: FinetuneConfig) -> list[str]:
     if config.submission:  # before hours of training
         for task in tasks:
             data = load_task(task, glue.folder_of(root, task), skip_bad=config.skip_bad)
-            rows = {name: len(examples) for name, examples in results.sets_of(data).items()}
+            rows = {name: len(examples) for name, examples in sets_of(data).items()}
             glue.check_rows(task, rows)
     return tasks
 
@@ -58,7 +95,7 @@ def glue_folder(config: FinetuneConfig) -> Path:
 
 def settings_of(config: FinetuneConfig, task: str) -> FinetuneConfig:
     """The settings of one task, with a run folder below that of the whole."""
-    own = replace(
+    task_config = replace(
         config,
         task=task,
         data=str(glue.folder_of(glue_folder(config), task)),
@@ -66,11 +103,12 @@ def settings_of(config: FinetuneConfig, task: str) -> FinetuneConfig:
         force=True,
     )
     if config.intermediate and task in glue.AFTER_MNLI:
-        own = replace(own, init=f"{config.out}/{config.intermediate}/ckpt.pt")
-    return own
+        before = f"{config.out}/{config.intermediate}/ckpt.pt"
+        task_config = replace(task_config, init=before)
+    return task_config
 
 
-def finished(config: FinetuneConfig, force: bool) -> dict[str, Any] | None:
+def read_earlier_result(config: FinetuneConfig, force: bool) -> dict[str, Any] | None:
     """The result of an earlier run with these settings; None where there is none, or with `force`.
 
     Raises ValueError where it had other settings.

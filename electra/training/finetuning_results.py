@@ -2,18 +2,50 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from electra.checkpoint.checkpoint import make_checkpoint
 from electra.checkpoint.run_folder import RunFolder
 from electra.checkpoint.storage import save_checkpoint
-from electra.config import FinetuneConfig
+from electra.config import FinetuneConfig, to_dict
 from electra.evaluation import results
 from electra.evaluation.results import Outcome
 from electra.files import write_atomically
 from electra.model.classifier import Classifier
+from electra.report.finetuning import finetune_page, held_out_rows
 from electra.tasks.task import TaskData
 from electra.training.finetuning import Prepared
+from electra.training.finetuning_seed import say_red
+
+
+def save_results(
+    folder: RunFolder,
+    config: FinetuneConfig,
+    prepared: Prepared,
+    outcomes: list[Outcome],
+    began: float,
+) -> dict[str, Any]:
+    """Write the classifier, the tables, the page, and result.json last; say how it went.
+
+    began: when the fine-tuning began, on the monotonic clock. Returns what result.json holds.
+    """
+    data = prepared.data
+    best = max(outcomes, key=lambda outcome: outcome.dev)
+    save_classifier(folder, config, prepared, best)
+
+    seconds = time.monotonic() - began
+    result = results.summary(data, outcomes, best, seconds, to_dict(config))
+    write_tables(folder, data, outcomes, best)
+    if config.report:
+        page = finetune_page(result, held_out_rows(folder.path / "predictions.tsv"))
+        write_atomically(folder.path / "report.html", page.encode())
+    folder.write_json("result.json", result)
+
+    print_result(folder, data, result, seconds, config.report)
+    if any(outcome.collapsed for outcome in outcomes):
+        say_red("at least one seed predicts a single class: do not read these scores as a model's.")
+    return result
 
 
 def save_classifier(

@@ -24,11 +24,12 @@ from electra.training import distributed
 from electra.training.evaluate import entropy_of
 from electra.training.finetuning import Prepared, class_counts
 from electra.training.log import MetricsLog
+from electra.training.loss_scale import LossScale
 from electra.training.machine import Machine
 from electra.training.optimizer import Adam, parameter_groups
-from electra.training.schedule import lr_at, warmup_factor
-from electra.training.seeds import derive_seed
-from electra.training.step import Learner, LossScale
+from electra.training.schedule import lr_factor, warmup_factor
+from electra.training.seeds import CLASSIFIER_TAG, derive_seed
+from electra.training.step import Learner
 
 ROWS = 32  # examples of a step, at most (paper, appendix B)
 EVALUATION_TOKENS = 8_192
@@ -87,7 +88,7 @@ class Stage(NamedTuple):
 
 def begin_seed(seed: int, config: FinetuneConfig, prepared: Prepared, machine: Machine) -> SeedRun:
     """A model with a new head, drawn by the seed, on the device."""
-    torch.manual_seed(derive_seed(seed, 0xF17E))
+    torch.manual_seed(derive_seed(seed, CLASSIFIER_TAG))
     model = Classifier(prepared.model_config, prepared.outputs, prepared.class_weights)
     model.to(machine.device)
     if prepared.checkpoint is not None:
@@ -150,7 +151,7 @@ def lr_of(config: FinetuneConfig, stage: Stage, done: int) -> float:
     """The learning rate of a step, after `done` steps of its stage."""
     assert config.lr is not None
     warmup = warmup_factor(done, round(config.warmup * stage.steps))
-    return config.lr * lr_at(warmup, done / stage.steps)
+    return config.lr * lr_factor(warmup, done / stage.steps)
 
 
 def progress_bar(run: SeedRun, stage: Stage, epoch: int, batches: list[np.ndarray]) -> tqdm:

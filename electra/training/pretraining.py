@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -20,6 +21,7 @@ from electra.config import (
     chosen_model_config,
     default_out,
     from_dict,
+    nearest_size,
     resolve_pretraining,
     to_dict,
 )
@@ -30,14 +32,15 @@ from electra.model.bert import BertMLM
 from electra.model.build import build, with_weights
 from electra.model.electra import Electra
 from electra.training import distributed
+from electra.training.loss_scale import LossScale
 from electra.training.machine import Machine
 from electra.training.optimizer import Adam, AdamSettings, ShardedAdam, parameter_groups
 from electra.training.passes import CudaGraphs
 from electra.training.pretraining_run import Corpus
 from electra.training.progress import Progress
 from electra.training.schedule import Schedule
-from electra.training.seeds import derive_seed
-from electra.training.step import Learner, LossScale
+from electra.training.seeds import PRETRAINING_TAG, derive_seed
+from electra.training.step import Learner
 
 # What --resume may change: none of it touches weights, metrics or the order of the data.
 FREE_ON_RESUME = {
@@ -57,33 +60,50 @@ FREE_ON_RESUME = {
 }
 
 
-def read_start(config: PretrainConfig, given: set[str]) -> tuple[Checkpoint | None, PretrainConfig]:
+class Start(NamedTuple):
+    """The checkpoint that a run is resumed or initialised from."""
+
+    checkpoint: Checkpoint
+    path: str | Path  # the file that it was read from
+
+
+def read_start(config: PretrainConfig, given: set[str]) -> tuple[Start | None, PretrainConfig]:
     """The checkpoint to resume or to start from, None for random weights, and the run's settings.
 
-    It has a training state only where the run is resumed. given: names of the flags that were
-    typed. Raises ValueError where there is no such checkpoint, or a flag contradicts its run.
+    `config.resume` of these settings tells which of the two it is. given: names of the flags that
+    were typed. Raises ValueError where there is no such checkpoint, or a flag contradicts its run.
     """
     if {"config", "resume"} <= given:
         raise ValueError("--config begins a run: leave it out with --resume, which has its own")
     if distributed.restarted():  # by torchrun, with the command line of the beginning
-        out = config.out or default_out(config.corpus, config.size, config.objective)
+        out = config.out or _out_of_first_start(config)
         config = replace(config, out=out, resume=config.resume or bool(of_run(Path(out))))
     if config.resume:
         return read_run(config, given)
     check_pretrain_flags(config, given)
     if not config.init:
         return None, config
-    start = load_checkpoint(config.init, PRETRAINED)
-    return replace(start, training=None), config
+    checkpoint = load_checkpoint(config.init, PRETRAINED)
+    checkpoint.training = None  # lets its memory go: the new run has an optimizer of its own
+    return Start(checkpoint, config.init), config
 
 
-def read_run(config: PretrainConfig, given: set[str]) -> tuple[Checkpoint, PretrainConfig]:
+def _out_of_first_start(config: PretrainConfig) -> str:
+    """The run folder of a command line without --out. With --init the checkpoint has the size."""
+    size, objective = config.size, config.objective
+    if config.init:
+        model_config = load_checkpoint(config.init, PRETRAINED).model_config
+        size, objective = nearest_size(model_config), model_config.objective
+    return default_out(config.corpus, size, objective)
+
+
+def read_run(config: PretrainConfig, given: set[str]) -> tuple[Start, PretrainConfig]:
     """The checkpoint and the settings of the run in --out. Raises ValueError as `read_start`."""
     if config.out is None:
         raise ValueError("--resume needs --out, the folder of the run to go on with")
-    checkpoint, instead = load_newest(Path(config.out), PRETRAINED)
-    if instead:
-        print(instead, flush=True)
+    checkpoint, path, warning = load_newest(Path(config.out), PRETRAINED)
+    if warning:
+        print(warning, flush=True)
     if checkpoint.training is None:
         raise ValueError(
             f"{config.out} holds an imported checkpoint, not a run to go on with; "
@@ -93,7 +113,7 @@ def read_run(config: PretrainConfig, given: set[str]) -> tuple[Checkpoint, Pretr
         old = from_dict(PretrainConfig, checkpoint.settings)
         old = resolve_pretraining(old, checkpoint.model_config)  # what an earlier version lacks
     except ValueError as problem:
-        raise ValueError(f"{Path(config.out) / 'ckpt.pt'}: {problem}") from None
+        raise ValueError(f"{path}: {problem}") from None
 
     changed = sorted(
         name for name in given - FREE_ON_RESUME if getattr(config, name) != getattr(old, name)
@@ -105,18 +125,19 @@ def read_run(config: PretrainConfig, given: set[str]) -> tuple[Checkpoint, Pretr
             f"{getattr(old, name)}; leave it out, or begin another run with --init"
         )
     free = {name: getattr(config, name) for name in (FREE_ON_RESUME & given) | {"out", "resume"}}
-    return checkpoint, replace(old, **free)
+    return Start(checkpoint, path), replace(old, **free)
 
 
 # ---------------------------------------------------------------- model
 
 
 def choose_model(
-    config: PretrainConfig, given: set[str], checkpoint: Checkpoint | None
+    config: PretrainConfig, given: set[str], start: Start | None
 ) -> tuple[Tokenizer, ModelConfig]:
     """Tokenizer and model config: the checkpoint's, or those of the settings and the corpus."""
-    if checkpoint is not None:
-        return checkpoint.tokenizer, _checkpoint_model_config(config, given, checkpoint)
+    if start is not None:
+        model_config = _checkpoint_model_config(config, given, start.checkpoint)
+        return start.checkpoint.tokenizer, model_config
     check_objective_flags(config.objective, given)
     if config.tokenizer:
         tokenizer = load_tokenizer(config.tokenizer, config.cased)
@@ -170,7 +191,7 @@ def make_schedule(config: PretrainConfig, phases: tuple[Phase, ...]) -> Schedule
 def make_model(
     config: PretrainConfig,
     model_config: ModelConfig,
-    checkpoint: Checkpoint | None,
+    start: Start | None,
     device: torch.device,
 ) -> Electra | BertMLM:
     """The model on the device, with the weights of the checkpoint or random ones."""
@@ -179,11 +200,10 @@ def make_model(
         assert config.mask_prob is not None
         return build(model_config, config.mask_prob, config.rtd_weight, config.temperature)
 
-    if checkpoint is not None:
-        source = Path(config.out or "") / "ckpt.pt" if config.resume else config.init or ""
-        model = with_weights(make, model_config, checkpoint.model, source)
+    if start is not None:
+        model = with_weights(make, model_config, start.checkpoint.model, start.path)
     else:
-        torch.manual_seed(derive_seed(config.seed, 0xE1EC))
+        torch.manual_seed(derive_seed(config.seed, PRETRAINING_TAG))
         model = make(model_config)
     model.to(device)
     if is_compiled(config.compile, device):

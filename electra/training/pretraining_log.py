@@ -10,11 +10,11 @@ from tqdm import tqdm
 from electra.training.evaluate import (
     auc_of,
     evaluate,
-    figures,
     is_plateau,
     replaced_entropy,
     scored,
 )
+from electra.training.metric_sums import figures
 from electra.training.pretraining_run import PretrainingRun
 from electra.training.step import StepResult
 
@@ -62,8 +62,8 @@ def log_step(run: PretrainingRun, result: StepResult, lr: float, bar: tqdm) -> N
         losses, rate = _losses(values), f"{values['tokens_per_s']:,.0f}"
         bar.set_postfix_str(f"{losses}, {rate} tok/s")
         if bar.disable:
-            share = run.schedule.share(progress.step, progress.seconds)
-            done = "" if run.config.minutes is None else f" {share:.0%}"
+            fraction_done = run.schedule.fraction_done(progress.step, progress.seconds)
+            done = "" if run.config.minutes is None else f" {fraction_done:.0%}"
             print(f"step {progress.step:,}{done}: {losses}, {rate} tokens/s", flush=True)
     progress.new_window()
 
@@ -99,13 +99,20 @@ def evaluate_held_out(run: PretrainingRun) -> None:
             _evaluate_at(run, length, f"valid_{length}", f"held out, length {length}")
         values = _evaluate_at(run, first, "valid", "held out")
 
-        if "rtd_auc" in values and run.progress.warmup == 1.0 and is_plateau(values):
+        if "rtd_auc" in values and _is_warmed_up(run) and is_plateau(values):
             tqdm.write(
                 f"  the discriminator has not left the plateau: its loss {values['rtd_loss']:.4f} "
                 f"is the entropy of the replaced share, {replaced_entropy(values):.4f}. It needs "
                 f"more steps, --attention-init neighbours, or a lower --lr; do not fine-tune from "
                 f"it yet."
             )
+
+
+def _is_warmed_up(run: PretrainingRun) -> bool:
+    """Whether the warm-up was over in the last step."""
+    last = run.progress.step - 1
+    fraction_done = run.schedule.fraction_done(last, run.progress.seconds)
+    return run.schedule.warmup(last, fraction_done) == 1.0
 
 
 def _evaluate_at(run: PretrainingRun, length: int, split: str, name: str) -> dict[str, float]:

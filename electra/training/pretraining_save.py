@@ -14,7 +14,7 @@ from electra.training.pretraining_run import PretrainingRun
 class Decision(NamedTuple):
     """What all ranks do after a step."""
 
-    share: float  # of the run that is done, in [0, 1]
+    fraction_done: float  # of the run, in [0, 1]
     stop: bool
     save: bool
 
@@ -24,10 +24,10 @@ def agree(run: PretrainingRun, stop_asked: bool = False) -> Decision:
     progress, config = run.progress, run.config
     said = 0.0, False
     if run.machine.ranks.first:
-        share = run.schedule.share(progress.step, progress.seconds)
-        said = share, progress.is_save_due(config.save_every, config.save_minutes)
-    share, due, stop = run.machine.ranks.all_reduce_max(*said, stop_asked)
-    return Decision(share, bool(stop), bool(due))
+        done = run.schedule.fraction_done(progress.step, progress.seconds)
+        said = done, progress.is_save_due(config.save_every, config.save_minutes)
+    fraction_done, due, stop = run.machine.ranks.all_reduce_max(*said, stop_asked)
+    return Decision(fraction_done, bool(stop), bool(due))
 
 
 def tell_of_save(run: PretrainingRun, wait: bool = False) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from electra.checkpoint.checkpoint import TrainingState
 from electra.data.batch import Batch
 from electra.training.distributed import Ranks
-from electra.training.evaluate import add_up, sum_over
+from electra.training.metric_sums import add_up, sum_over
 
 
 class Progress:
@@ -25,7 +25,6 @@ class Progress:
     def __init__(self, training: TrainingState) -> None:
         """Where a checkpoint left off; `TrainingState()` for a run that begins."""
         self.step = training.step  # optimizer steps done
-        self.warmup = 0.0  # factor of the last step of this process, 1 after the warm-up
         # Since the last line of the log:
         self.window: dict[str, Tensor] = training.window  # sums and counts of the steps
         self.padded_tokens = training.padded_tokens  # tokens of the batches, padding included

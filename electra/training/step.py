@@ -12,45 +12,11 @@ from electra.data.batch import Batch
 from electra.model.outputs import Detection
 from electra.training.device import Precision
 from electra.training.distributed import ALONE, Ranks
-from electra.training.evaluate import add_up
+from electra.training.loss_scale import LossScale
+from electra.training.metric_sums import add_up
 from electra.training.optimizer import Adam
 from electra.training.passes import CudaGraphs, forward_backward
-from electra.training.seeds import derive_seed
-
-GROW_AFTER = 2_000  # finite steps
-
-
-class LossScale:
-    """Dynamic loss scaling for fp16, kept on the device; in other precisions it stays at 1.
-
-    A step that is not finite halves the scale, 2,000 that are double it.
-    """
-
-    def __init__(self, precision: Precision, device: torch.device) -> None:
-        self.dynamic = precision.dtype == torch.float16
-        self.scale = torch.tensor(65_536.0 if self.dynamic else 1.0, device=device)
-        self.good = torch.zeros((), device=device)  # finite steps since the scale changed
-        self.bad_in_row = torch.zeros((), device=device)  # steps that were not finite, up to now
-        self.skipped = torch.zeros((), device=device)  # all steps that were not finite
-
-    def update(self, finite: Tensor) -> None:
-        """Count a step; `finite` is 0-d bool."""
-        self.bad_in_row = torch.where(finite, 0.0, self.bad_in_row + 1)
-        self.skipped = self.skipped + ~finite
-        if self.dynamic:
-            good = torch.where(finite, self.good + 1, 0.0)
-            grown = torch.where(good >= GROW_AFTER, self.scale * 2, self.scale)
-            self.scale = torch.where(finite, grown, (self.scale / 2).clamp(min=1.0))
-            self.good = torch.where(good >= GROW_AFTER, 0.0, good)
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """The scale and its counts, 0-d tensors on the device."""
-        return {name: getattr(self, name) for name in ("scale", "good", "bad_in_row", "skipped")}
-
-    def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """The inverse of `state_dict`, from tensors on any device."""
-        for name, value in state.items():
-            setattr(self, name, value.to(self.scale.device))
+from electra.training.seeds import MASKS_TAG, derive_seed, dropout_tag
 
 
 class StepResult(NamedTuple):
@@ -82,34 +48,38 @@ def train_step(learner: Learner, batches: list[Batch], lr: float, seed: int) -> 
     """
     model, optimizer, scale, precision, ranks, graphs = learner
     model.train()
-    factors = _factors(model, batches) * ranks.world_size  # gradients become the mean over ranks
+    # Gradients become their mean over the ranks; times the number of ranks, that is their sum.
+    loss_factors = _loss_factors(model, batches) * ranks.world_size
     optimizer.zero_grad(keep=graphs is not None)
 
     device = batches[0].input_ids.device
-    run = graphs or forward_backward
+    forward_backward_pass = graphs or forward_backward
     generator = graphs.generator if graphs else torch.Generator(device)
     sums: dict[str, Tensor] = {}
     for number, batch in enumerate(batches):
-        torch.manual_seed(derive_seed(seed, number, 2 * ranks.rank))  # dropout
-        generator.manual_seed(derive_seed(seed, number, 1))  # masks and samples
-        rows, weight = ranks.rows(len(batch.input_ids))
+        torch.manual_seed(derive_seed(seed, number, dropout_tag(ranks.rank)))
+        generator.manual_seed(derive_seed(seed, number, MASKS_TAG))
+        rows, owned = ranks.rows(len(batch.input_ids))
+        factors = loss_factors * (scale.scale * owned)
         with _gradient_exchange(model, ranks, last=number == len(batches) - 1):
-            step = run(model, batch, generator, rows, factors * (scale.scale * weight), precision)
-        if weight == 1:
+            step = forward_backward_pass(model, batch, generator, rows, factors, precision)
+        if owned:
             add_up(sums, step.sums)
         else:  # a row of another rank, which counts it
-            add_up(sums, {name: value * weight for name, value in step.sums.items()})
+            add_up(sums, {name: value * 0.0 for name, value in step.sums.items()})
 
     norm, finite = optimizer.step(lr, scale.scale)
     scale.update(finite)
     return StepResult(sums, step.detection, norm)
 
 
-def _factors(model: nn.Module, batches: list[Batch]) -> Tensor:
+def _loss_factors(model: nn.Module, batches: list[Batch]) -> Tensor:
     """What each term of the loss is multiplied by, (n,) float32: its weight over its count."""
     bare: Any = getattr(model, "module", model)
     counts = torch.stack([bare.counts(batch) for batch in batches]).sum(0).clamp(min=1)  # (n,)
-    return torch.stack([w / count for w, count in zip(bare.weights, counts, strict=True)])
+    return torch.stack(
+        [weight / count for weight, count in zip(bare.loss_weights, counts, strict=True)]
+    )
 
 
 def _gradient_exchange(

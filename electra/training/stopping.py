@@ -10,7 +10,7 @@ from typing import Any
 from tqdm import tqdm
 
 from electra.training import distributed
-from electra.training.step import LossScale
+from electra.training.loss_scale import LossScale
 
 NON_FINITE_LIMIT = 20  # steps in a row
 SAME_SIGNAL = 1.0  # seconds within which a second signal is taken for the first one

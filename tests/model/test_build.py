@@ -21,9 +21,9 @@ def test_build_makes_the_model_of_the_objective(shape):
     assert (type(electra), type(bert)) == (Electra, BertMLM)
     assert electra.mask_prob == bert.mask_prob == 0.25
     assert (electra.kind, bert.kind) == ("electra", "mlm")
-    assert electra.weights == (1.0, RTD_WEIGHT) == (1.0, 50.0) and electra.temperature == 1.0
+    assert electra.loss_weights == (1.0, RTD_WEIGHT) == (1.0, 50.0) and electra.temperature == 1.0
     mine = build(shape(), 0.25, rtd_weight=20.0, temperature=0.5)
-    assert (mine.weights, mine.temperature) == ((1.0, 20.0), 0.5)
+    assert (mine.loss_weights, mine.temperature) == ((1.0, 20.0), 0.5)
 
 
 @pytest.mark.fast

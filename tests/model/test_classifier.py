@@ -10,8 +10,9 @@ from electra.model.classifier import Classifier
 from electra.model.electra import Electra
 from electra.model.heads import ClassificationHead
 from electra.training.device import Precision
+from electra.training.loss_scale import LossScale
 from electra.training.optimizer import Adam, parameter_groups
-from electra.training.step import Learner, LossScale, train_step
+from electra.training.step import Learner, train_step
 
 from .helpers import generator, seeded
 

@@ -13,9 +13,10 @@ from electra.model.electra import Electra
 from electra.model.masked_lm_loss import masked_lm_loss
 from electra.model.outputs import Detection, detection_sums
 from electra.training.device import Precision
+from electra.training.loss_scale import LossScale
 from electra.training.optimizer import Adam, parameter_groups
 from electra.training.seeds import derive_seed
-from electra.training.step import Learner, LossScale, train_step
+from electra.training.step import Learner, train_step
 
 from .helpers import generator, grads_of, own, seeded
 
@@ -89,7 +90,9 @@ def test_counts_are_known_before_and_right_after_the_forward_pass(
     batch = make_batch(lengths, 24)
     for model in (Electra(shape(), mask_prob), BertMLM(shape(objective="mlm"), mask_prob)):
         step = model(batch, generator())
-        counted = [step.sums[name].item() for name in ("masked", "tokens")][: len(model.weights)]
+        counted = [step.sums[name].item() for name in ("masked", "tokens")][
+            : len(model.loss_weights)
+        ]
         assert model.counts(batch).tolist() == counted
         assert counted[0] == sum(min(max(1, round((n - 2) * mask_prob)), n - 2) for n in lengths)
         assert step.sums["tokens"].item() == sum(lengths)

@@ -14,6 +14,7 @@ from electra.tasks.task import (
     SCORE_METRICS,
     TASKS,
     Example,
+    Task,
     default_folder,
     with_both_orders,
 )
@@ -53,6 +54,18 @@ def test_every_row_is_consistent():
         )
         assert {task.metric, *task.also} <= set(SCORE_METRICS if task.regression else CLASS_METRICS)
         assert bool(task.labels) != (task.regression or name == "csv")
+
+
+def test_a_new_row_is_all_that_a_task_in_glue_s_layout_needs(tmp_path, monkeypatch):
+    row = Task(
+        "scitail", ("no", "yes"), ("0", "1"), layout="glue", folder="SciTail", text=("sentence",)
+    )
+    monkeypatch.setitem(TASKS, "scitail", row)
+    data = load_task("scitail", sst2(tmp_path / "SciTail"))
+    assert data.train == [Example("good", None, 1), Example("bad", None, 0)]
+    assert data.dev == [Example("fine", None, 1)] and data.labels == ("no", "yes")
+    with pytest.raises(ValueError, match="no such file or folder$"):  # nothing fetches it
+        load_task("scitail", tmp_path / "nowhere")
 
 
 def test_f1_counts_the_class_of_paraphrases(tmp_path):
