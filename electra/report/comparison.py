@@ -147,7 +147,7 @@ def score_cells(
     Bold: the highest mean of two or more models. Means are compared as printed, so that what looks
     equal is bold together.
     """
-    minutes = [row["pretraining_minutes"] for row in rows]
+    minutes = [row.get("pretraining_minutes") for row in rows]
     columns = [[MISSING if value is None else f"{value:,.1f}" for value in minutes]]
     for task in tasks:
         for scores in task.scores.values():

@@ -320,4 +320,5 @@ def mistakes(rows: Sequence[Json], regression: bool) -> list[Markup]:
 def mistake_cells(row: Json, regression: bool) -> list[str]:
     if regression:
         return [f"{float(row['prediction']) - float(row['gold']):+.2f}".replace("-", "−")]
-    return [MISSING if row[key] is None else f"{row[key]:.3f}" for key in ("p", "p_gold")]
+    values = (row.get("p"), row.get("p_gold"))
+    return [MISSING if value is None else f"{value:.3f}" for value in values]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-LARGEST = 1e100  # a number of results; ten times more are no floats any more
+LARGEST = 1e100  # number; a few products of it are still floats
 
 
 class Maybe(NamedTuple):
@@ -25,6 +25,7 @@ class Values(NamedTuple):
 
 # `float` is any number, as the loss of a run that diverged; FINITE is one that can be drawn.
 FINITE = "a finite number"
+SHARE = "a number from 0 to 1"
 
 _SCORES = {
     "metric": str,
@@ -96,7 +97,7 @@ _SEED = {
     "collapsed": bool,
     "retried": bool,
 }
-_BIN = {"from": FINITE, "to": FINITE, "count": int, "confidence": FINITE, "accuracy": FINITE}
+_BIN = {"from": SHARE, "to": SHARE, "count": int, "confidence": SHARE, "accuracy": SHARE}
 FINETUNING = {
     "seeds": [_SEED],
     "best_seed": int,
@@ -121,8 +122,8 @@ PREDICTIONS = [
 def check_kind(value: Any, schema: Any, name: str = "the file") -> None:
     """Raise ValueError naming the first value that is missing or not of its schema.
 
-    schema: a type; FINITE; [schema] for a list; {key: schema} for an object, whose further keys do
-    not matter; `Maybe`; `Values`.
+    schema: a type; FINITE or SHARE; [schema] for a list; {key: schema} for an object, whose further
+    keys do not matter; `Maybe`; `Values`.
     """
     if isinstance(schema, Maybe):
         if value is not None:
@@ -139,12 +140,19 @@ def check_kind(value: Any, schema: Any, name: str = "the file") -> None:
     elif schema is int:
         whole = isinstance(value, int) and not isinstance(value, bool)
         _require(whole and abs(value) <= LARGEST, name, "a whole number")
-    elif schema in (float, FINITE):
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        endless = schema is float and isinstance(value, float) and not math.isfinite(value)
-        _require(number and (endless or abs(value) <= LARGEST), name, "a number")
+    elif schema in (float, FINITE, SHARE):
+        _require(_is_number(value, schema), name, "a number" if schema is float else schema)
     else:
         _require(isinstance(value, schema), name, schema.__name__)
+
+
+def _is_number(value: Any, schema: Any) -> bool:
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return False
+    if schema == SHARE:
+        return 0 <= value <= 1
+    endless = schema is float and isinstance(value, float) and not math.isfinite(value)
+    return endless or abs(value) <= LARGEST
 
 
 def _check_object(value: dict[str, Any], schema: dict[str, Any] | Values) -> None:

@@ -167,7 +167,7 @@ def test_an_error_of_the_code_is_no_error_of_the_data(results, tuning, monkeypat
     [
         (lambda result: result.update(best_seed=9), "best_seed 9 is none of the seeds"),
         (lambda result: result["seeds"][0].update(collapsed="no"), "collapsed is not true"),
-        (lambda result: result["seeds"][0].update(dev=10**400), "dev is not a number"),
+        (lambda result: result["seeds"][0].update(dev=10**400), "dev is not a finite number"),
         (lambda result: result["seeds"][0].pop("seed"), "seed is missing"),
         (lambda result: result.update(confusion=[[1.5]]), "confusion is not a whole number"),
     ],
