@@ -89,6 +89,7 @@ def plain(checkpoint):
     return {**content, "model": dict(content["model"])}
 
 
+@pytest.mark.fast
 def test_what_is_saved_comes_back_bitwise(checkpoint, path):
     found = load_checkpoint(path, PRETRAINED)
     assert same(plain(checkpoint), plain(found))
@@ -98,6 +99,7 @@ def test_what_is_saved_comes_back_bitwise(checkpoint, path):
     )
 
 
+@pytest.mark.fast
 def test_the_keys_of_the_file_are_those_of_every_version(path):
     found = torch.load(path, weights_only=True)
     assert list(found) == [
@@ -125,6 +127,7 @@ def test_the_keys_of_the_file_are_those_of_every_version(path):
     ]
 
 
+@pytest.mark.fast
 def test_a_checkpoint_is_enough_to_rebuild_the_model(model, tokenizer, path):
     found = load_checkpoint(path, PRETRAINED)
     assert found.model_config == model.config
@@ -135,6 +138,7 @@ def test_a_checkpoint_is_enough_to_rebuild_the_model(model, tokenizer, path):
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters()))
 
 
+@pytest.mark.fast
 def test_a_classifier_keeps_its_labels_and_has_no_training_state(shape, tokenizer, tmp_path):
     save_checkpoint(
         tmp_path / "c.pt",
@@ -151,18 +155,21 @@ def test_a_classifier_keeps_its_labels_and_has_no_training_state(shape, tokenize
     assert from_dict(FinetuneConfig, found.settings).seeds == (1, 2)
 
 
+@pytest.mark.fast
 def test_any_program_that_reads_checkpoints_of_torch_reads_it(path):
     found = torch.load(path, weights_only=True)
     assert found["kind"] == "electra" and found["training"]["step"] == 3
     assert zipfile.ZipFile(path).testzip() is None
 
 
+@pytest.mark.fast
 def test_saving_twice_gives_the_same_bytes(checkpoint, path, tmp_path):
     (tmp_path / "other").mkdir()
     save_checkpoint(tmp_path / "other" / "ckpt.pt", checkpoint)
     assert (tmp_path / "other" / "ckpt.pt").read_bytes() == path.read_bytes()
 
 
+@pytest.mark.fast
 @pytest.mark.parametrize("share", [i / 20 for i in range(21)])
 def test_one_changed_byte_is_noticed(path, share):
     data = bytearray(path.read_bytes())
@@ -172,6 +179,7 @@ def test_one_changed_byte_is_noticed(path, share):
     refused("checksum|not a checkpoint", path)
 
 
+@pytest.mark.fast
 @pytest.mark.parametrize("from_end", range(1, 100))
 def test_one_changed_byte_at_the_end_is_noticed(path, from_end):
     data = bytearray(path.read_bytes())
@@ -180,6 +188,7 @@ def test_one_changed_byte_at_the_end_is_noticed(path, from_end):
     refused("checksum|not a checkpoint", path)
 
 
+@pytest.mark.fast
 @pytest.mark.parametrize("left", [0, 1, 70, 71, 72, 73, 0.5, 0.99, -1, -71, -73])
 def test_a_file_that_was_cut_off_is_refused(path, left):
     data = path.read_bytes()
@@ -187,6 +196,7 @@ def test_a_file_that_was_cut_off_is_refused(path, left):
     refused("cut off|checksum", path)
 
 
+@pytest.mark.fast
 def test_a_file_with_more_at_its_end_is_refused(path):
     path.write_bytes(path.read_bytes() + b"\0")
     refused("cut off", path)
@@ -202,6 +212,7 @@ class Hostile:
         return os.mkdir, (str(self.target),)
 
 
+@pytest.mark.fast
 @pytest.mark.parametrize("seal", [False, True])
 def test_code_in_a_file_is_refused_and_not_run(tmp_path, checkpoint, seal):
     path, target = tmp_path / "ckpt.pt", tmp_path / "was-run"
@@ -214,6 +225,7 @@ def test_code_in_a_file_is_refused_and_not_run(tmp_path, checkpoint, seal):
     assert target.exists()
 
 
+@pytest.mark.fast
 @pytest.mark.parametrize("seal", [False, True])
 def test_a_bare_pickle_is_refused_and_not_run(tmp_path, seal):
     path, target = tmp_path / "ckpt.pt", tmp_path / "was-run"
@@ -223,6 +235,7 @@ def test_a_bare_pickle_is_refused_and_not_run(tmp_path, seal):
     assert not target.exists()
 
 
+@pytest.mark.fast
 def test_what_is_no_checkpoint_is_refused(tmp_path):
     for name, value in (("list.pt", [1, 2]), ("weights.pt", {"weight": torch.zeros(2)})):
         torch.save(value, tmp_path / name)
@@ -235,16 +248,19 @@ def test_what_is_no_checkpoint_is_refused(tmp_path):
     refused("cannot read", tmp_path)
 
 
+@pytest.mark.fast
 def test_another_kind_is_refused_by_name(path):
     refused("'electra'; classifier is needed", path, ("classifier",))
 
 
+@pytest.mark.fast
 @pytest.mark.parametrize("version", [FORMAT + 1, 0])
 def test_another_format_is_refused_by_number(checkpoint, tmp_path, version):
     write_sealed(tmp_path / "c.pt", {**checkpoint.to_dict(), "format": version})
     refused(f"has format {version}.* reads format {FORMAT}", tmp_path / "c.pt")
 
 
+@pytest.mark.fast
 @pytest.mark.parametrize(
     "problem",
     [
@@ -268,6 +284,7 @@ def test_a_save_that_fails_leaves_the_old_file_and_nothing_else(
     assert path.read_bytes() == before and list(path.parent.iterdir()) == [path]
 
 
+@pytest.mark.fast
 @pytest.mark.parametrize("function", ["fsync", "replace"])
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EIO])
 def test_a_disk_that_fails_late_leaves_the_old_file_and_nothing_else(
@@ -286,6 +303,7 @@ def test_a_disk_that_fails_late_leaves_the_old_file_and_nothing_else(
     assert path.read_bytes() == before and list(path.parent.iterdir()) == [path]
 
 
+@pytest.mark.fast
 def test_the_reason_comes_through_the_writer_of_torch(checkpoint, path, monkeypatch):
     """After a failed write torch closes its archive, and a second error hides the first."""
     before = path.read_bytes()
@@ -314,6 +332,7 @@ def test_the_reason_comes_through_the_writer_of_torch(checkpoint, path, monkeypa
     assert path.read_bytes() == before and list(path.parent.iterdir()) == [path]
 
 
+@pytest.mark.fast
 def test_a_snapshot_shares_nothing_with_what_it_was_taken_of(checkpoint):
     taken = snapshot(checkpoint)
     assert same(plain(checkpoint), plain(taken))
@@ -327,6 +346,7 @@ def test_a_snapshot_shares_nothing_with_what_it_was_taken_of(checkpoint):
     assert not same(checkpoint.training.optimizer, taken.training.optimizer)
 
 
+@pytest.mark.fast
 @pytest.mark.parametrize("make", [Electra, BertMLM])
 def test_fine_tuning_starts_from_every_tensor_of_the_encoder(shape, tokenizer, tmp_path, make):
     torch.manual_seed(1)
@@ -340,12 +360,14 @@ def test_fine_tuning_starts_from_every_tensor_of_the_encoder(shape, tokenizer, t
     assert all(torch.equal(a, b) for a, b in zip(head, classifier.head.parameters()))
 
 
+@pytest.mark.fast
 def test_an_encoder_with_a_tensor_missing_is_refused(shape, checkpoint):
     del checkpoint.model["discriminator.layers.1.up.bias"]
     with pytest.raises(RuntimeError, match="layers.1.up.bias"):
         load_encoder(Classifier(shape(vocab_size=1_000), 2), checkpoint)
 
 
+@pytest.mark.fast
 def test_a_link_is_the_same_file_and_replaces_what_is_there(tmp_path):
     source, target = tmp_path / "a", tmp_path / "b"
     source.write_text("new"), target.write_text("old")
@@ -354,6 +376,7 @@ def test_a_link_is_the_same_file_and_replaces_what_is_there(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "b"]
 
 
+@pytest.mark.fast
 def test_a_file_system_without_links_gets_a_copy(tmp_path, monkeypatch):
     source = tmp_path / "a"
     source.write_text("new")
@@ -369,6 +392,7 @@ def test_a_file_system_without_links_gets_a_copy(tmp_path, monkeypatch):
 # --- the run folder ---
 
 
+@pytest.mark.fast
 def test_a_folder_in_use_is_refused_and_free_when_closed(tmp_path):
     first = RunFolder(tmp_path / "run")
     with pytest.raises(ValueError, match="in use by another process"):
@@ -400,6 +424,7 @@ def test_the_lock_dies_with_its_process(tmp_path):
     RunFolder(tmp_path / "run").close()
 
 
+@pytest.mark.fast
 @pytest.mark.parametrize(
     "config, way", [({"corpus": ["a"]}, "--resume"), ({"task": "sst2"}, "--force")]
 )
@@ -413,6 +438,7 @@ def test_an_earlier_run_is_refused_with_the_way_on(tmp_path, config, way):
     RunFolder(tmp_path / "run", replace=True).close()
 
 
+@pytest.mark.fast
 def test_there_is_nothing_to_resume_without_a_checkpoint(tmp_path, checkpoint):
     with pytest.raises(ValueError, match="nothing to resume"):
         RunFolder(tmp_path / "run", resume=True)
@@ -426,6 +452,7 @@ def test_there_is_nothing_to_resume_without_a_checkpoint(tmp_path, checkpoint):
     RunFolder(tmp_path / "run", resume=True).close()
 
 
+@pytest.mark.fast
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match="cannot write in the run folder"):
@@ -442,6 +469,7 @@ def step_in(path):
     return load_checkpoint(path, PRETRAINED).training.step
 
 
+@pytest.mark.fast
 @pytest.mark.parametrize(
     "keep, expected",
     [
@@ -470,6 +498,7 @@ def test_the_newest_checkpoints_are_kept(tmp_path, keep, expected, state):
     folder.close()
 
 
+@pytest.mark.fast
 def test_json_is_written_whole(tmp_path):
     folder = RunFolder(tmp_path / "run")
     folder.write_json("a.json", {"ä": [1, None]})
@@ -488,6 +517,7 @@ def folder(tmp_path):
     folder.close()
 
 
+@pytest.mark.fast
 def test_what_is_written_is_the_state_at_the_call(folder, checkpoint, monkeypatch):
     """Training changes the weights before the thread writes them."""
     expected, gone_on, real = snapshot(checkpoint), threading.Event(), save_checkpoint
@@ -502,6 +532,7 @@ def test_what_is_written_is_the_state_at_the_call(folder, checkpoint, monkeypatc
     assert same(plain(expected), plain(load_checkpoint(folder.checkpoint, PRETRAINED)))
 
 
+@pytest.mark.fast
 def test_a_save_that_failed_is_told_once_and_the_next_one_works(folder, monkeypatch, state):
     folder.save(state(1), 1, 2)
     assert folder.wait_for_save() is None
@@ -520,6 +551,7 @@ def test_a_save_that_failed_is_told_once_and_the_next_one_works(folder, monkeypa
     assert sorted(run_folder.numbered(folder.path)) == [1, 3]
 
 
+@pytest.mark.fast
 def test_what_is_not_the_disks_fault_is_raised(folder, monkeypatch, state):
     def mistake(*args):
         raise TypeError("ours")
@@ -530,6 +562,7 @@ def test_what_is_not_the_disks_fault_is_raised(folder, monkeypatch, state):
         folder.wait_for_save()
 
 
+@pytest.mark.fast
 def test_a_file_that_cannot_be_linked_leaves_ckpt_pt_saved(folder, monkeypatch, state):
     (folder.path / "ckpt-5.pt").mkdir()  # a file cannot replace a folder
     folder.save(state(5), 5, 2)
@@ -544,6 +577,7 @@ def test_a_file_that_cannot_be_linked_leaves_ckpt_pt_saved(folder, monkeypatch, 
     }
 
 
+@pytest.mark.fast
 def test_a_removed_folder_is_made_again_and_is_still_held(folder, state):
     shutil.rmtree(folder.path)
     folder.save(state(1), 1, 1)
@@ -560,6 +594,7 @@ def test_a_removed_folder_is_made_again_and_is_still_held(folder, state):
         RunFolder(folder.path, resume=True)
 
 
+@pytest.mark.fast
 @pytest.mark.parametrize("held", [True, False])
 def test_a_folder_that_has_become_another_runs_is_left_alone(folder, held, state):
     shutil.rmtree(folder.path)
@@ -577,6 +612,7 @@ def test_a_folder_that_has_become_another_runs_is_left_alone(folder, held, state
     other.close()
 
 
+@pytest.mark.fast
 def test_halves_of_killed_writers_go_away_and_nothing_else(folder):
     path = folder.path
     folder.close()
@@ -592,6 +628,7 @@ def test_halves_of_killed_writers_go_away_and_nothing_else(folder):
     assert {p.name for p in path.iterdir()} == others
 
 
+@pytest.mark.fast
 def test_checkpoints_of_a_part_that_was_given_up_go_away(folder, state):
     for step in (10, 20, 30):
         folder.save(state(step), step, 3)
@@ -601,6 +638,7 @@ def test_checkpoints_of_a_part_that_was_given_up_go_away(folder, state):
     assert list(run_folder.numbered(folder.path)) == [15, 10]
 
 
+@pytest.mark.fast
 def test_the_newest_whole_checkpoint_is_found(folder, state):
     path = folder.path
     for step in (9, 10, 200):

@@ -12,6 +12,8 @@ from conftest import exit_code
 
 from electra.cli import CLOSED_PIPE, Failure, run_cli
 
+pytestmark = pytest.mark.fast
+
 ROOT = Path(__file__).resolve().parent.parent
 # Every program, with a command line that its parser takes; then it calls its function `run`.
 PROGRAMS = {

@@ -35,6 +35,8 @@ from electra.config import (
     to_dict,
 )
 
+pytestmark = pytest.mark.fast
+
 COMMANDS = [(PretrainConfig, "train.py"), (FinetuneConfig, "finetune.py")]
 
 

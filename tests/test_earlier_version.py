@@ -26,6 +26,8 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 import predict
 
+pytestmark = pytest.mark.fast
+
 EARLIER = Path(__file__).resolve().parent / "data" / "earlier_version"
 EXPECTED = json.loads((EARLIER / "expected.json").read_text())
 ON_CPU = ("--device", "cpu", "--amp", "off")

@@ -59,6 +59,7 @@ def state_of(model, optimizer):
 # --- figures ---
 
 
+@pytest.mark.fast
 def test_figures_by_hand():
     sums = {
         "mlm_loss": 30.0,
@@ -88,6 +89,7 @@ def test_figures_by_hand():
     )
 
 
+@pytest.mark.fast
 def test_figures_of_what_never_happened_are_0():
     sums = {
         name: torch.tensor(0.0)
@@ -103,6 +105,7 @@ def test_figures_of_what_never_happened_are_0():
     assert set(figures(sums).values()) == {0.0}
 
 
+@pytest.mark.fast
 def test_sums_add_up_over_a_long_log():
     total = {}
     add_up(total, {"n": torch.tensor(2.0**24)})
@@ -111,6 +114,7 @@ def test_sums_add_up_over_a_long_log():
     assert total["n"].item() == 2**24 + 3  # float32 would still have 2 ** 24
 
 
+@pytest.mark.fast
 def test_auc_is_over_the_real_tokens_of_all_batches():
     one = Detection(
         torch.tensor([[0.1, 0.9, 5.0]]),
@@ -129,6 +133,7 @@ def test_auc_is_over_the_real_tokens_of_all_batches():
     )  # replaced 0.9, 0.4; original 0.1, 0.5: three of four pairs in order
 
 
+@pytest.mark.fast
 def test_seeds_are_mixed_without_collisions():
     made = {derive_seed(a, b) for a in range(60) for b in range(60)}
     assert len(made) == 3_600 and all(0 <= seed < 2**63 for seed in made)
@@ -138,12 +143,14 @@ def test_seeds_are_mixed_without_collisions():
 # --- the plateau ---
 
 
+@pytest.mark.fast
 def test_entropy_by_hand():
     assert entropy_of((0.5, 0.5)) == pytest.approx(math.log(2))
     assert entropy_of((0.25, 0.75)) == pytest.approx(0.562335, abs=1e-6)
     assert entropy_of((1.0, 0.0)) == 0
 
 
+@pytest.mark.fast
 def test_a_discriminator_that_knows_only_the_share_is_on_the_plateau(shape, make_batch):
     """Built: the head's last layer answers log-odds of the replaced share, whatever it reads."""
     model = electra(shape)
@@ -159,6 +166,7 @@ def test_a_discriminator_that_knows_only_the_share_is_on_the_plateau(shape, make
     assert is_plateau(result)
 
 
+@pytest.mark.fast
 @pytest.mark.parametrize(
     "result, expected",
     [
@@ -179,6 +187,7 @@ def test_plateau_and_learned_by_hand(result, expected):
 # --- evaluation ---
 
 
+@pytest.mark.fast
 @pytest.mark.parametrize("make", [Electra, BertMLM])
 def test_evaluation_is_the_same_every_time_and_changes_nothing(shape, make_batch, make):
     torch.manual_seed(0)
@@ -197,6 +206,7 @@ def test_evaluation_is_the_same_every_time_and_changes_nothing(shape, make_batch
     assert ("rtd_auc_unigram" in first) == (make is Electra) and "mlm_loss" in first
 
 
+@pytest.mark.fast
 def test_evaluation_weighs_batches_by_their_counts(shape, make_batch):
     model = electra(shape).eval()
     batches = [make_batch([40, 33], 40), make_batch([16] * 3, 16, seed=1)]
@@ -229,6 +239,7 @@ def steps(shape, make_batch, seeds, count=1, global_seed=0, **changes):
     return model, optimizer, scale, results
 
 
+@pytest.mark.fast
 def test_a_step_with_the_same_seed_is_bitwise_the_same(shape, make_batch):
     rates = {"dropout": 0.1, "attention_dropout": 0.1}
     first = state_of(*steps(shape, make_batch, [1, 2, 3], 2, global_seed=5, **rates)[:2])
@@ -238,6 +249,7 @@ def test_a_step_with_the_same_seed_is_bitwise_the_same(shape, make_batch):
     assert not all(torch.equal(a, b) for a, b in zip(first, other))
 
 
+@pytest.mark.fast
 def test_micro_batches_of_a_step_have_masks_of_their_own(shape, make_batch):
     model = electra(shape)
     batch = make_batch([60, 60], 60)
@@ -250,12 +262,14 @@ def test_micro_batches_of_a_step_have_masks_of_their_own(shape, make_batch):
     assert len(seen) == 2 and not torch.equal(*seen)
 
 
+@pytest.mark.fast
 def test_a_step_tells_sums_over_its_micro_batches_and_the_norm(shape, make_batch):
     _, _, scale, [result] = steps(shape, make_batch, [1], 3)
     assert result.sums["tokens"].item() == 3 * 73
     assert result.grad_norm > 0 and scale.skipped == 0
 
 
+@pytest.mark.fast
 def test_steps_learn_one_batch_by_heart(shape, make_batch):
     torch.manual_seed(0)
     model = Classifier(shape(), 2)
@@ -265,6 +279,7 @@ def test_steps_learn_one_batch_by_heart(shape, make_batch):
     assert losses[0] / 4 == pytest.approx(math.log(2), rel=0.1) and losses[-1] / 4 < 0.05
 
 
+@pytest.mark.fast
 def test_a_loss_that_is_not_finite_skips_the_step(shape, make_batch):
     torch.manual_seed(0)
     model = Classifier(shape(), 2)
@@ -280,6 +295,7 @@ def test_a_loss_that_is_not_finite_skips_the_step(shape, make_batch):
     assert (scale.skipped, scale.bad_in_row) == (2, 2)
 
 
+@pytest.mark.fast
 @pytest.mark.parametrize("make", [Electra, BertMLM])
 def test_a_step_in_bf16_is_close_to_one_in_float32(shape, make_batch, make):
     norms = []
@@ -297,6 +313,7 @@ def test_a_step_in_bf16_is_close_to_one_in_float32(shape, make_batch, make):
 # --- precision and devices ---
 
 
+@pytest.mark.fast
 def test_loss_scale_halves_on_a_bad_step_and_doubles_after_2000_good_ones():
     scale = LossScale(Precision(torch.float16, "cuda"), CPU)
     assert scale.scale == 65_536
@@ -311,6 +328,7 @@ def test_loss_scale_halves_on_a_bad_step_and_doubles_after_2000_good_ones():
     assert (scale.scale, scale.bad_in_row, scale.skipped, scale.good) == (16_384, 2, 3, 0)
 
 
+@pytest.mark.fast
 def test_loss_scale_never_falls_below_1_and_stays_at_1_without_fp16():
     scale, still = LossScale(Precision(torch.float16, "cuda"), CPU), LossScale(OFF, CPU)
     for _ in range(40):
@@ -321,6 +339,7 @@ def test_loss_scale_never_falls_below_1_and_stays_at_1_without_fp16():
     assert still.scale == 1 and still.bad_in_row == 0
 
 
+@pytest.mark.fast
 def test_loss_scale_comes_back_from_its_state():
     one, two = (LossScale(Precision(torch.float16, "cuda"), CPU) for _ in range(2))
     for finite in (FALSE, TRUE, TRUE, FALSE, TRUE):
@@ -333,6 +352,7 @@ def test_loss_scale_comes_back_from_its_state():
     )
 
 
+@pytest.mark.fast
 def test_devices_and_precisions_that_are_not_there_raise():
     for name in ("gpu", "cuda:99", "tpu"):
         with pytest.raises(ValueError, match=name):
@@ -352,6 +372,7 @@ def records(folder):
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.fast
 def test_a_line_of_the_log_is_one_object(tmp_path):
     log = MetricsLog(tmp_path)
     log.write(10, "train", {"mlm_loss": 1 / 3, "skipped_steps": 2})
@@ -362,6 +383,7 @@ def test_a_line_of_the_log_is_one_object(tmp_path):
     ]
 
 
+@pytest.mark.fast
 def test_going_on_drops_later_lines_and_one_that_was_cut_off(tmp_path):
     log = MetricsLog(tmp_path)
     for step in (10, 20, 30, 40):
@@ -379,6 +401,7 @@ def test_going_on_drops_later_lines_and_one_that_was_cut_off(tmp_path):
     assert [p.name for p in tmp_path.iterdir() if p.is_file()] == ["metrics.jsonl"]
 
 
+@pytest.mark.fast
 @pytest.mark.parametrize("cut", range(0, 45, 3))
 def test_a_log_may_be_cut_off_anywhere(tmp_path, cut):
     whole = '{"step": 10, "split": "train", "loss": 1.5}'
@@ -408,6 +431,7 @@ class Full:
         self.file.close()
 
 
+@pytest.mark.fast
 def test_lines_that_cannot_be_written_wait_and_are_said_once(tmp_path, monkeypatch, capsys):
     log = MetricsLog(tmp_path)
     log.write(10, "train", {"loss": 1.0})
@@ -424,6 +448,7 @@ def test_lines_that_cannot_be_written_wait_and_are_said_once(tmp_path, monkeypat
     assert [record["step"] for record in records(tmp_path)] == [10, 20, 30, 40]
 
 
+@pytest.mark.fast
 def test_a_removed_log_is_written_again(tmp_path):
     log = MetricsLog(tmp_path / "run")
     log.write(10, "train", {"loss": 1.0})  # the folder is not there yet
@@ -434,6 +459,7 @@ def test_a_removed_log_is_written_again(tmp_path):
     assert [record["step"] for record in records(tmp_path / "run")] == [10, 20]
 
 
+@pytest.mark.fast
 def test_a_new_run_keeps_no_line_of_an_earlier_one(tmp_path):
     MetricsLog(tmp_path).write(0, "valid", {"loss": 1.0})
     MetricsLog(tmp_path, step=-1)
@@ -453,6 +479,7 @@ class NoAutocast(contextlib.nullcontext):
         super().__init__()
 
 
+@pytest.mark.fast
 @pytest.mark.parametrize("objective", ["electra", "mlm", "classifier"])
 def test_no_step_looks_at_a_value_or_makes_a_shape_of_one(
     shape, make_batch, monkeypatch, objective
@@ -530,6 +557,7 @@ def test_networks_compile_into_whole_graphs_that_compute_the_same(
         torch.testing.assert_close(compiled[2][name], value, rtol=1e-4, atol=1e-5, msg=name)
 
 
+@pytest.mark.fast
 def test_memory_that_freed_tensors_took_goes_back():
     def held():
         return int(re.search(r"VmRSS:\s+(\d+)", Path("/proc/self/status").read_text())[1]) * 1024

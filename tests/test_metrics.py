@@ -23,7 +23,7 @@ ALL_METRICS = (*CLASS_METRICS, correlation.pearson, correlation.spearman, classi
 EXACT = 1e-9
 
 # A warning that no test asks for is a failure.
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = [pytest.mark.fast, pytest.mark.filterwarnings("error")]
 
 
 def draws(seed, size=60, classes=2):

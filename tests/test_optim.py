@@ -11,6 +11,8 @@ from electra.model.electra import Electra
 from electra.training.optimizer import ADAM_SETTINGS, Adam, AdamSettings, Group, parameter_groups
 from electra.training.schedule import lr_at, warmup_factor
 
+pytestmark = pytest.mark.fast
+
 ONE = torch.tensor(1.0)
 
 

@@ -5,6 +5,8 @@ import pytest
 from electra.evaluation.results import majority_score
 from electra.tasks.task import TASKS, Example, TaskData
 
+pytestmark = pytest.mark.fast
+
 
 @pytest.mark.parametrize(
     "task, expected", [("sst2", 0.75), ("cola", 0.0), ("mrpc", 0.75), ("qnli", 0.75)]

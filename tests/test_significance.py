@@ -30,7 +30,7 @@ _spec = importlib.util.spec_from_file_location("significance", SCRIPT)
 program = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(program)
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = [pytest.mark.fast, pytest.mark.filterwarnings("error")]
 
 
 # ---------------------------------------------------------------- results to compare

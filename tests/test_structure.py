@@ -89,21 +89,25 @@ def imported_wings():
     return found
 
 
+@pytest.mark.fast
 def test_every_wing_is_in_the_table():
     assert {wing_of(path) for path in PACKAGE_FILES} == set(MAY_IMPORT)
 
 
+@pytest.mark.fast
 @pytest.mark.parametrize("wing", MAY_IMPORT)
 def test_a_wing_imports_what_it_may_and_no_allowance_is_unused(wing):
     assert imported_wings()[wing] == MAY_IMPORT[wing]
 
 
+@pytest.mark.fast
 def test_the_table_has_no_circle():
     order = list(MAY_IMPORT)
     for wing, allowed in MAY_IMPORT.items():
         assert all(order.index(name) < order.index(wing) for name in allowed), wing
 
 
+@pytest.mark.fast
 @pytest.mark.parametrize("wing", sorted({path.parent for path in PACKAGE_FILES} - {PACKAGE}))
 def test_the_files_of_a_wing_import_each_other_without_a_circle(wing):
     package = f"electra.{wing.relative_to(PACKAGE)}".replace("/", ".")
@@ -119,12 +123,14 @@ def test_the_files_of_a_wing_import_each_other_without_a_circle(wing):
         needs = {name: needed for name, needed in needs.items() if name not in free}
 
 
+@pytest.mark.fast
 def test_nothing_imports_an_entry_point():
     programs = {path.stem for path in ENTRY_POINTS} | {"scripts"}
     for path in OUTSIDE_TESTS:
         assert {name.split(".")[0] for name in imported(path)} & programs == set(), path
 
 
+@pytest.mark.fast
 @pytest.mark.parametrize("path", OUTSIDE_TESTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_other_model_library_is_used(path):
     others = {"transformers", "tokenizers", "datasets"} - PEERS.get(path, set())
@@ -166,6 +172,7 @@ assert facts() == before
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.fast
 def test_the_readme_lists_the_wings_and_programs_there_are():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     rows = re.findall(r"^ *((?:electra/|scripts/)?\w+(?:\.py|/)) {2,}(\S.*)$", text, re.MULTILINE)
@@ -177,6 +184,7 @@ def test_the_readme_lists_the_wings_and_programs_there_are():
     assert set(listed) == there | {f"{path.relative_to(ROOT)}/" for path in wings}
 
 
+@pytest.mark.fast
 def test_there_is_one_train_step():
     pattern = re.compile(r"^\s*(?:async )?def train_step\b", re.MULTILINE)
     found = [

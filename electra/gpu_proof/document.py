@@ -11,14 +11,14 @@ from pathlib import Path
 from electra.files import write_atomically
 from electra.gpu_proof.findings import Finding
 from electra.gpu_proof.runner import StageResult
-from electra.gpu_proof.stages import STAGES, Settings
+from electra.gpu_proof.stages import STAGES, StageContext
 
 GROUPS = {"right": "It runs and is right", "speed": "Speed", "learning": "Learning"}
 MARKS = {"passed": "passed", "failed": "**failed**", "left out": "left out"}
 
 
 def write_documents(
-    settings: Settings, command: str, results: Sequence[StageResult], began: float
+    context: StageContext, command: str, results: Sequence[StageResult], began: float
 ) -> None:
     """Write gpu.json, gpu.md and prove.log anew. `began`: seconds since the epoch."""
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(began))
@@ -27,13 +27,13 @@ def write_documents(
         "command": command,
         "date": when,
         "seconds": round(time.time() - began, 1),
-        "rehearsal": settings.rehearse,
+        "rehearsal": context.rehearse,
         "stages": [as_json(result) for result in results],
     }
-    write_atomically(settings.out / "gpu.json", (json.dumps(content, indent=1) + "\n").encode())
-    text = markdown(command, when, settings.rehearse, results)
-    write_atomically(settings.out / "gpu.md", text.encode())
-    write_atomically(settings.out / "prove.log", _logs(settings.scratch))
+    write_atomically(context.out / "gpu.json", (json.dumps(content, indent=1) + "\n").encode())
+    text = markdown(command, when, context.rehearse, results)
+    write_atomically(context.out / "gpu.md", text.encode())
+    write_atomically(context.out / "prove.log", _logs(context.scratch))
 
 
 def as_json(result: StageResult) -> dict[str, object]:

@@ -13,7 +13,7 @@ from electra.gpu_proof.reviews import (
     folder_of,
     vocabulary,
 )
-from electra.gpu_proof.stages import Settings
+from electra.gpu_proof.stages import StageContext
 from electra.gpu_proof.workloads import run_program
 
 PRETRAINING_SHARE = 0.4  # of the stage's time; fine-tuning takes the rest
@@ -21,51 +21,51 @@ FIGURES = ("mlm_loss", "mlm_acc", "rtd_loss", "rtd_auc", "rtd_auc_unigram", "rtd
 LABELLED = {"sst2": 20_000, "imdb": 5_000}  # examples to learn from
 
 
-def electra(settings: Settings, findings: Findings) -> None:
-    _learn(settings, findings, "electra")
+def electra(context: StageContext, findings: Findings) -> None:
+    _learn(context, findings, "electra")
 
 
-def bert(settings: Settings, findings: Findings) -> None:
-    _learn(settings, findings, "mlm")
+def bert(context: StageContext, findings: Findings) -> None:
+    _learn(context, findings, "mlm")
 
 
-def _learn(settings: Settings, findings: Findings, objective: str) -> None:
+def _learn(context: StageContext, findings: Findings, objective: str) -> None:
     """Pre-train for a share of the stage's time, then fine-tune on both tasks with one seed."""
-    check_data(settings)
-    out = settings.scratch / f"learn-{objective}"
+    check_data(context)
+    out = context.scratch / f"learn-{objective}"
     code = run_program(
-        settings, "train.py", _pretraining(settings, objective, out), f"learn-{objective}.train.log"
+        context, "train.py", _pretraining(context, objective, out), f"learn-{objective}.train.log"
     )
     findings.holds("pre-training ends well", code == 0)
     _report_run(findings, out)
     for task, examples in LABELLED.items():
-        if not folder_of(settings, task).is_dir():
+        if not folder_of(context, task).is_dir():
             findings.value(task, "left out: no data")
             continue
-        tuned = settings.scratch / f"{task}-{objective}"
+        tuned = context.scratch / f"{task}-{objective}"
         arguments = [
-            *("--task", task, "--data", folder_of(settings, task), "--init", out / "ckpt.pt"),
-            *("--epochs", 1, "--train-examples", 20 if settings.rehearse else examples),
-            *("--max-len", 64 if settings.rehearse else {"sst2": 128, "imdb": 512}[task]),
-            *("--device", settings.device, "--cache", cache_of(settings), "--out", tuned),
+            *("--task", task, "--data", folder_of(context, task), "--init", out / "ckpt.pt"),
+            *("--epochs", 1, "--train-examples", 20 if context.rehearse else examples),
+            *("--max-len", 64 if context.rehearse else {"sst2": 128, "imdb": 512}[task]),
+            *("--device", context.device, "--cache", cache_of(context), "--out", tuned),
         ]
-        code = run_program(settings, "finetune.py", arguments, f"{task}-{objective}.log")
+        code = run_program(context, "finetune.py", arguments, f"{task}-{objective}.log")
         findings.holds(f"{task} ends well", code == 0)
         _report_scores(findings, tuned, task)
 
 
-def _pretraining(settings: Settings, objective: str, out: Path) -> list[object]:
+def _pretraining(context: StageContext, objective: str, out: Path) -> list[object]:
     """The command line of train.py."""
-    arguments: list[object] = ["--corpus", *corpus_of(settings), "--objective", objective]
-    arguments += ["--cache", cache_of(settings), "--vocab-size", vocabulary(settings)]
-    arguments += ["--device", settings.device, "--out", out, "--attention-init", "neighbours"]
-    if settings.rehearse:
+    arguments: list[object] = ["--corpus", *corpus_of(context), "--objective", objective]
+    arguments += ["--cache", cache_of(context), "--vocab-size", vocabulary(context)]
+    arguments += ["--device", context.device, "--out", out, "--attention-init", "neighbours"]
+    if context.rehearse:
         return [
             *arguments,
             *("--size", "tiny", "--steps", 4, "--batch-tokens", 512, "--seq-len", 32),
         ]
-    minutes = round(settings.seconds * PRETRAINING_SHARE / 60, 2)
-    arguments += ["--cuda-graphs"] if _graphs_are_right(settings) else []
+    minutes = round(context.seconds * PRETRAINING_SHARE / 60, 2)
+    arguments += ["--cuda-graphs"] if _graphs_are_right(context) else []
     return [
         *arguments,
         *("--size", "small", "--minutes", minutes, "--batch-tokens", 65_536, "--no-compile"),
@@ -73,9 +73,9 @@ def _pretraining(settings: Settings, objective: str, out: Path) -> list[object]:
     ]
 
 
-def _graphs_are_right(settings: Settings) -> bool:
+def _graphs_are_right(context: StageContext) -> bool:
     """Whether the stage of CUDA graphs has passed."""
-    path = settings.out / "gpu.json"
+    path = context.out / "gpu.json"
     stages = json.loads(path.read_text())["stages"] if path.exists() else []
     return any(stage["name"] == "graphs" and stage["status"] == "passed" for stage in stages)
 

@@ -11,7 +11,7 @@ import torch
 
 from electra.config import ModelConfig
 from electra.gpu_proof.findings import Findings
-from electra.gpu_proof.stages import Settings
+from electra.gpu_proof.stages import StageContext
 from electra.gpu_proof.workloads import (
     KINDS,
     Trainer,
@@ -31,10 +31,10 @@ COMPILED_STEPS = 5
 MIXED = (64, 128, 192, 256, 512)  # widths of batches
 
 
-def host_waits(settings: Settings, findings: Findings) -> None:
+def host_waits(context: StageContext, findings: Findings) -> None:
     """Steps under torch's sync debug mode, after a warm-up."""
-    device = choose_device(settings.device)
-    config = config_for(settings, "tiny")
+    device = choose_device(context.device)
+    config = config_for(context, "tiny")
     for kind, precision in itertools.product(KINDS, ("bf16", "fp16")):
         trainer = make_trainer(config, kind, precision, device)
         batches = [random_batch(config, 8, 64, seed, padded=True) for seed in range(3)]
@@ -59,11 +59,11 @@ def _no_waiting(device: torch.device) -> Iterator[None]:
         torch.cuda.set_sync_debug_mode("default")
 
 
-def graphs(settings: Settings, findings: Findings) -> None:
+def graphs(context: StageContext, findings: Findings) -> None:
     """Weights and moments after steps of three shapes, plain and played back."""
     make_deterministic()
-    device = choose_device(settings.device)
-    config = config_for(settings, "tiny", dropout=0.1)
+    device = choose_device(context.device)
+    config = config_for(context, "tiny", dropout=0.1)
     for kind, precision in itertools.product(KINDS, ("bf16", "fp16")):
         ends = []
         for played in (False, True):
@@ -86,16 +86,16 @@ def _three_shapes(
     return trainer.weights()
 
 
-def memory(settings: Settings, findings: Findings) -> None:
+def memory(context: StageContext, findings: Findings) -> None:
     """What is allocated after half of the steps and after all of them."""
-    device = choose_device(settings.device)
-    config = config_for(settings, "tiny")
-    steps = 10 if settings.rehearse else 200
+    device = choose_device(context.device)
+    config = config_for(context, "tiny")
+    steps = 10 if context.rehearse else 200
     trainer = make_trainer(config, "electra", "bf16", device)
     held = []
     for number in range(steps):
         width = MIXED[number % len(MIXED)]
-        tokens = 512 if settings.rehearse else 8192
+        tokens = 512 if context.rehearse else 8192
         batch = random_batch(config, tokens // width, width, seed=number, padded=number % 2 == 0)
         trainer.step(batch.to(device))
         if number + 1 in (steps // 2, steps) and device.type == "cuda":
@@ -110,16 +110,16 @@ def memory(settings: Settings, findings: Findings) -> None:
     findings.value("peak", torch.cuda.max_memory_allocated() / 2**20, "MiB")
 
 
-def compile_networks(settings: Settings, findings: Findings) -> None:
+def compile_networks(context: StageContext, findings: Findings) -> None:
     """Losses of compiled networks against plain ones, from the same masks and samples."""
-    device = choose_device(settings.device)
-    config = config_for(settings, "tiny", dropout=0.0)
+    device = choose_device(context.device)
+    config = config_for(context, "tiny", dropout=0.0)
     ways = list(COMPILED.items())
-    for (kind, precision), bound in ways[1:] if settings.rehearse else ways:
+    for (kind, precision), bound in ways[1:] if context.rehearse else ways:
         plain = _some_losses(make_trainer(config, kind, precision, device), config, device)
         trainer = make_trainer(config, kind, precision, device)
         began = time.perf_counter()
-        with compiler_at_hand(settings):
+        with compiler_at_hand(context):
             trainer.model.compile_networks()
             compiled = _some_losses(trainer, config, device)
         findings.value(

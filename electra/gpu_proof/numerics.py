@@ -17,7 +17,7 @@ from torch import Tensor
 from electra.benchmark.limits import matmul_limit
 from electra.config import SPECIAL_IDS
 from electra.gpu_proof.findings import Findings
-from electra.gpu_proof.stages import Settings
+from electra.gpu_proof.stages import StageContext
 from electra.gpu_proof.workloads import (
     KINDS,
     PRECISIONS,
@@ -39,9 +39,9 @@ SAFE_SCALE = 256.0  # of an fp16 loss: no step is skipped, as it may be with the
 DEVIATE = 5.0  # one in some millions by chance
 
 
-def machine(settings: Settings, findings: Findings) -> None:
+def machine(context: StageContext, findings: Findings) -> None:
     """What the figures belong to, and the most that its matrix products reach."""
-    device = choose_device(settings.device)
+    device = choose_device(context.device)
     if device.type == "cuda":
         properties = torch.cuda.get_device_properties(device)
         findings.value("GPU", properties.name)
@@ -80,13 +80,13 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def agreement(settings: Settings, findings: Findings) -> None:
+def agreement(context: StageContext, findings: Findings) -> None:
     """The losses of STEPS steps on the device, against those of the CPU in float32."""
-    device = choose_device(settings.device)
+    device = choose_device(context.device)
     for kind in KINDS:
-        reference = _losses(settings, kind, "float32", torch.device("cpu"))
+        reference = _losses(context, kind, "float32", torch.device("cpu"))
         for precision, (first, mean) in TOLERANCES.items():
-            found = _losses(settings, kind, precision, device)
+            found = _losses(context, kind, precision, device)
             for term in reference[0]:
                 ours, theirs = ([step[term] for step in run] for run in (found, reference))
                 what = f"{kind} in {precision}, {term}"
@@ -103,10 +103,10 @@ def agreement(settings: Settings, findings: Findings) -> None:
 
 
 def _losses(
-    settings: Settings, kind: str, precision: str, device: torch.device
+    context: StageContext, kind: str, precision: str, device: torch.device
 ) -> list[dict[str, float]]:
-    config = config_for(settings, "tiny", dropout=0.0)
-    rows, width = (4, 32) if settings.rehearse else (16, 128)
+    config = config_for(context, "tiny", dropout=0.0)
+    rows, width = (4, 32) if context.rehearse else (16, 128)
     trainer = make_trainer(config, kind, precision, device)
     if precision == "fp16":
         trainer.scale.scale.fill_(SAFE_SCALE)
@@ -118,10 +118,10 @@ def _losses(
     return found
 
 
-def draws(settings: Settings, findings: Findings) -> None:
+def draws(context: StageContext, findings: Findings) -> None:
     """Masks and samples are valid, and their counts are those of their distributions."""
-    device = choose_device(settings.device)
-    repeats = 50 if settings.rehearse else 400
+    device = choose_device(context.device)
+    repeats = 50 if context.rehearse else 400
     generator = torch.Generator(device).manual_seed(0)
     vocab_size, rows, width = 105, 64, 102
     ids = torch.randint(5, vocab_size, (rows, width), device=device, generator=generator)
@@ -224,10 +224,10 @@ def _deviate(counts: Tensor, shares: object = None, scale: float = 1.0) -> float
     return ((statistic / freedom) ** (1 / 3) - (1 - spread)) / math.sqrt(spread)
 
 
-def overflow(settings: Settings, findings: Findings) -> None:
+def overflow(context: StageContext, findings: Findings) -> None:
     """An fp16 step with a loss scale that is too large, and the one after it."""
-    device = choose_device(settings.device)
-    config = config_for(settings, "tiny")
+    device = choose_device(context.device)
+    config = config_for(context, "tiny")
     for kind in KINDS:
         trainer = make_trainer(config, kind, "fp16", device)
         batch = random_batch(config, 8, 32, padded=True).to(device)

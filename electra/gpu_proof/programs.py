@@ -16,48 +16,48 @@ import torch
 from electra.checkpoint.storage import load_checkpoint
 from electra.files import write_atomically
 from electra.gpu_proof.findings import Findings
-from electra.gpu_proof.stages import Settings
+from electra.gpu_proof.stages import StageContext
 from electra.gpu_proof.workloads import log_text, run_program, start_program, wait_until
 
 SMALL_MEMORY = 2 * 2**30  # bytes: the weights of small fit, a step of 65,536 tokens does not
 
 
-def resume(settings: Settings, findings: Findings) -> None:
+def resume(context: StageContext, findings: Findings) -> None:
     """A run that is killed twice, against one that is not."""
-    common = short_run(settings, "resume", "--deterministic")
-    whole = start_program(settings, "train.py", [*common, "--out", "whole"], "resume.whole.log")
-    parts = start_program(settings, "train.py", [*common, "--out", "parts"], "resume.parts.log")
+    common = short_run(context, "resume", "--deterministic")
+    whole = start_program(context, "train.py", [*common, "--out", "whole"], "resume.whole.log")
+    parts = start_program(context, "train.py", [*common, "--out", "parts"], "resume.parts.log")
     rng = random.Random(0)
     killed = []
-    steps = _steps(settings)
+    steps = _steps(context)
     for begin in (steps // 4, steps * 5 // 8):
         step = rng.randrange(begin, begin + steps // 4)
-        if wait_until(partial(_logged, settings, "parts", step), parts):
+        if wait_until(partial(_logged, context, "parts", step), parts):
             os.kill(parts.pid, signal.SIGKILL)
             killed.append(step)
         parts.join()
         again = ["--out", "parts", "--resume"]
-        parts = start_program(settings, "train.py", again, "resume.parts.log")
+        parts = start_program(context, "train.py", again, "resume.parts.log")
     for process in (whole, parts):
         process.join()
     findings.holds("both runs end well", whole.exitcode == parts.exitcode == 0)
     findings.holds("killed twice", len(killed) == 2, f"at steps {killed}")
-    check_same(settings, findings, "whole", "parts", with_log=True)
+    check_same(context, findings, "whole", "parts", with_log=True)
 
 
-def out_of_memory(settings: Settings, findings: Findings) -> None:
+def out_of_memory(context: StageContext, findings: Findings) -> None:
     """A run that goes on from its checkpoint without memory, then with it."""
-    flags = short_run(settings, "oom", "--keep", 100)
-    folder = settings.scratch / "oom"
-    ended = run_program(settings, "train.py", [*flags, "--out", folder], "oom.log")
+    flags = short_run(context, "oom", "--keep", 100)
+    folder = context.scratch / "oom"
+    ended = run_program(context, "train.py", [*flags, "--out", folder], "oom.log")
     findings.holds("the run ends well", ended == 0)
-    (folder / f"ckpt-{_steps(settings) // 2}.pt").replace(folder / "ckpt.pt")
+    (folder / f"ckpt-{_steps(context) // 2}.pt").replace(folder / "ckpt.pt")
     before = hashlib.sha256((folder / "ckpt.pt").read_bytes()).hexdigest()
 
     again = ["--out", folder, "--resume"]
-    take = _raise_in_backward if settings.rehearse else _take_memory
-    code = run_program(settings, "train.py", again, "oom.short.log", take)
-    said = [line for line in log_text(settings, "oom.short.log").splitlines() if "error" in line]
+    take = _raise_in_backward if context.rehearse else _take_memory
+    code = run_program(context, "train.py", again, "oom.short.log", take)
+    said = [line for line in log_text(context, "oom.short.log").splitlines() if "error" in line]
     findings.holds("exit code 2", code == 2, str(code))
     findings.holds(
         "one line that names --accumulate 2",
@@ -66,7 +66,7 @@ def out_of_memory(settings: Settings, findings: Findings) -> None:
     )
     after = hashlib.sha256((folder / "ckpt.pt").read_bytes()).hexdigest()
     findings.holds("the checkpoint is the same file", before == after)
-    code = run_program(settings, "train.py", again, "oom.log")
+    code = run_program(context, "train.py", again, "oom.log")
     findings.holds("with memory the run goes on to its end", code == 0)
 
 
@@ -82,14 +82,14 @@ def _raise_in_backward() -> None:
     torch.Tensor.backward = no_memory  # type: ignore[method-assign]
 
 
-def short_run(settings: Settings, name: str, *more: object) -> list[object]:
+def short_run(context: StageContext, name: str, *more: object) -> list[object]:
     """A short run of train.py that saves often. Its text is that of the sample, several times over,
     so that one step of a GPU does not read all of it."""
     sizes = {"size": "small", "batch_tokens": 65_536, "seq_len": 128}
-    if settings.rehearse:
+    if context.rehearse:
         sizes = {"size": "tiny", "batch_tokens": 256, "seq_len": 32}
     return [
-        *("--corpus", _text(settings), "--size", sizes["size"], "--steps", _steps(settings)),
+        *("--corpus", _text(context), "--size", sizes["size"], "--steps", _steps(context)),
         *("--batch-tokens", sizes["batch_tokens"], "--seq-len", sizes["seq_len"]),
         *(
             "--vocab-size",
@@ -97,39 +97,39 @@ def short_run(settings: Settings, name: str, *more: object) -> list[object]:
             "--save-every",
             4,
             "--eval-every",
-            _steps(settings),
+            _steps(context),
             "--log-every",
             1,
         ),
-        *("--device", settings.device, "--cache", settings.scratch / "cache-runs"),
+        *("--device", context.device, "--cache", context.scratch / "cache-runs"),
         *("--no-compile", *more),
     ]
 
 
-def _steps(settings: Settings) -> int:
-    return 16 if settings.rehearse else 40
+def _steps(context: StageContext) -> int:
+    return 16 if context.rehearse else 40
 
 
-def _text(settings: Settings) -> Path:
-    path = settings.scratch / "text.raw"
+def _text(context: StageContext) -> Path:
+    path = context.scratch / "text.raw"
     if not path.exists():
-        sample = (settings.root / "data" / "sample" / "wiki.raw").read_bytes()
-        write_atomically(path, sample[:40_000] if settings.rehearse else sample * 20)
+        sample = (context.root / "data" / "sample" / "wiki.raw").read_bytes()
+        write_atomically(path, sample[:40_000] if context.rehearse else sample * 20)
     return path
 
 
-def _logged(settings: Settings, run: str, step: int) -> bool:
+def _logged(context: StageContext, run: str, step: int) -> bool:
     """Whether a run has come to a step."""
-    log = settings.scratch / run / "metrics.jsonl"
+    log = context.scratch / run / "metrics.jsonl"
     return log.exists() and f'{{"step": {step}, ' in log.read_text()
 
 
 def check_same(
-    settings: Settings, findings: Findings, one: str, two: str, with_log: bool = False
+    context: StageContext, findings: Findings, one: str, two: str, with_log: bool = False
 ) -> None:
     """Weights, moments and, where asked for, the log of two runs, bit for bit."""
     first, second = (
-        load_checkpoint(settings.scratch / run / "ckpt.pt", ("electra",)) for run in (one, two)
+        load_checkpoint(context.scratch / run / "ckpt.pt", ("electra",)) for run in (one, two)
     )
     tensors = []
     for checkpoint in (first, second):
@@ -140,7 +140,7 @@ def check_same(
     differing = sum(not torch.equal(a, b) for a, b in zip(*tensors, strict=True))
     findings.at_most(f"{one} and {two}: tensors that differ", differing, 0)
     if with_log:
-        logs = [_lines(settings.scratch / run / "metrics.jsonl") for run in (one, two)]
+        logs = [_lines(context.scratch / run / "metrics.jsonl") for run in (one, two)]
         findings.holds(f"{one} and {two}: the same log", logs[0] == logs[1])
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from electra.gpu_proof.document import write_documents
 from electra.gpu_proof.runner import StageResult, kill_process, run_stages, start_in_background
-from electra.gpu_proof.stages import ARCHIVES, READY, STAGES, Settings, Stage
+from electra.gpu_proof.stages import ARCHIVES, READY, STAGES, Stage, StageContext
 
 PREPARE = "electra.gpu_proof.reviews:prepare"
 OVERHEAD = 0.5  # seconds between the program's start and the first of its own clock
@@ -44,28 +44,28 @@ def prove(
 
     with tempfile.TemporaryDirectory(prefix="prove-gpu-", ignore_cleanup_errors=True) as scratch:
         device = "cpu" if rehearse else "cuda"
-        settings = Settings(root, data.resolve(), out.resolve(), Path(scratch), device, rehearse)
+        context = StageContext(root, data.resolve(), out.resolve(), Path(scratch), device, rehearse)
         command = "python scripts/prove_gpu.py " + shlex.join(sys.argv[1:])
 
         def report(results: list[StageResult]) -> None:
             _say(results[-1], len(results), len(chosen))
             in_order = sorted(results, key=lambda result: chosen.index(result.stage))
-            write_documents(settings, command, in_order, began)
+            write_documents(context, command, in_order, began)
 
-        preparing = start_in_background(PREPARE, settings)
+        preparing = start_in_background(PREPARE, context)
         try:
             seconds = 60 * minutes - (time.time() - began) - OVERHEAD
             results = run_stages(
-                chosen, settings, seconds, lambda: is_ready(settings, preparing), report
+                chosen, context, seconds, lambda: is_ready(context, preparing), report
             )
         finally:
             kill_process(preparing)
     return _summarise(results, out)
 
 
-def is_ready(settings: Settings, preparing: Any) -> bool:
+def is_ready(context: StageContext, preparing: Any) -> bool:
     """Whether the preparation of the data has ended, well or not."""
-    return (settings.scratch / READY).exists() or not preparing.is_alive()
+    return (context.scratch / READY).exists() or not preparing.is_alive()
 
 
 def _check_data(root: Path, data: Path | None, rehearse: bool) -> Path:

@@ -11,7 +11,7 @@ import torch
 from electra.config import preset_model_config
 from electra.gpu_proof.findings import Findings
 from electra.gpu_proof.programs import check_same, short_run
-from electra.gpu_proof.stages import Settings
+from electra.gpu_proof.stages import StageContext
 from electra.gpu_proof.workloads import (
     log_text,
     make_trainer,
@@ -28,16 +28,16 @@ RUNS = {"none": [], "one": [], "zero": ["--zero"]}
 SAID = "tensors that differ with "
 
 
-def ranks(settings: Settings, findings: Findings) -> None:
+def ranks(context: StageContext, findings: Findings) -> None:
     """The same run of train.py without torchrun, as its only rank, and as that with --zero.
 
     train.py with one rank leaves DistributedDataParallel out, since there is nobody to share with;
     `compare_sharing` has it in.
     """
-    flags = short_run(settings, "ranks", "--deterministic")
+    flags = short_run(context, "ranks", "--deterministic")
     processes = [
         start_program(
-            settings,
+            context,
             "train.py",
             [*flags, *more, "--out", f"ranks-{name}"],
             f"ranks.{name}.log",
@@ -46,15 +46,15 @@ def ranks(settings: Settings, findings: Findings) -> None:
         for name, more in RUNS.items()
     ]
     processes.append(
-        start_process(settings, lambda: compare_sharing(settings.device), "ranks.sharing.log")
+        start_process(context, lambda: compare_sharing(context.device), "ranks.sharing.log")
     )
     for process in processes:
         process.join()
     findings.holds("all end well", not any(process.exitcode for process in processes))
 
     for name in ("one", "zero"):
-        check_same(settings, findings, "ranks-none", f"ranks-{name}")
-    for line in log_text(settings, "ranks.sharing.log").splitlines():
+        check_same(context, findings, "ranks-none", f"ranks-{name}")
+    for line in log_text(context, "ranks.sharing.log").splitlines():
         if line.startswith(SAID):
             what, _, count = line.rpartition(": ")
             findings.at_most(what, int(count), 0)

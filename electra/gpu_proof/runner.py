@@ -7,6 +7,7 @@ must outlive whatever happens below it.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import multiprocessing
 import os
@@ -17,23 +18,26 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from electra.gpu_proof.findings import Finding, Findings, read_findings
-from electra.gpu_proof.stages import Settings, Stage
+from electra.gpu_proof.stages import Stage, StageContext
 
 RESERVE = 2.0  # seconds kept for killing the last stage and writing the results
 LEAST = 4.0  # seconds without which a stage is not begun
 PRELOADED = ["torch", "numpy", "electra.gpu_proof.workloads"]
 
 
+# "killed": ended by a signal of somebody else.
+Status = Literal["passed", "failed", "killed", "timed out", "left out"]
+
+
 @dataclass(frozen=True)
 class StageResult:
-    """What became of a stage. `status`: "passed", "failed", "killed" (ended by a signal of somebody
-    else), "timed out" or "left out"."""
+    """What became of a stage."""
 
     stage: Stage
-    status: str
+    status: Status
     why: str  # empty where it passed
     seconds: float
     findings: list[Finding]
@@ -45,7 +49,7 @@ class StageResult:
 
 def run_stages(
     stages: Sequence[Stage],
-    settings: Settings,
+    context: StageContext,
     seconds: float,
     data_ready: Callable[[], bool],
     report: Callable[[list[StageResult]], None],
@@ -57,8 +61,6 @@ def run_stages(
     `data_ready`.
     """
     deadline = time.monotonic() + seconds - RESERVE
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
     results: list[StageResult] = []
     waiting = list(stages)
     while waiting:
@@ -68,8 +70,8 @@ def run_stages(
         if left < LEAST:
             results.append(StageResult(stage, "left out", "no time was left", 0.0, []))
         else:
-            own = replace(settings, seconds=min(stage.limit, left))
-            results.append(_run_stage(context, stage, own))
+            own = replace(context, seconds=min(stage.limit, left))
+            results.append(_run_stage(stage, own))
         report(results)
     return results
 
@@ -85,45 +87,50 @@ def _next_stage(waiting: Sequence[Stage], data_ready: Callable[[], bool], deadli
         time.sleep(0.1)
 
 
-def start_in_background(function: str, settings: Settings) -> Any:
+def start_in_background(function: str, context: StageContext) -> Any:
     """Start `function` beside the stages; returns its process, which `kill_process` ends."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
     name = function.rpartition(":")[2]
-    process = context.Process(target=_child, args=(name, function, settings))
+    process = _process(name, function, context)
     process.start()
     return process
 
 
-def findings_path(settings: Settings, name: str) -> Path:
-    return settings.scratch / f"{name}.findings.jsonl"
+def _process(name: str, function: str, context: StageContext) -> Any:
+    """A process of `function`, not yet started. All are forked from one server."""
+    server = multiprocessing.get_context("forkserver")
+    server.set_forkserver_preload(PRELOADED)
+    return server.Process(target=_child, args=(name, function, context))
 
 
-def _run_stage(context: Any, stage: Stage, settings: Settings) -> StageResult:
+def findings_path(context: StageContext, name: str) -> Path:
+    return context.scratch / f"{name}.findings.jsonl"
+
+
+def _run_stage(stage: Stage, context: StageContext) -> StageResult:
     began = time.monotonic()
-    process = context.Process(target=_child, args=(stage.name, stage.function, settings))
+    process = _process(stage.name, stage.function, context)
     try:
         process.start()
-        process.join(settings.seconds)
+        process.join(context.seconds)
         ended = not process.is_alive()
     finally:  # Ctrl-C, too, leaves nothing running
         kill_process(process)
     seconds = time.monotonic() - began
-    findings = read_findings(findings_path(settings, stage.name))
-    status, why = _verdict(ended, process.exitcode, findings, settings, stage.name)
+    findings = read_findings(findings_path(context, stage.name))
+    status, why = _verdict(ended, process.exitcode, findings, context, stage.name)
     return StageResult(stage, status, why, seconds, findings)
 
 
 def _verdict(
-    ended: bool, code: int | None, findings: list[Finding], settings: Settings, name: str
-) -> tuple[str, str]:
+    ended: bool, code: int | None, findings: list[Finding], context: StageContext, name: str
+) -> tuple[Status, str]:
     """(status, why) of a stage."""
     if not ended:
-        return "timed out", f"it had not ended after {settings.seconds:.0f} s"
+        return "timed out", f"it had not ended after {context.seconds:.0f} s"
     if code is not None and code < 0:
         return "killed", f"signal {signal.Signals(-code).name}"
     if code:
-        return "failed", _last_words(settings.scratch / f"{name}.log") or f"exit code {code}"
+        return "failed", _last_words(context.scratch / f"{name}.log") or f"exit code {code}"
     missed = [finding.what for finding in findings if finding.passed is False]
     if missed:
         return "failed", "; ".join(missed)
@@ -138,19 +145,18 @@ def _last_words(log: Path) -> str:
 
 def kill_process(process: Any) -> None:
     """End a stage and all that it has started; one that SIGKILL does not end is left behind."""
-    for kill in (os.killpg, os.kill):
-        try:
+    if process.pid is None:
+        return  # it was never started
+    for kill in (os.killpg, os.kill):  # it leads a group only once it runs
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             kill(process.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError, TypeError):
-            continue  # it leads no group yet, is gone, or was never started
-    if process.pid is not None:
-        process.join(RESERVE)
+    process.join(RESERVE)
 
 
-def _child(name: str, function: str, settings: Settings) -> None:
+def _child(name: str, function: str, context: StageContext) -> None:
     """The process of a stage: its own group, its output in a file."""
     os.setsid()
-    log = open(settings.scratch / f"{name}.log", "ab", buffering=0)  # noqa: SIM115
+    log = open(context.scratch / f"{name}.log", "ab", buffering=0)  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
         os.dup2(log.fileno(), stream.fileno())
@@ -159,9 +165,9 @@ def _child(name: str, function: str, settings: Settings) -> None:
     try:
         module, _, attribute = function.partition(":")
         stage = getattr(importlib.import_module(module), attribute)
-        if settings.rehearse:
+        if context.rehearse:
             _use_one_thread()
-        stage(settings, Findings(findings_path(settings, name)))
+        stage(context, Findings(findings_path(context, name)))
     except BaseException:
         traceback.print_exc()
         sys.stderr.flush()
@@ -172,6 +178,7 @@ def _child(name: str, function: str, settings: Settings) -> None:
 
 def _use_one_thread() -> None:
     """Tiny sizes are fastest so, and stages of a rehearsal run several processes side by side."""
-    os.environ["OMP_NUM_THREADS"] = "1"
-    torch = importlib.import_module("torch")
+    import torch  # here, in a stage; the process that starts stages does without it
+
     torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"  # of programs that a stage starts

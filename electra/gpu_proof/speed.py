@@ -26,7 +26,7 @@ from electra.data.spans import SpanBatches, SpanOptions
 from electra.data.token_store import whole_text
 from electra.gpu_proof.findings import Findings
 from electra.gpu_proof.reviews import check_data, open_reviews
-from electra.gpu_proof.stages import Settings
+from electra.gpu_proof.stages import StageContext
 from electra.gpu_proof.workloads import Trainer, compiler_at_hand, config_for, make_trainer
 from electra.model.flops import pretraining_flops
 from electra.training.device import Precision, choose_device
@@ -51,12 +51,12 @@ def _time(
     step: Callable[[Batch], object],
     batches: Iterable[Batch],
     device: torch.device,
-    settings: Settings,
+    context: StageContext,
     warm_up: int = 5,
     steps: int = 10,
 ) -> Timing:
     """Seconds of a step: the median of 3 repeats of `steps`, after a warm-up."""
-    warm_up, steps = (1, 2) if settings.rehearse else (warm_up, steps)
+    warm_up, steps = (1, 2) if context.rehearse else (warm_up, steps)
     batches = iter(batches)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
@@ -73,101 +73,101 @@ def _time(
     return Timing(statistics.median(seconds), peak_memory(device))
 
 
-def _token_counts(settings: Settings) -> tuple[int, ...]:
-    return TOKENS[:1] if settings.rehearse else TOKENS
+def _token_counts(context: StageContext) -> tuple[int, ...]:
+    return TOKENS[:1] if context.rehearse else TOKENS
 
 
 def _dense(
-    settings: Settings, config: ModelConfig, tokens: int, length: int, device: torch.device
+    context: StageContext, config: ModelConfig, tokens: int, length: int, device: torch.device
 ) -> Iterator[Batch]:
     """Batches of random words on the device, for ever."""
-    if settings.rehearse:
+    if context.rehearse:
         tokens, length = tokens // 512, length // 4
     batches = dense_batches(3, max(1, tokens // length), length, config.vocab_size)
     return itertools.cycle([batch.to(device) for batch in batches])
 
 
 def _report(
-    findings: Findings, what: str, timing: Timing, tokens: int, settings: Settings
+    findings: Findings, what: str, timing: Timing, tokens: int, context: StageContext
 ) -> float:
     """Write a timing down; returns tokens a second."""
-    rate = (tokens // 512 if settings.rehearse else tokens) / timing.seconds
+    rate = (tokens // 512 if context.rehearse else tokens) / timing.seconds
     findings.value(f"{what}: speed", rate, "tokens/s")
     if timing.memory:
         findings.value(f"{what}: peak memory", timing.memory / 2**30, "GiB")
     return rate
 
 
-def small(settings: Settings, findings: Findings) -> None:
+def small(context: StageContext, findings: Findings) -> None:
     """Plain steps, and CUDA graphs where there is a GPU."""
-    _small(settings, findings, compiled=False)
+    _small(context, findings, compiled=False)
 
 
-def small_compiled(settings: Settings, findings: Findings) -> None:
+def small_compiled(context: StageContext, findings: Findings) -> None:
     """The same with compiled networks."""
-    with compiler_at_hand(settings):
-        _small(settings, findings, compiled=True)
+    with compiler_at_hand(context):
+        _small(context, findings, compiled=True)
 
 
-def _small(settings: Settings, findings: Findings, compiled: bool) -> None:
-    device = choose_device(settings.device)
-    config = config_for(settings, "small")
+def _small(context: StageContext, findings: Findings, compiled: bool) -> None:
+    device = choose_device(context.device)
+    config = config_for(context, "small")
     trainer = make_trainer(config, "electra", "bf16", device)
     if compiled:
         trainer.model.compile_networks()
-    for tokens in _token_counts(settings):
+    for tokens in _token_counts(context):
         for played in (False, True) if device.type == "cuda" else (False,):
             trainer.graphs = CudaGraphs(device) if played else None
             name = " and ".join(["compiled"] * compiled + ["graphs"] * played or ["plain"])
-            batches = _dense(settings, config, tokens, 128, device)
-            timing = _time(trainer.step, batches, device, settings)
-            rate = _report(findings, f"small, {tokens:,} tokens, {name}", timing, tokens, settings)
+            batches = _dense(context, config, tokens, 128, device)
+            timing = _time(trainer.step, batches, device, context)
+            rate = _report(findings, f"small, {tokens:,} tokens, {name}", timing, tokens, context)
             if tokens == TOKENS[0]:
                 findings.goal(f"small, {name}, against the goal", rate, GOAL_TOKENS, "tokens/s")
             trainer.graphs = None
 
 
-def baseline(settings: Settings, findings: Findings) -> None:
+def baseline(context: StageContext, findings: Findings) -> None:
     """The loop on `transformers`: attention fused or not, compiled or not."""
     if importlib.util.find_spec("transformers") is None:
         findings.value("baseline", "left out: transformers is not installed")
         return
-    device = choose_device(settings.device)
-    config = config_for(settings, "small")
+    device = choose_device(context.device)
+    config = config_for(context, "small")
     precision = Precision(torch.bfloat16, device.type)
     ways = list(itertools.product((False, True), ("sdpa", "eager")))
-    for compiled, attention in ways[1:3] if settings.rehearse else ways:
+    for compiled, attention in ways[1:3] if context.rehearse else ways:
         torch.manual_seed(0)
         networks, loss_of = transformers_pretraining(config, MASK_PROB, precision, attention)
         step = baseline_step(networks, loss_of, device, 0.01)
-        with compiler_at_hand(settings):
+        with compiler_at_hand(context):
             for network in networks.children() if compiled else ():
                 network.forward = torch.compile(network.forward)
-        for tokens in TOKENS[:1] if compiled else _token_counts(settings):
+        for tokens in TOKENS[:1] if compiled else _token_counts(context):
             name = f"baseline, {tokens:,} tokens, {attention}" + ", compiled" * compiled
             try:
-                batches = _dense(settings, config, tokens, 128, device)
-                timing = _time(step, batches, device, settings, warm_up=3, steps=5)
+                batches = _dense(context, config, tokens, 128, device)
+                timing = _time(step, batches, device, context, warm_up=3, steps=5)
             except torch.OutOfMemoryError:
                 findings.value(f"{name}: speed", "out of memory")
                 continue
-            _report(findings, name, timing, tokens, settings)
+            _report(findings, name, timing, tokens, context)
         del networks, step, loss_of
 
 
-def base(settings: Settings, findings: Findings) -> None:
+def base(context: StageContext, findings: Findings) -> None:
     """base at 512, plain, as graphs and compiled, and its share of the limit."""
-    _large_network(settings, findings, "base", 32_768)
+    _large_network(context, findings, "base", 32_768)
 
 
-def large(settings: Settings, findings: Findings) -> None:
+def large(context: StageContext, findings: Findings) -> None:
     """large at 512: what it takes."""
-    _large_network(settings, findings, "large", 16_384)
+    _large_network(context, findings, "large", 16_384)
 
 
-def _large_network(settings: Settings, findings: Findings, size: str, tokens: int) -> None:
-    device = choose_device(settings.device)
-    config = config_for(settings, size)
+def _large_network(context: StageContext, findings: Findings, size: str, tokens: int) -> None:
+    device = choose_device(context.device)
+    config = config_for(context, size)
     limit = matmul_limit(torch.bfloat16, device)
     trainer = make_trainer(config, "electra", "bf16", device)
     flops = pretraining_flops(config, MASK_PROB, np.full(tokens // 512, 512))
@@ -176,24 +176,24 @@ def _large_network(settings: Settings, findings: Findings, size: str, tokens: in
         trainer.graphs = CudaGraphs(device) if name == "graphs" else None
         if name == "compiled":
             trainer.model.compile_networks()
-        batches = _dense(settings, config, tokens, 512, device)
-        timing = _time(trainer.step, batches, device, settings)
+        batches = _dense(context, config, tokens, 512, device)
+        timing = _time(trainer.step, batches, device, context)
         what = f"{size}, {tokens:,} tokens of 512, {name}"
-        _report(findings, what, timing, tokens, settings)
-        if not settings.rehearse:
+        _report(findings, what, timing, tokens, context)
+        if not context.rehearse:
             share = flops / timing.seconds / limit
             findings.goal(f"{what}: share of the limit", share, GOAL_SHARE)
 
 
-def reviews(settings: Settings, findings: Findings) -> None:
+def reviews(context: StageContext, findings: Findings) -> None:
     """Batches of real reviews, made by the host while the device computes."""
-    device = choose_device(settings.device)
-    check_data(settings)
-    tokenizer, store = open_reviews(settings)
-    config = config_for(settings, "small")
-    if settings.rehearse:
+    device = choose_device(context.device)
+    check_data(context)
+    tokenizer, store = open_reviews(context)
+    config = config_for(context, "small")
+    if context.rehearse:
         config = replace(config, vocab_size=tokenizer.vocab_size)
-    tokens = 2048 if settings.rehearse else TOKENS[0]
+    tokens = 2048 if context.rehearse else TOKENS[0]
     multiple = 64 if device.type == "cuda" else 8
     options = SpanOptions(fill=True)
     stream = SpanBatches(whole_text(store), tokens, multiple, 0, tokenizer.special, options)
@@ -207,36 +207,36 @@ def reviews(settings: Settings, findings: Findings) -> None:
             yield batch.to(device)
 
     trainer = make_trainer(config, "electra", "bf16", device)
-    timing = _time(trainer.step, batches(), device, settings, warm_up=20)
+    timing = _time(trainer.step, batches(), device, context, warm_up=20)
     real = statistics.mean(counts)
     findings.value("small on reviews at 512, plain: speed", real / timing.seconds, "real tokens/s")
     findings.value("padding", 1 - real / tokens, "of the budget of a step")
 
 
-def profile(settings: Settings, findings: Findings) -> None:
+def profile(context: StageContext, findings: Findings) -> None:
     """Where a step's time goes: `profile.txt`."""
-    device = choose_device(settings.device)
-    config = config_for(settings, "small")
+    device = choose_device(context.device)
+    config = config_for(context, "small")
     text = []
     for name in ("plain", "compiled") if device.type == "cuda" else ("plain",):
         trainer = make_trainer(config, "electra", "bf16", device)
         if name == "compiled":
             trainer.model.compile_networks()
-        table, busy, elapsed = _profiled(settings, trainer, config, device)
+        table, busy, elapsed = _profiled(context, trainer, config, device)
         text.append(f"small, {TOKENS[0]:,} tokens a step, {name}\n{table}\n")
         if device.type == "cuda":
             findings.value(f"small, {name}: the GPU idles", max(0.0, 1 - busy / elapsed), "share")
-        (settings.out / "profile.txt").write_text("\n".join(text), encoding="utf-8")
+        (context.out / "profile.txt").write_text("\n".join(text), encoding="utf-8")
     findings.value("profile", "profile.txt")
 
 
 def _profiled(
-    settings: Settings, trainer: Trainer, config: ModelConfig, device: torch.device
+    context: StageContext, trainer: Trainer, config: ModelConfig, device: torch.device
 ) -> tuple[str, float, float]:
     """The table of kernels; seconds in kernels; seconds that the same steps take unprofiled."""
-    steps = 2 if settings.rehearse else 5
-    batches = _dense(settings, config, TOKENS[0], 128, device)
-    elapsed = _time(trainer.step, batches, device, settings).seconds * steps
+    steps = 2 if context.rehearse else 5
+    batches = _dense(context, config, TOKENS[0], 128, device)
+    elapsed = _time(trainer.step, batches, device, context).seconds * steps
     activities = [torch.profiler.ProfilerActivity.CPU]
     activities += [torch.profiler.ProfilerActivity.CUDA] * (device.type == "cuda")
     with torch.profiler.profile(activities=activities) as profiler:
@@ -264,23 +264,23 @@ def _kernels(averages: Any, device: torch.device) -> list[tuple[float, int, str]
     ]
 
 
-def first_step(settings: Settings, findings: Findings) -> None:
+def first_step(context: StageContext, findings: Findings) -> None:
     """train.py, from its start to the first line of its log."""
-    size, tokens = ("tiny", 256) if settings.rehearse else ("small", TOKENS[0])
-    sample = settings.root / "data" / "sample" / "wiki.raw"
-    text = settings.scratch / "first.raw"
-    text.write_bytes(sample.read_bytes() * (1 if settings.rehearse else 20))
-    out = settings.scratch / "first-step"
+    size, tokens = ("tiny", 256) if context.rehearse else ("small", TOKENS[0])
+    sample = context.root / "data" / "sample" / "wiki.raw"
+    text = context.scratch / "first.raw"
+    text.write_bytes(sample.read_bytes() * (1 if context.rehearse else 20))
+    out = context.scratch / "first-step"
     command = [
-        *(sys.executable, settings.root / "train.py", "--corpus", text, "--size", size),
+        *(sys.executable, context.root / "train.py", "--corpus", text, "--size", size),
         *("--batch-tokens", tokens, "--seq-len", 64, "--vocab-size", 800, "--log-every", 1),
-        *("--cache", settings.scratch / "cache-first", "--device", settings.device, "--out", out),
-        "--no-compile" if settings.rehearse else "--compile",
+        *("--cache", context.scratch / "cache-first", "--device", context.device, "--out", out),
+        "--no-compile" if context.rehearse else "--compile",
     ]
     began = time.perf_counter()
-    with open(settings.scratch / "first-step.train.log", "wb") as log:
+    with open(context.scratch / "first-step.train.log", "wb") as log:
         process = subprocess.Popen(
-            list(map(str, command)), stdout=log, stderr=log, cwd=settings.scratch
+            list(map(str, command)), stdout=log, stderr=log, cwd=context.scratch
         )
         try:
             metrics = out / "metrics.jsonl"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Settings:
+class StageContext:
     """What every stage is told. Paths are absolute."""
 
     root: Path  # of the checkout, with train.py and finetune.py
@@ -25,7 +25,7 @@ class Stage:
 
     name: str
     group: str  # "right", "speed" or "learning"
-    function: str  # "module:function", called with (Settings, Findings) in a process of its own
+    function: str  # "module:function", called with (StageContext, Findings) in a process of its own
     limit: float  # seconds, after which it is killed
     promise: str  # what it shows
     needs_cuda: str = ""  # what a rehearsal does in place of what only a GPU can do

@@ -20,7 +20,7 @@ from torch.overrides import TorchFunctionMode
 
 from electra.config import CLS, SEP, SIZES, ModelConfig, preset_model_config
 from electra.data.batch import Batch
-from electra.gpu_proof.stages import Settings
+from electra.gpu_proof.stages import StageContext
 from electra.model.build import build
 from electra.model.classifier import Classifier
 from electra.training.device import Precision
@@ -68,11 +68,11 @@ class Trainer:
 
 
 def config_for(
-    settings: Settings, size: str, objective: str = "electra", dropout: float | None = None
+    context: StageContext, size: str, objective: str = "electra", dropout: float | None = None
 ) -> ModelConfig:
     """The shape of a size; in a rehearsal one so small that a step takes milliseconds."""
     config = preset_model_config(size, objective, SIZES[size].vocab_size, dropout)
-    if not settings.rehearse:
+    if not context.rehearse:
         return config
     return replace(
         config,
@@ -156,10 +156,10 @@ class HostDraws(TorchFunctionMode):
 
 
 @contextlib.contextmanager
-def compiler_at_hand(settings: Settings) -> Iterator[None]:
+def compiler_at_hand(context: StageContext) -> Iterator[None]:
     """In a rehearsal `torch.compile` stops before it makes code, which takes a minute on a CPU."""
     real = torch.compile
-    if settings.rehearse:
+    if context.rehearse:
         torch.compile = lambda function, **options: real(function, backend="eager", **options)  # type: ignore[assignment]
     try:
         yield
@@ -171,55 +171,55 @@ def compiler_at_hand(settings: Settings) -> Iterator[None]:
 
 
 def run_program(
-    settings: Settings,
+    context: StageContext,
     program: str,
     arguments: Sequence[object],
     log: str,
     before: Callable[[], None] = lambda: None,
 ) -> int:
     """Run train.py or finetune.py to its end, as if typed; returns its exit code."""
-    process = start_program(settings, program, arguments, log, before)
+    process = start_program(context, program, arguments, log, before)
     process.join()
     return process.exitcode
 
 
 def start_program(
-    settings: Settings,
+    context: StageContext,
     program: str,
     arguments: Sequence[object],
     log: str,
     before: Callable[[], None] = lambda: None,
 ) -> Any:
     """Start a program of the checkout; `before` is called in its process first."""
-    words = [str(settings.root / program), *map(str, arguments)]
+    words = [str(context.root / program), *map(str, arguments)]
 
     def body() -> None:
         sys.argv = words
-        sys.path.insert(0, str(settings.root))
+        sys.path.insert(0, str(context.root))
         before()
         runpy.run_path(words[0], run_name="__main__")
 
-    return start_process(settings, body, log)
+    return start_process(context, body, log)
 
 
-def start_process(settings: Settings, body: Callable[[], None], log: str) -> Any:
+def start_process(context: StageContext, body: Callable[[], None], log: str) -> Any:
     """Call `body` in a process of its own, in the scratch folder; what it prints goes to
     `scratch/log`.
 
     The process is forked, which saves the import of torch: this one must not have used the GPU.
     """
     process = multiprocessing.get_context("fork").Process(
-        target=_run_body, args=(settings, body, settings.scratch / log)
+        target=_run_body, args=(context, body, context.scratch / log)
     )
     process.start()
     return process
 
 
-def _run_body(settings: Settings, body: Callable[[], None], log: Path) -> None:
+def _run_body(context: StageContext, body: Callable[[], None], log: Path) -> None:
     with open(log, "ab", buffering=0) as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
-    os.chdir(settings.scratch)
+    os.chdir(context.scratch)
     code = 0
     try:
         body()
@@ -242,7 +242,7 @@ def wait_until(condition: Callable[[], bool], process: Any) -> bool:
     return condition()
 
 
-def log_text(settings: Settings, log: str) -> str:
+def log_text(context: StageContext, log: str) -> str:
     """What a program has printed so far."""
-    path = settings.scratch / log
+    path = context.scratch / log
     return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""

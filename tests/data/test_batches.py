@@ -6,6 +6,8 @@ import pytest
 from electra.config import CLS, SEP
 from electra.data.batch import Padding, bucket_batches, collate
 
+pytestmark = pytest.mark.fast
+
 
 @pytest.mark.parametrize(
     "multiple, longest, budget, max_rows",

@@ -8,6 +8,8 @@ from electra.config import CLS, SEP
 from electra.data.batch import Padding
 from electra.data.examples import encode_examples, example_ids, truncate
 
+pytestmark = pytest.mark.fast
+
 
 @pytest.mark.parametrize(
     "how, expected",

@@ -5,6 +5,8 @@ import pytest
 
 from electra.data.token_store import TokenStore, hold_out, whole_text
 
+pytestmark = pytest.mark.fast
+
 
 def toy_store(lengths):
     """Documents of lines of the given token counts."""

@@ -8,6 +8,8 @@ import pytest
 from data.corpora import PACKERS, decoded, documents, refused, store_of, write
 from electra.data import raw_text
 
+pytestmark = pytest.mark.fast
+
 WIKITEXT = (
     " = Valkyria = \n \n First line . \n \n Second line . \n = = History = = \n \n Third . \n"
     " = = = Deep = = = \n\n\n Fourth = x . \n = A = \n Fifth . \n = Two words = \n Sixth . \n"

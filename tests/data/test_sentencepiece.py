@@ -18,6 +18,8 @@ from electra.data.sentencepiece import (
 )
 from electra.data.tokenizer import load_tokenizer
 
+pytestmark = pytest.mark.fast
+
 
 def nfkc(text):
     """NFKC, white space as single spaces."""

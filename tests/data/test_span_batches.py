@@ -8,6 +8,8 @@ from electra.config import CLS, SEP
 from electra.data.spans import SpanBatches
 from electra.data.token_store import Text
 
+pytestmark = pytest.mark.fast
+
 
 def stream(seed=0, multiple=8):
     """Batches of 512 tokens of a text in which no token is twice."""

@@ -9,6 +9,8 @@ from electra.config import CLS, PAD, SEP
 from electra.data.batch import Padding
 from electra.data.spans import SpanOptions, Spans, collate_spans, cut_spans
 
+pytestmark = pytest.mark.fast
+
 
 @pytest.mark.parametrize("seq_len", [8, 16, 64, 512])
 @pytest.mark.parametrize("seed", range(3))

@@ -10,6 +10,8 @@ from electra.data.spans import SpanBatches, Spans, collate_spans
 from electra.data.token_store import Text
 from electra.data.wordpiece import WordPieceTokenizer
 
+pytestmark = pytest.mark.fast
+
 
 @pytest.mark.parametrize("special, cls, sep, pad", [(BERTS, 101, 102, 0), (LAST, 52, 53, 50)])
 def test_spans_are_framed_and_padded_with_the_ids_they_are_given(special, cls, sep, pad):

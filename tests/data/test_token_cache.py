@@ -1,9 +1,13 @@
 """The cache: a tokenizer is trained once, and what killed runs leave goes away."""
 
+import pytest
+
 from data.corpora import facts_of, flip, write
 from electra.data import token_cache
 from electra.data.token_cache import corpus_tokenizer
 from electra.data.token_store import open_store
+
+pytestmark = pytest.mark.fast
 
 
 def test_a_tokenizer_is_trained_once_for_each_corpus(tmp_path, pages):

@@ -12,6 +12,7 @@ from electra.data.token_cache import corpus_tokenizer, token_dtype
 from electra.data.token_store import TokenStore
 
 
+@pytest.mark.fast
 def test_store_has_the_ids_of_whole_lines_in_order(tmp_path, tokenizer, pages):
     store = store_of(tokenizer, tmp_path / "cache", pages)
     lines = [line for page in PAGES for line in page]
@@ -21,6 +22,7 @@ def test_store_has_the_ids_of_whole_lines_in_order(tmp_path, tokenizer, pages):
     assert store.unigram.tolist() == [expected.count(i) for i in range(tokenizer.vocab_size)]
 
 
+@pytest.mark.fast
 def test_store_of_the_sample_has_the_ids_of_whole_lines(tmp_path, tokenizer, sample_path):
     store = store_of(tokenizer, tmp_path / "cache", sample_path)
     lines = [line for page in documents(sample_path) for line in page]
@@ -32,6 +34,7 @@ def test_store_of_the_sample_has_the_ids_of_whole_lines(tmp_path, tokenizer, sam
     )
 
 
+@pytest.mark.fast
 def test_lines_of_a_store_are_sentences(tmp_path, tokenizer, pages):
     store = store_of(tokenizer, tmp_path / "cache", pages)
     assert decoded(store, tokenizer) == [
@@ -43,6 +46,7 @@ def test_lines_of_a_store_are_sentences(tmp_path, tokenizer, pages):
     assert store.lines[-1] == len(store.tokens) and store.documents[-1] == len(store.lines) - 1
 
 
+@pytest.mark.fast
 def test_a_document_whose_first_lines_have_no_tokens_stays_apart(tmp_path, tokenizer, monkeypatch):
     path = write(
         tmp_path / "a.txt", "one\n\n\u200b\n\u200b\ntwo\n\n\u200b\n\nthree\n\u200b\nfour\n\n\u200b"
@@ -53,6 +57,7 @@ def test_a_document_whose_first_lines_have_no_tokens_stays_apart(tmp_path, token
     assert decoded(store_of(tokenizer, tmp_path / "chunks", path), tokenizer) == expected
 
 
+@pytest.mark.fast
 @pytest.mark.parametrize("characters", [1, 40, 1_000])
 def test_the_store_does_not_depend_on_the_size_of_chunks(
     tmp_path, tokenizer, pages, monkeypatch, characters
@@ -70,10 +75,12 @@ def test_two_processes_make_the_store_of_one(tmp_path, tokenizer, sample_path, m
     )
 
 
+@pytest.mark.fast
 def test_ids_have_16_bits_where_the_vocabulary_fits():
     assert (token_dtype(65_536), token_dtype(65_537)) == (np.uint16, np.uint32)
 
 
+@pytest.mark.fast
 def test_a_store_is_made_once(tmp_path, tokenizer, pages):
     first = store_of(tokenizer, tmp_path / "cache", pages)
     before = facts_of(tmp_path / "cache")
@@ -82,6 +89,7 @@ def test_a_store_is_made_once(tmp_path, tokenizer, pages):
     assert facts_of(tmp_path / "cache") == before
 
 
+@pytest.mark.fast
 def test_a_changed_source_or_tokenizer_makes_another_store(tmp_path, tokenizer, pages):
     cache = tmp_path / "cache"
     store_of(tokenizer, cache, pages)
@@ -95,6 +103,7 @@ def test_a_changed_source_or_tokenizer_makes_another_store(tmp_path, tokenizer, 
     assert len(list(cache.glob("tokens-*"))) == 3
 
 
+@pytest.mark.fast
 def test_a_store_that_another_run_made_meanwhile_is_used(
     tmp_path, tokenizer, pages, monkeypatch, capsys
 ):
@@ -116,6 +125,7 @@ def test_a_store_that_another_run_made_meanwhile_is_used(
     assert same(store, store_of(tokenizer, tmp_path / "alone", pages))
 
 
+@pytest.mark.fast
 @pytest.mark.parametrize(
     "name", ["tokens.bin", "lines.bin", "documents.bin", "unigram.bin", "meta.json"]
 )
@@ -128,6 +138,7 @@ def test_a_store_that_is_not_whole_is_made_again(tmp_path, tokenizer, pages, nam
     assert same(expected, store_of(tokenizer, cache, pages))
 
 
+@pytest.mark.fast
 @pytest.mark.parametrize("name", ["tokens.bin", "lines.bin", "documents.bin", "unigram.bin"])
 def test_one_changed_byte_of_a_store_is_noticed(tmp_path, tokenizer, pages, name, capsys):
     cache = tmp_path / "cache"
@@ -143,6 +154,7 @@ def test_one_changed_byte_of_a_store_is_noticed(tmp_path, tokenizer, pages, name
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.fast
 def test_one_changed_byte_of_the_metadata_does_no_harm(tmp_path, tokenizer, pages):
     cache = tmp_path / "cache"
     expected = TokenStore(*(np.array(array) for array in store_of(tokenizer, cache, pages)))
@@ -152,6 +164,7 @@ def test_one_changed_byte_of_the_metadata_does_no_harm(tmp_path, tokenizer, page
         assert same(expected, store_of(tokenizer, cache, pages))
 
 
+@pytest.mark.fast
 def test_a_store_without_checksums_is_made_again(tmp_path, tokenizer, pages, capsys):
     store_of(tokenizer, tmp_path, pages)
     [path] = tmp_path.glob("tokens-*/meta.json")
@@ -164,6 +177,7 @@ def test_a_store_without_checksums_is_made_again(tmp_path, tokenizer, pages, cap
     )
 
 
+@pytest.mark.fast
 def test_a_half_written_store_is_never_used(tmp_path, tokenizer, pages, monkeypatch):
     """A killed run leaves a folder with the temporary name; one that fails leaves nothing."""
     cache = tmp_path / "cache"

@@ -8,6 +8,8 @@ from data.wordpieces import TEXTS, hand_picked_texts, specials_and, spelt, words
 from electra.config import SPECIAL_TOKENS
 from electra.data.wordpiece import WordPieceTokenizer
 
+pytestmark = pytest.mark.fast
+
 
 # The examples of tokenization_test.py of google-research/bert.
 def test_words_are_cut_as_in_the_published_examples():

@@ -11,6 +11,8 @@ from electra.config import SPECIAL_TOKENS, SpecialIds
 from electra.data.tokenizer import load_tokenizer, tokenizer_from_bytes
 from electra.data.wordpiece import WordPieceTokenizer
 
+pytestmark = pytest.mark.fast
+
 # A tokenizer file with the special tokens alone, up to its next key.
 SPECIAL_ONLY = b'{"type": "wordpiece", "tokens": ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]'
 

@@ -10,6 +10,8 @@ import pytest
 from download.helpers import ROOT, download, failed, files_under
 from electra.download.addresses import DATA_SETS
 
+pytestmark = pytest.mark.fast
+
 _spec = importlib.util.spec_from_file_location("download_program", ROOT / "scripts" / "download.py")
 program = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(program)

@@ -10,6 +10,8 @@ from electra.huggingface.safetensors import write_safetensors
 from huggingface.checks import assert_computes, loaded
 from huggingface.released import tensors_of, without_head
 
+pytestmark = pytest.mark.fast
+
 
 def test_a_pair_in_either_order_makes_one_whole_electra(folder_of, tmp_path, done):
     pair = folder_of("discriminator"), folder_of("generator")

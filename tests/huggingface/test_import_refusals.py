@@ -8,6 +8,8 @@ import torch
 from electra.huggingface.safetensors import write_safetensors
 from huggingface.released import released, tensors_of
 
+pytestmark = pytest.mark.fast
+
 
 def test_folders_that_lack_something_are_refused(folder_of, tmp_path, refused):
     out = ("--out", tmp_path / "x.pt")

@@ -8,6 +8,8 @@ from electra.config import ModelConfig
 from electra.huggingface.config import NetworkConfig, export_config, network_config, read_config
 from huggingface.checks import assert_refused
 
+pytestmark = pytest.mark.fast
+
 ELECTRA = {
     "model_type": "electra",
     "vocab_size": 30522,

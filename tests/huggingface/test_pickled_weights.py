@@ -11,6 +11,7 @@ from electra.huggingface.safetensors import read_weights
 from huggingface.checks import assert_computes
 
 
+@pytest.mark.fast
 @pytest.mark.parametrize("new_format", [True, False])
 def test_pickled_weights_are_read(folder_of, tmp_path, done, new_format):
     folder = folder_of("bert", pickled=True)
@@ -24,6 +25,7 @@ def test_pickled_weights_are_read(folder_of, tmp_path, done, new_format):
     assert_computes(tmp_path / "x.pt", "bert", tensors, 2)
 
 
+@pytest.mark.fast
 def test_safetensors_go_before_pickled_weights(folder_of, tmp_path, done):
     folder = folder_of("bert")
     (folder / "pytorch_model.bin").write_bytes(b"never read")
@@ -40,6 +42,7 @@ class Runs:
         return os.system, (f"touch {self.target}",)
 
 
+@pytest.mark.fast
 @pytest.mark.parametrize("how", ["zip", "legacy", "bare"])
 def test_pickled_code_is_refused_and_not_run(folder_of, tmp_path, refused, how):
     folder = folder_of("bert", pickled=True)
@@ -55,6 +58,7 @@ def test_pickled_code_is_refused_and_not_run(folder_of, tmp_path, refused, how):
     assert target.exists()
 
 
+@pytest.mark.fast
 @pytest.mark.parametrize(
     "content",
     [
@@ -80,6 +84,7 @@ def test_pickled_content_that_is_no_dictionary_of_tensors_is_refused(
     )
 
 
+@pytest.mark.fast
 @pytest.mark.parametrize("legacy", [True, False])
 @pytest.mark.parametrize(
     "damage",

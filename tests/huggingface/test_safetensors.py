@@ -11,6 +11,8 @@ import torch
 from electra.huggingface.safetensors import read_safetensors, write_safetensors
 from huggingface.checks import assert_refused
 
+pytestmark = pytest.mark.fast
+
 DTYPES = {
     "F64": torch.float64,
     "F32": torch.float32,

@@ -10,6 +10,8 @@ from electra.huggingface.tensor_names import Prefixes, export_weights, import_we
 from electra.model.build import build
 from huggingface.checks import assert_refused
 
+pytestmark = pytest.mark.fast
+
 # name: (objective, changes of the settings, networks). Where they are not changed, E = 16 and
 # C = 24, the generator's 12.
 MODELS = {

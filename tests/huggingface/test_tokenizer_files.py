@@ -11,6 +11,8 @@ from electra.huggingface.tokenizer_files import read_tokenizer, write_tokenizer
 from electra.huggingface.unigram import read_sentencepiece
 from huggingface.checks import assert_refused
 
+pytestmark = pytest.mark.fast
+
 TOKENS = [
     "[PAD]",
     "a",

@@ -12,6 +12,8 @@ from electra.model.dropout import keep_factors
 
 from .helpers import padding
 
+pytestmark = pytest.mark.fast
+
 
 def heads(T=17, B=3, H=2, D=8, seed=0, dtype=torch.float32):
     """Queries, keys and values in one tensor (B, T, 3, H, D), with gradient."""

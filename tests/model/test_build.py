@@ -15,6 +15,7 @@ from electra.model.electra import RTD_WEIGHT, Electra
 from .helpers import seeded
 
 
+@pytest.mark.fast
 def test_build_makes_the_model_of_the_objective(shape):
     electra, bert = build(shape(), 0.25), build(shape(objective="mlm"), 0.25)
     assert (type(electra), type(bert)) == (Electra, BertMLM)
@@ -25,6 +26,7 @@ def test_build_makes_the_model_of_the_objective(shape):
     assert (mine.weights, mine.temperature) == ((1.0, 20.0), 0.5)
 
 
+@pytest.mark.fast
 @pytest.mark.parametrize("init", ["usual", "neighbours"])
 def test_a_model_of_given_weights_is_the_model_that_loads_them(shape, make_batch, init):
     def make(config):

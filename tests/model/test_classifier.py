@@ -15,6 +15,8 @@ from electra.training.step import Learner, LossScale, train_step
 
 from .helpers import generator, seeded
 
+pytestmark = pytest.mark.fast
+
 OFF = Precision(None, "cpu")
 
 

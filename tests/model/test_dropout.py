@@ -7,6 +7,8 @@ import torch
 
 from electra.model.dropout import Dropout, dropout, keep_factors
 
+pytestmark = pytest.mark.fast
+
 
 @pytest.mark.parametrize("rate", [0.01, 0.1, 0.25, 0.3, 0.5, 0.9])
 def test_dropout_drops_its_share_and_keeps_the_mean(rate):

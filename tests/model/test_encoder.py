@@ -8,6 +8,8 @@ import torch.nn.functional as F
 
 from electra.model.encoder import Embeddings, Encoder, Layer
 
+pytestmark = pytest.mark.fast
+
 
 @pytest.fixture
 def network(shape):

@@ -12,6 +12,8 @@ from electra.model.build import build
 from electra.model.classifier import Classifier
 from electra.model.flops import encoder_flops, pretraining_flops
 
+pytestmark = pytest.mark.fast
+
 
 def counted(run):
     """As the products run: attention in its plain form, of which every product is counted."""

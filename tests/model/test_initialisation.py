@@ -12,6 +12,7 @@ from electra.model.electra import Electra
 from electra.model.neighbours import frequencies, head_offset, sinusoidal_positions
 
 
+@pytest.mark.fast
 def test_the_usual_initialisation(shape):
     torch.manual_seed(0)
     model = BertMLM(
@@ -40,12 +41,14 @@ def test_the_usual_initialisation(shape):
 # --- heads that look at their neighbours ---
 
 
+@pytest.mark.fast
 def test_heads_take_turns_through_the_offsets():
     assert [head_offset(0, head, 4) for head in range(4)] == [-1, 1, -2, 2]
     assert [head_offset(1, head, 4) for head in range(4)] == [-3, 3, -1, 1]
     assert [head_offset(layer, 0, 1) for layer in range(7)] == [-1, 1, -2, 2, -3, 3, -1]
 
 
+@pytest.mark.fast
 def test_sinusoids_have_the_given_deviation_and_shift_by_rotation():
     table = sinusoidal_positions(512, 64, 0.02).double()
     assert table.pow(2).mean().sqrt().item() == pytest.approx(0.02, rel=1e-6)
@@ -115,6 +118,7 @@ def test_every_head_starts_on_its_neighbour(electra_of, size, network):
             assert abs(best - offset) <= 1, (layer, head, offset, best)
 
 
+@pytest.mark.fast
 @pytest.mark.parametrize(
     "embedding, hidden, num_heads", [(128, 256, 4), (256, 64, 2), (128, 128, 2), (128, 60, 1)]
 )
@@ -138,12 +142,14 @@ def test_neighbours_are_found_through_any_projection(shape, embedding, hidden, n
             assert share[layer, head, 63 + head_offset(layer, head, num_heads)] > 0.45
 
 
+@pytest.mark.fast
 def test_the_usual_start_looks_everywhere(electra_of):
     model = electra_of("small", "usual")
     by_offset = attention_by_offset(model.embeddings, model.discriminator, 3_000)
     assert near(by_offset)[:, :, 63 - 3 : 63 + 4].max() < 0.1
 
 
+@pytest.mark.fast
 def test_only_values_differ_between_the_starts(electra_of):
     usual = electra_of("small", "usual").state_dict()
     neighbours = electra_of("small", "neighbours").state_dict()
@@ -154,6 +160,7 @@ def test_only_values_differ_between_the_starts(electra_of):
     assert all(torch.isfinite(value).all() for value in neighbours.values())
 
 
+@pytest.mark.fast
 def test_a_start_is_a_function_of_the_seed(shape):
     made = []
     for _ in range(2):

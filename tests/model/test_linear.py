@@ -7,6 +7,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from electra.model.linear import CONVOLUTION_MIN_TOKENS, Linear
 
+pytestmark = pytest.mark.fast
+
 
 class Operators(TorchDispatchMode):
     """The names of the operators that run."""

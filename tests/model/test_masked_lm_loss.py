@@ -7,6 +7,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from electra.model.masked_lm_loss import masked_lm_loss
 
+pytestmark = pytest.mark.fast
+
 
 def head_input(N=23, E=6, V=37, dtype=torch.float64, seed=0):
     """hidden, table, bias with gradients; targets, weights, uniform numbers."""

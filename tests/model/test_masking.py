@@ -10,6 +10,8 @@ from electra.model.masking import Masked, choose_positions, corrupt, corrupt_uni
 
 from .helpers import VOCAB, chi_square, framed, generator, within, words
 
+pytestmark = pytest.mark.fast
+
 
 # Candidates, share -> round(share * candidates), at least 1, at most all; by hand.
 @pytest.mark.parametrize(

@@ -19,6 +19,8 @@ from electra.training.step import Learner, LossScale, train_step
 
 from .helpers import generator, grads_of, own, seeded
 
+pytestmark = pytest.mark.fast
+
 OFF = Precision(None, "cpu")
 
 

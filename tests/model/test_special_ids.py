@@ -10,6 +10,8 @@ from electra.model.masking import candidates, choose_positions, corrupt_unigram,
 
 from .helpers import VOCAB, chi_square, framed, generator, within
 
+pytestmark = pytest.mark.fast
+
 # BERT's; scattered, with the last id of the vocabulary; the first five in another order.
 OTHERS = [
     SpecialIds(0, 100, 101, 102, 103),

@@ -8,6 +8,8 @@ from electra.report.comparison import html_report
 from .pages import check_whole, svgs
 from .samples import point
 
+pytestmark = pytest.mark.fast
+
 
 def test_two_charts_with_a_line_for_every_run(results):
     loss, auc = svgs(html_report(results), "chart")

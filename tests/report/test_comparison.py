@@ -11,6 +11,8 @@ from electra.report.comparison import html_report, markdown_table
 from .pages import NASTY, Page, changed_strings, check_whole, markdown_cells, plain, svgs, table_of
 from .samples import token
 
+pytestmark = pytest.mark.fast
+
 
 def test_figures_are_mean_and_sample_deviation_in_percent(results):
     rows = table_of(html_report(results), "Scores")

@@ -11,6 +11,8 @@ from electra.report.finetuning import finetune_page
 from .pages import check_whole, plain, svgs, table_of
 from .samples import seed
 
+pytestmark = pytest.mark.fast
+
 
 def test_scores_over_seeds_are_mean_deviation_and_median(tuning):
     rows = {row[0]: row[1:] for row in table_of(finetune_page(*tuning), "Scores")}

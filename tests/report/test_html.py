@@ -15,6 +15,7 @@ from electra.report.html import Markup, fold, join, tag
 from .pages import NASTY, Page, check_whole, plain, svgs
 
 
+@pytest.mark.fast
 def test_the_page_and_its_drawings_are_well_formed(any_page):
     page = any_page(lambda text: text)
     check_whole(page)
@@ -23,6 +24,7 @@ def test_the_page_and_its_drawings_are_well_formed(any_page):
     assert any(attrs.get("name") == "viewport" for _, attrs in tags)
 
 
+@pytest.mark.fast
 def test_the_structure_does_not_depend_on_what_the_texts_say(any_page):
     """Hostile and harmless texts of one length give the same tags and names of attributes."""
 
@@ -39,6 +41,7 @@ def test_the_structure_does_not_depend_on_what_the_texts_say(any_page):
     hostile.encode()
 
 
+@pytest.mark.fast
 def test_names_of_tasks_and_metrics_are_escaped(results, tuning):
     results["rows"] = [
         {**row, "scores": {f"imdb{NASTY}": {**row["scores"]["imdb"], "metric": NASTY}}}
@@ -59,6 +62,7 @@ def test_names_of_tasks_and_metrics_are_escaped(results, tuning):
     assert "<script" not in markdown_table(results)
 
 
+@pytest.mark.fast
 def test_hostile_text_is_shown_as_it_was_written(any_page):
     text = "".join(
         Page(
@@ -73,6 +77,7 @@ def test_hostile_text_is_shown_as_it_was_written(any_page):
     assert f"{shown}\nשלום {{0}} %s" in text
 
 
+@pytest.mark.fast
 def test_nothing_is_fetched_and_nothing_runs(any_page):
     page = any_page(lambda text: text)
     assert (
@@ -98,6 +103,7 @@ def test_nothing_is_fetched_and_nothing_runs(any_page):
     assert any("default-src 'none'" in attrs.get("content", "") for _, attrs in tags)
 
 
+@pytest.mark.fast
 def test_only_the_standard_library_is_needed():
     for path in Path(electra.report.__file__).parent.glob("*.py"):
         names = {
@@ -110,6 +116,7 @@ def test_only_the_standard_library_is_needed():
         assert {name.split(".")[0] for name in others} <= sys.stdlib_module_names
 
 
+@pytest.mark.fast
 def test_an_element_escapes_text_and_attributes_but_not_markup_inside_it():
     bold = tag("b", "1 < 2 & 3")
     assert bold == "<b>1 &lt; 2 &amp; 3</b>"
@@ -123,6 +130,7 @@ def test_an_element_escapes_text_and_attributes_but_not_markup_inside_it():
     assert join(f"{bold}") == "&lt;b&gt;1 &amp;lt; 2 &amp;amp; 3&lt;/b&gt;"
 
 
+@pytest.mark.fast
 def test_a_long_text_is_folded_and_whole():
     text = "word & " * 200
     found = fold(text)
@@ -130,6 +138,7 @@ def test_a_long_text_is_folded_and_whole():
     assert fold("short & sweet") == "short &amp; sweet"
 
 
+@pytest.mark.fast
 def test_a_missing_key_is_named(results, tuning):
     result, rows = tuning
     for changed, keys, draw in (

@@ -12,6 +12,8 @@ import pytest
 from electra.report.comparison import html_report, markdown_table
 from electra.report.finetuning import finetune_page, held_out_rows
 
+pytestmark = pytest.mark.fast
+
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "scripts" / "report.py"
 

@@ -9,6 +9,8 @@ from electra.tasks.load import load_task
 from electra.tasks.task import Example
 from tasks.files import refused, table
 
+pytestmark = pytest.mark.fast
+
 ROWS = [
     {"text": 'said "no", twice', "label": "spam"},
     {"text": "line one\nline two", "label": "ham"},

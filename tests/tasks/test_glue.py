@@ -8,6 +8,8 @@ from electra.tasks.load import load_task
 from electra.tasks.task import TASKS, Example
 from tasks.files import MNLI, PAIR, QQP, STSB, glue, refused, table
 
+pytestmark = pytest.mark.fast
+
 
 def test_cola_has_a_header_in_its_test_set_alone_and_its_marks_are_ignored(tmp_path):
     folder = glue(

@@ -2,9 +2,13 @@
 
 from collections import Counter
 
+import pytest
+
 from electra.tasks.load import load_task
 from electra.tasks.task import Example
 from tasks.files import imdb, refused, table
+
+pytestmark = pytest.mark.fast
 
 
 def test_imdb_holds_out_a_stratified_tenth_and_loses_nothing(tmp_path):

@@ -1,8 +1,12 @@
 """MRPC, from GLUE's files or from those of its authors."""
 
+import pytest
+
 from electra.tasks.load import load_task
 from electra.tasks.task import Example
 from tasks.files import MRPC, MRPC_TEST, glue, refused, table
+
+pytestmark = pytest.mark.fast
 
 # Quality, both ids, both sentences; the second and the last are in the dev set.
 PARAPHRASES = [

@@ -8,6 +8,8 @@ import pytest
 
 from electra.tasks.load import load_task
 
+pytestmark = pytest.mark.fast
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

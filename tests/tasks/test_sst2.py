@@ -6,6 +6,8 @@ from electra.tasks.load import load_task
 from electra.tasks.task import TASKS, Example
 from tasks.files import refused, sst2, table
 
+pytestmark = pytest.mark.fast
+
 
 def test_sst2_keeps_quotes_and_unicode_line_separators_as_text(tmp_path):
     data = load_task(

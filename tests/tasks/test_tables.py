@@ -7,6 +7,8 @@ import pytest
 
 from electra.tasks.tables import read_table
 
+pytestmark = pytest.mark.fast
+
 
 def keep(*values):
     return values

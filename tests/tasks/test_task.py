@@ -19,6 +19,8 @@ from electra.tasks.task import (
 )
 from tasks.files import MRPC, glue, refused, sst2
 
+pytestmark = pytest.mark.fast
+
 
 def test_glue_is_scored_and_trained_as_in_the_electra_paper():
     assert {name: (TASKS[name].metric, *TASKS[name].also) for name in GLUE} == {

@@ -12,6 +12,8 @@ from electra.tasks.task import Example
 from electra.tasks.task_file import load_task_file
 from tasks.files import table
 
+pytestmark = pytest.mark.fast
+
 DATA = Path(__file__).resolve().parents[2] / "data"
 
 CLAIM = {"name": "claims", "train": "train.tsv", "text": ["text"], "label": "label"}
