@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import struct
 from pathlib import Path
 from typing import Any
 
@@ -114,8 +113,7 @@ def write_tokenizer(folder: Path, tokenizer: Tokenizer, max_positions: int) -> N
         settings["tokenizer_class"] = "PreTrainedTokenizerFast"
         try:
             parts = unigram_parts(tokenizer)
-        except (LookupError, TypeError, AttributeError, UnicodeDecodeError, struct.error):
-            # The library ignores fields of a wrong type; a model that was trained has none.
+        except ValueError:
             raise ValueError(
                 f"cannot write a tokenizer into {folder}: its SentencePiece model is damaged"
             ) from None

@@ -76,23 +76,36 @@ def _normalizers(character_map: bytes) -> list[dict[str, Any]]:
 def read_sentencepiece(model: bytes) -> tuple[list[tuple[str, float]], bytes]:
     """(pieces with their scores, table of normalisations) of a SentencePiece model.
 
-    Raises LookupError, TypeError, AttributeError, UnicodeDecodeError or struct.error for a model
-    that is damaged.
+    Raises ValueError for a model that is damaged. SentencePiece itself ignores fields of a wrong
+    type; a model that was trained has none.
     """
     pieces: list[tuple[str, float]] = []
     character_map = b""
     for field, value in _fields(model):
         if field == _PIECES:
-            piece = dict(_fields(value))
-            (score,) = struct.unpack("<f", piece.get(_SCORE, bytes(4)))
-            pieces.append((piece[_PIECE].decode(), score))
+            piece = dict(_fields(_as_bytes(value)))
+            score = _as_bytes(piece.get(_SCORE, bytes(4)))
+            if len(score) != 4:
+                raise ValueError("the score of a piece is no float")
+            text = _as_bytes(piece.get(_PIECE)).decode()
+            pieces.append((text, struct.unpack("<f", score)[0]))
         elif field == _NORMALIZER:
-            character_map = dict(_fields(value)).get(_CHARACTER_MAP, b"")
+            character_map = _as_bytes(dict(_fields(_as_bytes(value))).get(_CHARACTER_MAP, b""))
     return pieces, character_map
 
 
+def _as_bytes(value: Any) -> bytes:
+    """A value of `_fields`, or None for a field that is not there. ValueError for all but bytes."""
+    if not isinstance(value, bytes):
+        raise ValueError("a field is missing or of another type")
+    return value
+
+
 def _fields(message: bytes) -> Iterator[tuple[int, Any]]:
-    """(number, value) of a protocol buffer's fields: an int for a varint, else bytes."""
+    """(number, value) of a protocol buffer's fields: an int for a varint, else bytes.
+
+    Raises ValueError for a buffer that is cut off.
+    """
     position = 0
     while position < len(message):
         key, position = _read_varint(message, position)
@@ -112,6 +125,8 @@ def _read_varint(message: bytes, position: int) -> tuple[int, int]:
     """(value, position after it)."""
     value = shift = 0
     while True:
+        if position >= len(message):
+            raise ValueError("it ends inside a number")
         byte = message[position]
         value |= (byte & 127) << shift
         position, shift = position + 1, shift + 7

@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 from electra.report import charts, pretraining
 from electra.report.html import Markup, definitions, document, isolate, join, table, table_row, tag
+from electra.report.schema import COMPARISON, check_kind
 from electra.report.values import (
     MISSING,
     TASK_NAMES,
     Json,
-    explain_bad_data,
     markdown_cell,
     mean_sd,
     plural,
@@ -44,7 +44,6 @@ class Task(NamedTuple):
         return [*(PARTS[part] for part in self.scores), "seeds"]
 
 
-@explain_bad_data()
 def html_report(results: Json) -> str:
     """The page of a comparison.
 
@@ -78,7 +77,6 @@ def html_report(results: Json) -> str:
     return document(results["title"], parts)
 
 
-@explain_bad_data()
 def markdown_table(results: Json) -> str:
     """The score table of the page for GitHub, ending in a newline. Raises as `html_report` does."""
     rows, tasks = read_scores(results)
@@ -97,9 +95,11 @@ def is_model(row: Json) -> bool:
 
 def read_scores(results: Json) -> tuple[list[Json], list[Task]]:
     """The rows, models first, and the tasks that some row has a score for."""
+    check_kind(results, {})
     if results.get("format") != FORMAT:
         found = f"{results.get('format')!r:.60}"
         raise ValueError(f"format is {found}, but this program reads {FORMAT}")
+    check_kind(results, COMPARISON)
 
     rows = sorted(results["rows"], key=lambda row: not is_model(row))
     tasks = []
@@ -147,7 +147,7 @@ def score_cells(
     Bold: the highest mean of two or more models. Means are compared as printed, so that what looks
     equal is bold together.
     """
-    minutes = [row["pretraining_minutes"] for row in rows]
+    minutes = [row.get("pretraining_minutes") for row in rows]
     columns = [[MISSING if value is None else f"{value:,.1f}" for value in minutes]]
     for task in tasks:
         for scores in task.scores.values():

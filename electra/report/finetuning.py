@@ -22,7 +22,8 @@ from electra.report.html import (
     table_row,
     tag,
 )
-from electra.report.values import MISSING, TASK_NAMES, Json, clip, explain_bad_data, mean_sd, plural
+from electra.report.schema import FINETUNING, PREDICTIONS, check_kind
+from electra.report.values import MISSING, TASK_NAMES, Json, clip, mean_sd, plural
 
 FEW_LABELS = 8  # have room for upright names and decimals in a confusion matrix
 MOST_POINTS = 1000  # of a scatter plot
@@ -58,14 +59,17 @@ gold value."""
 Scores = dict[str, dict[str, dict[int, float]]]
 
 
-@explain_bad_data()
 def finetune_page(result: Json, rows: Sequence[Json]) -> str:
     """The page of a fine-tuning.
 
     result: the parsed result.json. rows: the held-out rows as `held_out_rows` reads them, the most
     wrong first; may be empty. Raises ValueError for missing values and values of the wrong kind.
     """
+    check_kind(result, FINETUNING)
+    check_kind(rows, PREDICTIONS)
     seeds, settings = result["seeds"], result["settings"]
+    if result["best_seed"] not in [seed["seed"] for seed in seeds]:
+        raise ValueError(f"best_seed {result['best_seed']} is none of the seeds")
     sets, init = scores_of(result), settings["init"]
     about = [
         ("Started from", "random weights" if init == "none" else tag("code", str(init))),
@@ -92,7 +96,6 @@ def finetune_page(result: Json, rows: Sequence[Json]) -> str:
     return document(title, parts, tag("h2", "Settings"), folded)
 
 
-@explain_bad_data()
 def held_out_rows(path: Path) -> list[Json]:
     """The held-out rows of a predictions.tsv, in the order of the file.
 
@@ -101,12 +104,18 @@ def held_out_rows(path: Path) -> list[Json]:
     """
     lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
     head, *rows = [line.split("\t") for line in lines]
+    if rows and "split" not in head:
+        raise ValueError("split is missing")
     named = [dict(zip(head, cells, strict=False)) for cells in rows]
-    return [held_out_row(row) for row in named if row["split"] == "dev"]
+    return [held_out_row(row) for row in named if row.get("split") == "dev"]
 
 
 def held_out_row(row: dict[str, str]) -> Json:
-    found: Json = {key: row[key] for key in ("text", "gold", "prediction")}
+    keys = ("text", "gold", "prediction")
+    missing = [key for key in keys if key not in row]
+    if missing:
+        raise ValueError(f"{missing[0]} is missing")
+    found: Json = {key: row[key] for key in keys}
     for key, label in (("p", row["prediction"]), ("p_gold", row["gold"])):
         cell = row.get(f"p({label})")
         found[key] = None if cell is None else float(cell)
@@ -311,4 +320,5 @@ def mistakes(rows: Sequence[Json], regression: bool) -> list[Markup]:
 def mistake_cells(row: Json, regression: bool) -> list[str]:
     if regression:
         return [f"{float(row['prediction']) - float(row['gold']):+.2f}".replace("-", "−")]
-    return [MISSING if row[key] is None else f"{row[key]:.3f}" for key in ("p", "p_gold")]
+    values = (row.get("p"), row.get("p_gold"))
+    return [MISSING if value is None else f"{value:.3f}" for value in values]

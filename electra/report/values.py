@@ -1,11 +1,11 @@
-"""Values of the results as text, and one error for values that are missing or of the wrong kind."""
+"""Values of the results as text."""
 
 from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from math import isfinite
 from statistics import fmean, stdev
 from typing import Any
 
@@ -18,17 +18,6 @@ TASK_NAMES = {"imdb": "IMDb", "sst2": "SST-2", "csv": "CSV"}  # other tasks keep
 UNPRINTABLE = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
 )
-
-
-@contextmanager
-def explain_bad_data() -> Iterator[None]:
-    """Turns an error in the parsed results into a ValueError with a message of one line."""
-    try:
-        yield
-    except KeyError as problem:
-        raise ValueError(f"{problem.args[0]} is missing") from None
-    except (TypeError, AttributeError, IndexError, ArithmeticError) as problem:
-        raise ValueError(f"a value is of the wrong kind: {problem}") from None
 
 
 def printable(text: str) -> str:
@@ -62,6 +51,7 @@ def quantity(n: float) -> str:
 
 
 def mean_sd(values: Sequence[float]) -> str:
-    """Mean ± sample standard deviation; a single value has no deviation."""
-    deviation = f" ± {stdev(values):.2f}" if len(values) > 1 else ""
+    """Mean ± sample standard deviation; one value, and infinity or nan, have no deviation."""
+    spread = len(values) > 1 and all(map(isfinite, values))
+    deviation = f" ± {stdev(values):.2f}" if spread else ""
     return f"{fmean(values):.2f}{deviation}" if values else MISSING

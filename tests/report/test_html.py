@@ -154,6 +154,40 @@ def test_a_missing_key_is_named(results, tuning):
                 draw({k: v for k, v in changed.items() if k != key})
 
 
+def test_a_page_is_drawn_of_seeds_that_diverged(tuning):
+    result, rows = tuning
+    result["seeds"][2]["loss"] = result["seeds"][1]["ece"] = float("nan")
+    assert "nan" in finetune_page(result, rows)
+
+
+def test_an_error_of_the_code_is_no_error_of_the_data(results, tuning, monkeypatch):
+    def fail(*arguments):
+        raise TypeError("ours")
+
+    monkeypatch.setattr("electra.report.comparison.summary", fail)
+    monkeypatch.setattr("electra.report.finetuning.summary", fail)
+    for draw in (lambda: html_report(results), lambda: finetune_page(*tuning)):
+        with pytest.raises(TypeError, match="ours"):
+            draw()
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda result: result.update(best_seed=9), "best_seed 9 is none of the seeds"),
+        (lambda result: result["seeds"][0].update(collapsed="no"), "collapsed is not true"),
+        (lambda result: result["seeds"][0].update(dev=10**400), "dev is not a finite number"),
+        (lambda result: result["seeds"][0].pop("seed"), "seed is missing"),
+        (lambda result: result.update(confusion=[[1.5]]), "confusion is not a whole number"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_named(change, message, tuning):
+    result, rows = tuning
+    change(result)
+    with pytest.raises(ValueError, match=message):
+        finetune_page(result, rows)
+
+
 @pytest.mark.parametrize(
     "wrong", [-2, 10**400, float("nan"), "words", [], {}], ids=lambda value: repr(value)[:9]
 )
