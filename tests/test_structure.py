@@ -48,8 +48,8 @@ MAY_IMPORT = {
         "model",
         "checkpoint",
         "evaluation",
-        "training",
         "report",
+        "training",
     },
 }
 ENTRY_POINTS = sorted([*ROOT.glob("*.py"), *(ROOT / "scripts").glob("*.py")])
