@@ -15,7 +15,8 @@ from electra.cli import CLOSED_PIPE, Failure, run_cli
 pytestmark = pytest.mark.fast
 
 ROOT = Path(__file__).resolve().parent.parent
-# Every program, with a command line that its parser takes; then it calls its function `run`.
+# Every program, with a command line that its parser takes. Then it calls the function that does the
+# work: `run`, but for those in WORK.
 PROGRAMS = {
     "train.py": [],
     "finetune.py": [],
@@ -29,6 +30,7 @@ PROGRAMS = {
     "scripts/report.py": ["result.json"],
     "scripts/significance.py": ["a.json", "b.json"],
 }
+WORK = {"train.py": "pretrain", "finetune.py": "fine_tune"}
 # What a program that has something to lose says of it after Ctrl-C.
 STOPPED = {
     "train.py": "stopped at once; what was saved before is whole",
@@ -57,7 +59,8 @@ def program(request, monkeypatch, tmp_path):
     module = load(ROOT / request.param)
 
     def run(work):
-        monkeypatch.setattr(module, "run", lambda *arguments: work())
+        name = WORK.get(request.param, "run")
+        monkeypatch.setattr(module, name, lambda *arguments: work())
         return exit_code(module.main, PROGRAMS[request.param])
 
     run.prog = Path(request.param).name
