@@ -254,6 +254,9 @@ def confusion_matrix(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> 
 def calibration(bins: Sequence[Json], ece: float | None) -> Markup:
     """A reliability diagram: accuracy against confidence, bin by bin."""
     bins = [one for one in bins if one["count"]]
+    for key in ("confidence", "accuracy"):
+        if any(one.get(key) is None for one in bins):
+            raise ValueError(f"the {key} of a bin with predictions is missing")
     lowest = min((one["from"] for one in bins), default=0)
     x = charts.x_axis("probability of the prediction", ticks(lowest, 1))
     y = charts.y_axis("accuracy", ticks(0, 1))

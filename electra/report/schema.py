@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
+ROUNDING = 1e-6  # by which a mean of probabilities may be above 1
 LARGEST = 1e100  # number; a few products of it are still floats
 
 
@@ -97,7 +98,13 @@ _SEED = {
     "collapsed": bool,
     "retried": bool,
 }
-_BIN = {"from": SHARE, "to": SHARE, "count": int, "confidence": SHARE, "accuracy": SHARE}
+_BIN = {
+    "from": SHARE,
+    "to": SHARE,
+    "count": int,
+    "confidence": Maybe(SHARE),  # none in an empty bin
+    "accuracy": Maybe(SHARE),
+}
 FINETUNING = {
     "seeds": [_SEED],
     "best_seed": int,
@@ -150,7 +157,7 @@ def _is_number(value: Any, schema: Any) -> bool:
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         return False
     if schema == SHARE:
-        return 0 <= value <= 1
+        return 0 <= value <= 1 + ROUNDING
     endless = schema is float and isinstance(value, float) and not math.isfinite(value)
     return endless or abs(value) <= LARGEST
 

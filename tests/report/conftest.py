@@ -127,10 +127,10 @@ def tuning():
         "train_examples": 67349,
         "confusion": counts,
         "calibration": [
-            bin_(0.4, 0, 0.0, 0.0),
+            bin_(0.4, 0, None, None),
             bin_(0.5, 4, 0.55, 0.5),
             bin_(0.8, 6, 0.86, 1.0),
-            bin_(0.9, 10, 0.94, 0.8),
+            bin_(0.9, 10, 1.0000001, 0.8),
         ],
         "settings": {
             "init": "runs/a/ckpt.pt",

@@ -178,6 +178,8 @@ def test_an_error_of_the_code_is_no_error_of_the_data(results, tuning, monkeypat
         (lambda result: result["seeds"][0].update(collapsed="no"), "collapsed is not true"),
         (lambda result: result["seeds"][0].update(dev=10**400), "dev is not a finite number"),
         (lambda result: result["seeds"][0].pop("seed"), "seed is missing"),
+        (lambda result: result["calibration"][1].update(accuracy=None), "accuracy of a bin"),
+        (lambda result: result["calibration"][1].update({"from": 2}), "from is not a number from"),
         (lambda result: result.update(confusion=[[1.5]]), "confusion is not a whole number"),
     ],
 )
