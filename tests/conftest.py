@@ -1,7 +1,10 @@
 """Fixtures for several test files: the sample text, a small tokenizer, a small model, a batch."""
 
 import gc
+import shutil
+import subprocess
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,6 +50,31 @@ def exit_code(main, arguments):
         return stop.code
     finally:
         gc.collect()  # releases the locks of run folders
+
+
+def pytest_collection_finish(session):
+    """Start the rehearsal of scripts/prove_gpu.py, where its test is to run.
+
+    It takes a minute of the other core; the test waits for its end.
+    """
+    if any("rehearsal" in getattr(item, "fixturenames", ()) for item in session.items):
+        out = Path(tempfile.mkdtemp()) / "out"
+        command = [sys.executable, ROOT / "scripts" / "prove_gpu.py", "--rehearse", "--out", out]
+        process = subprocess.Popen(
+            [*command, "--minutes", "30"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        session.config.rehearsal = process, out
+
+
+def pytest_unconfigure(config):
+    if hasattr(config, "rehearsal"):
+        process, out = config.rehearsal
+        process.kill()
+        process.communicate()
+        shutil.rmtree(out.parent, ignore_errors=True)
 
 
 @pytest.fixture(scope="module", autouse=True)

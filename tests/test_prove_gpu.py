@@ -17,23 +17,10 @@ ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = ROOT / "scripts" / "prove_gpu.py"
 
 
-def start(*arguments):
-    return subprocess.Popen(
-        [sys.executable, SCRIPT, *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
 @pytest.fixture(scope="module")
-def rehearsal(tmp_path_factory):
-    """(process, folder) of a rehearsal that goes on beside the tests of this file."""
-    out = tmp_path_factory.mktemp("rehearsal") / "out"
-    process = start("--rehearse", "--out", out, "--minutes", 30)
-    yield process, out
-    process.kill()
-    process.communicate()
+def rehearsal(pytestconfig):
+    """(process, folder) of a rehearsal that conftest.py has started beside the other tests."""
+    return pytestconfig.rehearsal
 
 
 def prove_with(names, tmp_path, minutes=5.0, limit=60.0):
@@ -67,7 +54,7 @@ def prove_with(names, tmp_path, minutes=5.0, limit=60.0):
 # --- what goes wrong ---
 
 
-def test_a_stage_that_goes_wrong_costs_only_itself(rehearsal, tmp_path):
+def test_a_stage_that_goes_wrong_costs_only_itself(tmp_path):
     names = ["raises", "hangs", "is_killed", "exits", "misses", "passes"]
     done, out, stages = prove_with(names, tmp_path)
     assert done.returncode == 1, done.stderr
@@ -100,7 +87,7 @@ def test_a_stage_that_goes_wrong_costs_only_itself(rehearsal, tmp_path):
     assert "the stage is broken \\| really" in text  # a table's cell stays one cell
 
 
-def test_the_time_is_kept_and_the_last_stages_are_left_out_and_named(rehearsal, tmp_path):
+def test_the_time_is_kept_and_the_last_stages_are_left_out_and_named(tmp_path):
     done, _, found = prove_with(["sleeps", "passes", "misses"], tmp_path, minutes=0.25)
     assert [stage["status"] for stage in found.values()] == ["timed out", "left out", "left out"]
     assert found["sleeps"]["seconds"] <= 0.25 * 60
