@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import re
 import shlex
 import statistics
 import time
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,6 +14,7 @@ import torch
 from electra.benchmark.contender import Measurement, Trial
 from electra.benchmark.summary import summarize, table
 from electra.files import write_atomically
+from electra.training.device import available_cores, processor_name
 
 SAVED_EVERY = 300  # seconds between two saves, for their share of the time
 NO_SETTINGS = ("argv", "json", "only")  # flags that say nothing about what is measured
@@ -95,12 +92,9 @@ def _content(
 
 def machine() -> dict[str, Any]:
     """The machine that the figures belong to."""
-    info = Path("/proc/cpuinfo")
-    name = re.search(r"model name\s*: (.*)", info.read_text()) if info.exists() else None
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
-        "cpu": name[1].strip() if name else platform.machine(),
-        "cores": cores,
+        "cpu": processor_name(),
+        "cores": available_cores(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),

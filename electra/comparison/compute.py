@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import re
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -16,6 +12,7 @@ from electra.comparison.settings import OBJECTIVE_OF, ComparisonConfig
 from electra.config import SIZES, ModelConfig, nearest_size, parse_phases, preset_model_config
 from electra.data.batch import Batch
 from electra.model.build import build
+from electra.training.device import available_cores, processor_name
 
 
 def steps_by_model(
@@ -81,18 +78,7 @@ def describe_equal_compute(config: ComparisonConfig) -> dict[str, str]:
 
 def describe_machine(device: str, amp: str) -> str:
     """Processor, cores, torch's version and precision; with a GPU its name first."""
-    name = platform.processor() or platform.machine()
-    cpu_info = Path("/proc/cpuinfo")
-    if cpu_info.exists():
-        found = re.search(r"model name\s*: (.*)", cpu_info.read_text())
-        name = found[1].strip() if found else name
+    name = processor_name()
     if torch.cuda.is_available() and device in ("auto", "cuda"):
         name = f"{torch.cuda.get_device_name()}, {name}"
     return f"{name}, {available_cores()} cores, torch {torch.__version__}, amp {amp}"
-
-
-def available_cores() -> int:
-    """The cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

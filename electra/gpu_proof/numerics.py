@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import math
-import os
-import platform
-import re
 import subprocess
 import sys
 from importlib import metadata
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -29,7 +25,7 @@ from electra.gpu_proof.workloads import (
 )
 from electra.model import masking
 from electra.model.masked_lm_loss import masked_lm_loss
-from electra.training.device import choose_device
+from electra.training.device import available_cores, choose_device, processor_name
 
 STEPS = 20
 # Largest relative difference of a loss from that of the CPU in float32: of the first step, and of
@@ -48,8 +44,8 @@ def machine(context: StageContext, findings: Findings) -> None:
         findings.value("GPU memory", properties.total_memory / 2**30, "GiB")
         findings.value("driver", _driver())
         findings.value("CUDA", str(torch.version.cuda))
-    findings.value("CPU", _cpu())
-    findings.value("cores", len(os.sched_getaffinity(0)))
+    findings.value("CPU", processor_name())
+    findings.value("cores", available_cores())
     findings.value("Python", sys.version.split()[0])
     for package in ("torch", "numpy", "sentencepiece", "tqdm", "transformers"):
         findings.value(package, _version(package))
@@ -65,12 +61,6 @@ def _driver() -> str:
     except (OSError, subprocess.TimeoutExpired):
         return "unknown"
     return (done.stdout.strip().splitlines() or ["unknown"])[0]
-
-
-def _cpu() -> str:
-    info = Path("/proc/cpuinfo")
-    name = re.search(r"model name\s*: (.*)", info.read_text()) if info.exists() else None
-    return name[1].strip() if name else platform.machine()
 
 
 def _version(package: str) -> str:

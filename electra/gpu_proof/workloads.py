@@ -11,6 +11,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -161,7 +162,7 @@ def compiler_at_hand(context: StageContext) -> Iterator[None]:
     """In a rehearsal `torch.compile` stops before it makes code, which takes a minute on a CPU."""
     real = torch.compile
     if context.rehearse:
-        torch.compile = lambda function, **options: real(function, backend="eager", **options)  # type: ignore[assignment]
+        torch.compile = partial(real, backend="eager")  # type: ignore[assignment]
     try:
         yield
     finally:
