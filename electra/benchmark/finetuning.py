@@ -28,9 +28,10 @@ from electra.model.classifier import Classifier
 from electra.model.flops import encoder_flops
 from electra.tasks.task import with_fewer
 from electra.training.device import Precision, choose_device, choose_precision
-from electra.training.finetuning import choose_model, encode_task, fill_in, read_task
+from electra.training.finetuning import choose_model, fill_in, read_task
 from electra.training.finetuning_seed import MULTIPLE, ROWS, epoch_plan
 from electra.training.optimizer import Adam, parameter_groups
+from electra.training.task_kinds import KINDS
 
 
 class Setup(NamedTuple):
@@ -74,7 +75,7 @@ def _read_examples(args: argparse.Namespace, name: str, device: torch.device) ->
     config = fill_in(config, data, None)
     tokenizer, model_config = choose_model(config, data, None)
     cached = CachedTokenizer(tokenizer, args.cache)
-    examples = encode_task(cached, data.train, config, 1.0)
+    examples = KINDS[data.task.kind].encode(cached, data.train, data, config)
     return Setup(args, name, device, config, model_config, examples, len(data.labels))
 
 

@@ -1,11 +1,11 @@
 """What a checkpoint holds, as a type, and the dictionary that stands for it in a file.
 
     format            1
-    kind              "electra", "mlm" (both pre-trained) or "classifier"
+    kind              "electra", "mlm" (both pre-trained), "classifier", "tagger" or "reader"
     model             weights by name
     model_config      of `config.ModelConfig`
     tokenizer         the bytes of the tokenizer's file, uint8
-    labels            label words of a classifier; none for a regression
+    labels            label words of a classifier, tags of a tagger; none for a regression
     pairs             whether a classifier reads two texts
     scale             the unit of a regression's values; None for classes
     settings          of the run, of `config.PretrainConfig` or `config.FinetuneConfig`
@@ -31,9 +31,15 @@ from electra.files import is_encodable
 
 FORMAT = 1
 PRETRAINED = ("electra", "mlm")
-KINDS = (*PRETRAINED, "classifier")
+FINE_TUNED = ("classifier", "tagger", "reader")
+KINDS = (*PRETRAINED, *FINE_TUNED)
 # Where the encoder's weights are, by the kind of checkpoint. Embeddings have the same name in all.
-ENCODER_PREFIX = {"electra": "discriminator.", "mlm": "mlm.encoder.", "classifier": "encoder."}
+ENCODER_PREFIX = {
+    "electra": "discriminator.",
+    "mlm": "mlm.encoder.",
+    **dict.fromkeys(FINE_TUNED, "encoder."),
+}
+NEED_LABELS = ("classifier", "tagger")
 # Fields of `TrainingState` that have another name in the file.
 NAMES_IN_FILE = {"padded_tokens": "places"}
 # Fields of `TrainingState` that every file of format 1 has.
@@ -213,7 +219,7 @@ def _check_parts(content: dict[str, Any]) -> None:
         "tokenizer": is_plain(tokenizer) and tokenizer.dtype == torch.uint8 and tokenizer.ndim == 1,
         "labels": isinstance(labels, list)
         and all(isinstance(label, str) and is_encodable(label) for label in labels)
-        and (bool(labels) or scale is not None or content["kind"] != "classifier"),
+        and (bool(labels) or scale is not None or content["kind"] not in NEED_LABELS),
         "pairs": isinstance(content.get("pairs", False), bool),
         "scale": scale is None or (isinstance(scale, (int, float)) and 0 < scale < math.inf),
         "training": _is_named(content.get("training", {})),

@@ -36,6 +36,8 @@ class FinetuneConfig(Settings):
             "wnli",
             "imdb",
             "csv",
+            "conll",
+            "squad",
             "glue",
         ),
     )
@@ -50,6 +52,12 @@ class FinetuneConfig(Settings):
     )
     text_columns: tuple[str, ...] = option(("text",), "task", "csv: one or two columns of text")
     label_column: str = option("label", "task", "csv: the column of labels")
+    word_column: int | None = option(
+        None, "task", "conll: the column of words, counted from 1 (default: 1; .conllu: 2)"
+    )
+    tag_column: int | None = option(
+        None, "task", "conll: the column of tags, -1 is the last (default: -1; .conllu: 4)"
+    )
     skip_bad: bool = option(False, "task", "leave out lines that cannot be read, and count them")
     train_examples: int | None = option(
         None, "task", "learn from this many examples only, the same for every seed (default: all)"

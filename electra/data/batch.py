@@ -14,6 +14,10 @@ from torch import Tensor
 
 from electra.config import SPECIAL_IDS
 
+IGNORE = -100  # the label of a token that has none; torch's cross-entropy leaves it out
+# Of one example: a class, a value, one number for each of several outputs, or a class per token.
+Label = int | float | tuple[float, ...] | tuple[int, ...] | list[int]
+
 
 class Batch(NamedTuple):
     """What a model reads."""
@@ -21,7 +25,9 @@ class Batch(NamedTuple):
     input_ids: Tensor  # (B, T) int64
     token_type_ids: Tensor  # (B, T) int64, 0 for segment A and 1 for segment B
     attention_mask: Tensor | None  # (B, T) bool, True for real tokens; None without padding
-    labels: Tensor | None = None  # (B,) int64 classes, or float32 values of a regression
+    # (B,) int64 classes or float32 values of a regression; (B, L) of several outputs; (B, T) int64
+    # classes of tokens, `IGNORE` where a token has none
+    labels: Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
         """A copy on the device. A GPU copies from pinned memory while the host goes on."""
@@ -109,13 +115,14 @@ def to_batch(
 def collate(
     examples: list[list[int]],
     types: list[list[int]],
-    labels: Sequence[int | float] | None,
+    labels: Sequence[Label] | None,
     padding: Padding,
     pad: int = SPECIAL_IDS.pad,
 ) -> Batch:
     """Pad examples to a common width. Their ids have the special tokens already.
 
-    `types` are the segments of the tokens. Labels that are floats stay float32, others are int64.
+    `types` are the segments of the tokens. Labels that are floats, or tuples of floats, stay
+    float32, others are int64. A list is one label for each token and is padded with `IGNORE`.
     """
     lengths = np.array([len(example) for example in examples])
     ids = np.full((len(examples), int(padding.widths(lengths).max())), pad, np.int64)  # (B, T)
@@ -124,5 +131,19 @@ def collate(
         ids[row, : len(example)] = example
         type_ids[row, : len(example)] = segments
 
-    dtype = np.float32 if labels and isinstance(labels[0], float) else np.int64
-    return to_batch(ids, type_ids, lengths, None if labels is None else np.array(labels, dtype))
+    return to_batch(
+        ids, type_ids, lengths, None if labels is None else _stack(labels, ids.shape[1])
+    )
+
+
+def _stack(labels: Sequence[Label], width: int) -> np.ndarray:
+    """The labels of a batch as one array; those of tokens become rows of `width`."""
+    first = labels[0]
+    if isinstance(first, list):
+        stacked = np.full((len(labels), width), IGNORE, np.int64)  # (B, T)
+        for row, of_tokens in zip(stacked, labels, strict=True):
+            assert isinstance(of_tokens, list)
+            row[: len(of_tokens)] = of_tokens
+        return stacked
+    number = first[0] if isinstance(first, tuple) else first
+    return np.array(labels, np.float32 if isinstance(number, float) else np.int64)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from electra.config import SPECIAL_IDS, SpecialIds
-from electra.data.batch import Batch, Padding, collate
+from electra.data.batch import Batch, Label, Padding, collate
 from electra.data.token_cache import CachedTokenizer
 from electra.data.tokenizer import Tokenizer
 
@@ -17,8 +18,11 @@ class Encoded(NamedTuple):
 
     ids: list[list[int]]
     types: list[list[int]]  # 0 for segment A and 1 for segment B, one for each id
-    labels: list[int] | list[float]
+    labels: Sequence[Label]
     pad: int = SPECIAL_IDS.pad
+    # Where each row is a window of a longer example: which, and what its tokens stand for. Empty
+    # where each row is one example.
+    windows: Sequence[Any] = ()
 
     @property
     def lengths(self) -> np.ndarray:
@@ -76,7 +80,7 @@ def encode_examples(
     tokenizer: Tokenizer | CachedTokenizer,
     texts_a: list[str],
     texts_b: list[str | None],
-    labels: list[int] | list[float],
+    labels: Sequence[Label],
     max_len: int,
     truncation: str,
 ) -> Encoded:

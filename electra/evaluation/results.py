@@ -1,42 +1,43 @@
 """What a fine-tuning leaves behind: scores, result.json, and the tables of predictions.
 
-    result.json             scores of each seed and their spread, calibration and confusion of the
-                            best seed, settings
-    predictions.tsv         of the best seed: text, gold, prediction, probabilities; the worst
-                            errors first
-    <set>_predictions.tsv   predictions of every seed, in the order of the task's file; <set> is
-                            dev, test or a further set of the task
-
-N: examples of a set, C: classes.
+result.json             scores of each seed and their spread, calibration and confusion of the
+                        best seed, settings
+predictions.tsv         of the best seed: text, gold, prediction, probabilities; the worst
+                        errors first
+<set>_predictions.tsv   predictions of every seed, in the order of the task's file; <set> is
+                        dev, test or a further set of the task
 """
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from electra.evaluation.calibration import expected_calibration_error, log_loss
-from electra.evaluation.classification import confusion_matrix
-from electra.evaluation.metrics import METRICS
+from electra.evaluation.scoring import Outputs, Scoring
 from electra.evaluation.statistics import mean_sd, median
-from electra.tasks.task import Example, Task, TaskData
+from electra.evaluation.tag_scoring import TagScoring
+from electra.evaluation.text_scoring import ClassScoring, RegressionScoring
+from electra.tasks.task import Task, TaskData
 
 TABULATED_SETS = ("dev", "test")  # of predictions.tsv
+# Kinds of tasks (`Task.kind`) -> how they are scored.
+SCORINGS: dict[str, Scoring] = {
+    "classes": ClassScoring(),
+    "regression": RegressionScoring(),
+    "tags": TagScoring(),
+}
 
 
 class Outcome(NamedTuple):
     """The run of one seed."""
 
     seed: int
-    # By set ("dev", perhaps "test", and the task's further sets): probabilities (N, C), or the
-    # values (N, 1) of a regression, float32.
-    outputs: dict[str, np.ndarray]
+    # By set ("dev", perhaps "test", and the task's further sets): one for each example, as
+    # `Scoring` describes them.
+    outputs: dict[str, Any]
     dev: float  # the main metric of the best epoch
     dev_last: float  # of the last epoch, chosen or not
     dev_head: float | None  # of the best epoch that trains only the head
@@ -45,41 +46,27 @@ class Outcome(NamedTuple):
     retried: bool = False
 
 
-def sets_of(data: TaskData) -> dict[str, list[Example]]:
+def sets_of(data: TaskData) -> dict[str, list[Any]]:
     """Every set that a model is scored on or predicts, by name."""
     return {"dev": data.dev, **({"test": data.test} if data.test else {}), **data.more}
 
 
-def is_labelled(examples: Sequence[Example]) -> bool:
+def is_labelled(data: TaskData, examples: Sequence[Any]) -> bool:
     """Whether a set has labels; the test sets of GLUE have none."""
-    label = examples[0].label
-    return not (math.isnan(label) if isinstance(label, float) else label < 0)
-
-
-def predictions(task: Task, outputs: np.ndarray) -> np.ndarray:
-    """(N, C) -> the most probable class (N,) int64; of a regression (N, 1) -> the value (N,)."""
-    return outputs[:, 0] if task.regression else outputs.argmax(1)
+    return SCORINGS[data.task.kind].is_labelled(examples[0])
 
 
 def scores(
-    task: Task, examples: Sequence[Example], outputs: np.ndarray
+    task: Task, examples: Sequence[Any], outputs: Outputs
 ) -> tuple[dict[str, float], list[str]]:
     """Every metric of the task, the main one first, and the warnings of undefined metrics.
 
     The set must be labelled. outputs as in `Outcome`.
     """
-    gold, predicted = [example.label for example in examples], predictions(task, outputs)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        values = {name: METRICS[name](gold, predicted) for name in (task.metric, *task.also)}
+        values = SCORINGS[task.kind].scores(task, examples, outputs)
     return values, [str(warning.message) for warning in caught]
-
-
-def majority_score(data: TaskData) -> float:
-    """The score on dev, by the task's metric, of always predicting the commonest label of dev."""
-    counts = np.bincount([int(example.label) for example in data.dev], minlength=len(data.labels))
-    outputs = np.tile(np.eye(len(data.labels))[counts.argmax()], (len(data.dev), 1))
-    return scores(data.task, data.dev, outputs)[0][data.task.metric]
 
 
 # ---------------------------------------------------------------- result.json
@@ -93,7 +80,7 @@ def summary(
     by_set = {
         name: [scores(task, examples, outcome.outputs[name])[0] for outcome in outcomes]
         for name, examples in sets_of(data).items()
-        if is_labelled(examples)
+        if is_labelled(data, examples)
     }
     dev = [outcome.dev for outcome in outcomes]
     test = [values[task.metric] for values in by_set.get("test", ())]
@@ -105,6 +92,7 @@ def summary(
         "metric": task.metric,
         "also": list(task.also),
         "labels": list(data.labels),
+        "kind": task.kind,
         "regression": task.regression,
         "seeds": _seed_entries(data, outcomes, by_set),
         "best_seed": best.seed,
@@ -122,7 +110,7 @@ def summary(
         "seconds": round(seconds, 1),
         "train_examples": len(data.train),
         "skipped_lines": data.skipped,
-        **_confusion_and_calibration(data, best.outputs["dev"]),
+        **SCORINGS[task.kind].details(data, best.outputs["dev"]),
         "settings": settings,
     }
 
@@ -134,6 +122,7 @@ def _seed_entries(
     entries = []
     for i, outcome in enumerate(outcomes):
         test = by_set["test"][i] if "test" in by_set else None
+        loss, ece = SCORINGS[data.task.kind].loss_and_ece(data, outcome.outputs["dev"])
         entries.append(
             {
                 "seed": outcome.seed,
@@ -143,43 +132,13 @@ def _seed_entries(
                 "test_metrics": test,
                 "dev_last_epoch": outcome.dev_last,
                 "dev_head_only": outcome.dev_head,
-                **_loss_and_calibration_error(data.task, data.dev, outcome.outputs["dev"]),
+                "loss": loss,
+                "ece": ece,
                 "collapsed": outcome.collapsed,
                 "retried": outcome.retried,
             }
         )
     return entries
-
-
-def _loss_and_calibration_error(
-    task: Task, examples: Sequence[Example], outputs: np.ndarray
-) -> dict[str, float | None]:
-    """Of a classifier. Of a regression the mean squared error, and None."""
-    gold = [example.label for example in examples]
-    if task.regression:
-        return {"loss": float(np.mean((np.array(gold) - outputs[:, 0]) ** 2)), "ece": None}
-    return {"loss": log_loss(gold, outputs), "ece": expected_calibration_error(gold, outputs)[0]}
-
-
-def _confusion_and_calibration(data: TaskData, outputs: np.ndarray) -> dict[str, list | None]:
-    """Of a classifier's probabilities (N, C) on dev. None and None for a regression."""
-    if data.task.regression:
-        return {"confusion": None, "calibration": None}
-
-    gold = [example.label for example in data.dev]
-    confusion = confusion_matrix(gold, outputs.argmax(1), len(data.labels))
-    _, bins = expected_calibration_error(gold, outputs)
-    calibration = [
-        {
-            "from": one.low,
-            "to": one.high,
-            "count": one.count,
-            "confidence": one.confidence,
-            "accuracy": one.accuracy,
-        }
-        for one in bins
-    ]
-    return {"confusion": confusion.tolist(), "calibration": calibration}
 
 
 # ---------------------------------------------------------------- tables of predictions
@@ -198,41 +157,25 @@ def table_of(data: TaskData, best: Outcome) -> list[dict[str, str]]:
             continue
         pairs = list(zip(examples, best.outputs[name], strict=True))
         order = list(range(len(examples)))
-        if is_labelled(examples):
-            quality = [_prediction_quality(data.task, *pair) for pair in pairs]
+        if is_labelled(data, examples):
+            quality = [SCORINGS[data.task.kind].quality(data.task, *pair) for pair in pairs]
             order.sort(key=quality.__getitem__)
         rows += [_table_row(data, name, i, *pairs[i]) for i in order]
     return rows
 
 
-def _prediction_quality(task: Task, example: Example, output: np.ndarray) -> float:
-    """How right one output (C,) is: the probability of the label, or minus the distance from it."""
-    if task.regression:
-        return -abs(example.label - float(output[0]))
-    return float(output[int(example.label)])
-
-
 def _table_row(
-    data: TaskData, set_name: str, index: int, example: Example, output: np.ndarray
+    data: TaskData, set_name: str, index: int, example: Any, output: Any
 ) -> dict[str, str]:
-    """output (C,)."""
-    text = " ".join(" / ".join(t for t in (example.text_a, example.text_b) if t).split())
-    gold = word_of(data, example.label) if is_labelled([example]) else ""
-    row = {"split": set_name, "index": str(index), "gold": gold}
-
-    if data.task.regression:
-        return {**row, "prediction": word_of(data, float(output[0])), "text": text}
-
-    probabilities = {
-        f"p({label})": f"{p:.4f}" for label, p in zip(data.labels, output, strict=True)
+    scoring = SCORINGS[data.task.kind]
+    return {
+        "split": set_name,
+        "index": str(index),
+        "gold": scoring.gold_word(data, example) if scoring.is_labelled(example) else "",
+        "prediction": scoring.predicted_word(data, output),
+        **scoring.further_columns(data, output),
+        "text": scoring.text(example),
     }
-    prediction = word_of(data, int(output.argmax()))
-    return {**row, "prediction": prediction, **probabilities, "text": text}
-
-
-def word_of(data: TaskData, label: int | float) -> str:
-    """The word of a class, or a value with four decimals."""
-    return f"{label:.4f}" if data.task.regression else data.labels[int(label)]
 
 
 def tsv(header: Sequence[str], rows: Sequence[Sequence[str]]) -> bytes:
@@ -247,19 +190,19 @@ def predictions_tsv(data: TaskData, best: Outcome) -> bytes:
 
 
 def every_seed_tsv(
-    data: TaskData, examples: Sequence[Example], name: str, outcomes: list[Outcome]
+    data: TaskData, examples: Sequence[Any], name: str, outcomes: list[Outcome]
 ) -> bytes:
     """The content of <name>_predictions.tsv: index, gold, and a column of predictions per seed.
 
     The gold column is empty where the set has no labels.
     """
-    by_seed = [predictions(data.task, outcome.outputs[name]) for outcome in outcomes]
-    labelled = is_labelled(examples)
+    scoring = SCORINGS[data.task.kind]
+    labelled = is_labelled(data, examples)
     rows = [
         [
             str(i),
-            word_of(data, example.label) if labelled else "",
-            *(word_of(data, of_seed[i]) for of_seed in by_seed),
+            scoring.gold_word(data, example) if labelled else "",
+            *(scoring.predicted_word(data, outcome.outputs[name][i]) for outcome in outcomes),
         ]
         for i, example in enumerate(examples)
     ]

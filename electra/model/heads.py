@@ -1,4 +1,4 @@
-"""The heads on top of an encoder: masked LM, replaced-token detection, classification.
+"""The heads on top of an encoder: masked LM, replaced-token detection, texts, tokens.
 
 Letters: B rows, T tokens, N masked positions, E embedding size, C hidden size, V vocabulary size.
 """
@@ -78,3 +78,16 @@ class ClassificationHead(nn.Module):
             pooled = (hidden * weight).sum(1) / weight.sum(1)
 
         return self.out(self.dropout(pooled))  # pooled (B, C)
+
+
+class TokenHead(nn.Module):
+    """Dropout and one linear layer on each token, for tags and for the ends of an answer."""
+
+    def __init__(self, config: ModelConfig, num_labels: int) -> None:
+        super().__init__()
+        self.dropout = Dropout(config.dropout)
+        self.out = nn.Linear(config.hidden_size, num_labels)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """hidden (B, T, C) -> logits (B, T, num_labels)."""
+        return self.out(self.dropout(hidden))

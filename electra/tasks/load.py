@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from electra.tasks.conll import Columns, load_conll
 from electra.tasks.csv_task import CsvSettings, load_csv
 from electra.tasks.glue import load_glue
 from electra.tasks.imdb import load_imdb
@@ -16,12 +17,14 @@ def load_task(
     folder: str | Path,
     *,
     csv: CsvSettings | None = None,
+    columns: Columns | None = None,
     seed: int = 0,
     skip_bad: bool = False,
 ) -> TaskData:
     """Read a task of `TASKS` from its folder, or from the folder that holds it.
 
-    Task csv may be a single file; `csv` is for this task alone. `seed` draws the held-out tenth
+    Task csv may be a single file; `csv` is for this task alone. So may task conll, which alone has
+    `columns`. `seed` draws the held-out tenth
     where a task has no dev set. It is not the seed of the training, so that runs with different
     training seeds are scored on the same examples. `skip_bad` leaves out lines that are not what
     the task expects, and counts them.
@@ -33,14 +36,20 @@ def load_task(
     if not root.exists():
         raise ValueError(f"{root}: no such file or folder{_how_to_fetch(task)}")
     if task.layout == "tables":
-        columns = tuple(settings.text_columns)
-        task = replace(task, text=columns, label=settings.label_column)
+        texts = tuple(settings.text_columns)
+        task = replace(task, text=texts, label=settings.label_column)
         return load_csv(task, root, settings, seed, skip_bad)
 
     if settings != CsvSettings():
         raise ValueError(
             f"task {name} has files and columns of its own: leave out the settings of task csv"
         )
+    if columns not in (None, Columns()) and task.layout != "conll":
+        raise ValueError(f"task {name} has no columns of words and tags: leave them out")
+    if task.layout == "conll":
+        inner = root / task.folder
+        root = inner if inner.is_dir() else root
+        return load_conll(task, root, columns or Columns(), seed, skip_bad)
     if not root.is_dir():
         raise ValueError(f"{root}: task {name} needs a folder, not a file")
     inner = root / task.folder

@@ -3,6 +3,14 @@
 To add a task whose files are laid out as GLUE's: a row in `TASKS` with `layout="glue"`. A task with
 another layout also needs a reader in a file of its own and a line in `load_task` (load.py) that
 calls it.
+
+What is learned is the `kind` of a task:
+
+    classes       one of several labels for a text or a pair of texts
+    regression    a number for a text or a pair
+    labels        any number of several labels for a text or a pair
+    tags          one of several tags for each word of a sentence
+    spans         the answer to a question, as a stretch of a text
 """
 
 from __future__ import annotations
@@ -11,13 +19,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 NO_LABEL = -1  # in place of a class that is not known; a score that is not known is math.nan
 CLASS_METRICS = ("accuracy", "f1", "macro_f1", "matthews")
 SCORE_METRICS = ("spearman", "pearson")
+# Kinds of tasks -> the metrics that may choose the best epoch, the default first.
+KIND_METRICS = {
+    "classes": CLASS_METRICS,
+    "regression": SCORE_METRICS,
+    "labels": ("micro_f1", "macro_f1"),
+    "tags": ("span_f1",),
+    "spans": ("f1", "exact_match"),
+}
+Kind = Literal["classes", "regression", "labels", "tags", "spans"]
 
 
 class Example(NamedTuple):
@@ -26,8 +43,37 @@ class Example(NamedTuple):
     text_a: str
     text_b: str | None  # None: a single text
     # The index of its class or, in a regression, its score in the task's unit; `NO_LABEL` or
-    # math.nan where it is not known.
-    label: int | float
+    # math.nan where it is not known. Of several labels a tuple: the indices of those it has.
+    label: Any
+
+
+class Sentence(NamedTuple):
+    """The words of one sentence with their tags."""
+
+    words: tuple[str, ...]
+    tags: tuple[int, ...] | None  # indices into the task's tags, one a word; None: not known
+
+    @property
+    def text(self) -> str:
+        """The words with a space between them."""
+        return " ".join(self.words)
+
+
+class Answer(NamedTuple):
+    """A stretch of a context."""
+
+    text: str
+    start: int  # of its first character in the context
+
+
+class Question(NamedTuple):
+    """A question about a context."""
+
+    id: str
+    title: str  # of the article that the context is from
+    question: str
+    context: str
+    answers: tuple[Answer, ...] | None  # empty: there is no answer in the context; None: not known
 
 
 @dataclass(frozen=True)
@@ -41,25 +87,31 @@ class Task:
     also: tuple[str, ...] = ()  # further metrics
     max_len: int = 128  # tokens, special ones included
     epochs: int = 3
-    regression: bool = False
+    kind: Kind = "classes"
     scale: float | None = None  # of a regression: the model learns score / scale
-    layout: Literal["glue", "imdb", "tables"] = "tables"  # of its files; it chooses the reader
+    layout: Literal["glue", "imdb", "tables", "conll", "squad"] = (
+        "tables"  # of its files; it chooses the reader
+    )
     both_orders: bool = False  # whether it is trained on `with_both_orders`
     folder: str = ""  # the usual name of its folder
     text: tuple[str, ...] = ("text",)  # the column of the text, or the two of a pair
     label: str = "label"  # the column of the label
     header: bool | tuple[str, ...] = True  # as in `read_table`
 
+    @property
+    def regression(self) -> bool:
+        return self.kind == "regression"
+
 
 class TaskData(NamedTuple):
     """A task's examples."""
 
     task: Task
-    labels: tuple[str, ...]  # the name of each class, by its index
-    train: list[Example]
-    dev: list[Example]
-    test: list[Example] | None  # None where there is no test set
-    more: Mapping[str, list[Example]] = MappingProxyType({})  # further dev and test sets by name
+    labels: tuple[str, ...]  # the name of each class or tag, by its index
+    train: list[Any]  # `Sentence` of tags, `Question` of spans, else `Example`
+    dev: list[Any]
+    test: list[Any] | None  # None where there is no test set
+    more: Mapping[str, list[Any]] = MappingProxyType({})  # further dev and test sets by name
     skipped: int = 0  # lines that were left out, in all files
 
 
@@ -104,7 +156,7 @@ TASKS = {
             metric="spearman",
             also=("pearson",),
             epochs=10,
-            regression=True,
+            kind="regression",
             scale=5.0,
             both_orders=True,
             layout="glue",
@@ -156,6 +208,15 @@ TASKS = {
             folder="aclImdb",
         ),
         Task("csv"),
+        Task(
+            "conll",
+            kind="tags",
+            metric="span_f1",
+            also=("precision", "recall"),
+            layout="conll",
+            folder="conll2000",
+        ),
+        Task("squad", kind="spans", metric="f1", also=("exact_match",), layout="squad"),
     )
 }
 # The tasks of the benchmark, in the order of its table.
@@ -210,13 +271,11 @@ def task_named(name: str) -> Task:
     return TASKS[name]
 
 
-def hold_out_examples(
-    examples: list[Example], seed: int, source: Path
-) -> tuple[list[Example], list[Example]]:
+def hold_out_examples(examples: list[Any], seed: int, source: Path) -> tuple[list[Any], list[Any]]:
     """(the rest, a tenth, rounded down): a random split with the classes in proportion.
 
-    Both keep the order of the input. The split is a function of the labels and the seed alone; of
-    a regression it is any tenth. Raises ValueError, with `source`, for fewer than ten examples.
+    Both keep the order of the input. The split is a function of the labels and the seed alone;
+    without classes it is any tenth. Raises ValueError, with `source`, for fewer than ten examples.
     """
     if len(examples) < 10:
         raise ValueError(
@@ -224,8 +283,8 @@ def hold_out_examples(
         )
 
     def class_of(i: int) -> int:
-        label = examples[i].label
-        return 0 if isinstance(label, float) else label
+        label = getattr(examples[i], "label", 0)
+        return label if isinstance(label, int) else 0
 
     # RandomState: numpy keeps its stream for good, so that the split is the same in every version.
     order = np.random.RandomState(seed).permutation(len(examples)).tolist()

@@ -103,7 +103,7 @@ def _task_of(settings: dict[str, Any]) -> Task:
         metric=_metric_of(settings, regression),
         max_len=settings.get("max_len", 128),
         epochs=settings.get("epochs", 3),
-        regression=regression,
+        kind="regression" if regression else "classes",
         text=tuple(settings["text"]),
         label=settings["label"],
         header=settings.get("header", True),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from electra.checkpoint.checkpoint import KINDS, PRETRAINED, Checkpoint
+from electra.checkpoint.checkpoint import KINDS as CHECKPOINT_KINDS
+from electra.checkpoint.checkpoint import PRETRAINED, Checkpoint
 from electra.checkpoint.run_folder import RunFolder
 from electra.checkpoint.storage import load_checkpoint
 from electra.config import (
@@ -19,20 +19,22 @@ from electra.config import (
     resolve_finetuning,
     to_dict,
 )
-from electra.data.examples import Encoded, encode_examples
+from electra.data.examples import Encoded
 from electra.data.sentencepiece import train_tokenizer
 from electra.data.token_cache import CachedTokenizer
 from electra.data.tokenizer import Tokenizer, load_tokenizer
 from electra.evaluation import results
 from electra.model.build import build, check_weights
+from electra.tasks.conll import Columns
 from electra.tasks.csv_task import CsvSettings
 from electra.tasks.load import load_task
-from electra.tasks.task import Example, TaskData, default_folder, with_both_orders, with_fewer
+from electra.tasks.task import TaskData, default_folder, with_both_orders, with_fewer
 from electra.tasks.task_file import load_task_file
 from electra.training import distributed
 from electra.training.distributed import Ranks
 from electra.training.log import MetricsLog
 from electra.training.machine import Machine
+from electra.training.task_kinds import KINDS, TaskKind
 
 
 @dataclass(frozen=True)
@@ -47,14 +49,8 @@ class Prepared:
     class_weights: Tensor | None  # (classes,) float32
 
     @property
-    def unit(self) -> float:
-        """What outputs are multiplied by: the scale of a regression; 1 for probabilities."""
-        return self.data.task.scale or 1.0
-
-    @property
-    def outputs(self) -> int:
-        """Outputs of the model: one for each class, or the value of a regression."""
-        return 1 if self.data.task.regression else len(self.data.labels)
+    def kind(self) -> TaskKind:
+        return KINDS[self.data.task.kind]
 
 
 # As the paper gives RTE 10 epochs, where most tasks have 3.
@@ -88,6 +84,7 @@ def read_task(config: FinetuneConfig) -> TaskData:
             config.task,
             config.data or default_folder(config.task),
             csv=CsvSettings(columns, config.label_column),
+            columns=Columns(config.word_column, config.tag_column),
             skip_bad=config.skip_bad,
         )
     return with_fewer(data, config.train_examples)
@@ -114,8 +111,9 @@ def read_class_weights(text: str | None, data: TaskData) -> Tensor | None:
     """
     if text is None:
         return None
-    if data.task.regression:
-        raise ValueError("--class-weights is for classes; this task is a regression")
+    if KINDS[data.task.kind].label_counts(data) is None:
+        what = "a regression" if data.task.regression else f"of {data.task.kind}"
+        raise ValueError(f"--class-weights is for classes; this task is {what}")
     if text == "balanced":
         return _balanced(data)
     try:
@@ -134,18 +132,14 @@ def read_class_weights(text: str | None, data: TaskData) -> Tensor | None:
 
 def _balanced(data: TaskData) -> Tensor:
     """Weights by which every class counts the same."""
-    counts = class_counts(data)
+    counts = KINDS[data.task.kind].label_counts(data)
+    assert counts is not None
     if counts.min() == 0:
         raise ValueError(
             f"--class-weights balanced: no training example has the label "
             f"{data.labels[int(counts.argmin())]!r}"
         )
-    return torch.tensor(len(data.train) / (len(counts) * counts), dtype=torch.float32)
-
-
-def class_counts(data: TaskData) -> np.ndarray:
-    """Training examples of each class, (classes,) int64."""
-    return np.bincount([example.label for example in data.train], minlength=len(data.labels))
+    return torch.tensor(counts.sum() / (len(counts) * counts), dtype=torch.float32)
 
 
 def choose_model(
@@ -189,10 +183,11 @@ def choose_model(
 def _choose_tokenizer(config: FinetuneConfig, data: TaskData) -> Tokenizer:
     """The tokenizer that --tokenizer names, or one trained on the task's texts."""
     if config.tokenizer and config.tokenizer.endswith(".pt"):
-        return load_checkpoint(config.tokenizer, KINDS).tokenizer
+        return load_checkpoint(config.tokenizer, CHECKPOINT_KINDS).tokenizer
     if config.tokenizer:
         return load_tokenizer(config.tokenizer)
-    texts = (text for example in data.train for text in (example.text_a, example.text_b) if text)
+    kind = KINDS[data.task.kind]
+    texts = (text for example in data.train for text in kind.texts(example))
     return train_tokenizer(texts, SIZES[config.size].vocab_size)
 
 
@@ -201,31 +196,12 @@ def encode_sets(
 ) -> dict[str, Encoded]:
     """The training examples and every set of `results.sets_of` in ids, by name."""
     train = with_both_orders(data.train) if data.task.both_orders else data.train
-    encoder = CachedTokenizer(tokenizer, config.cache)
+    encoder, kind = CachedTokenizer(tokenizer, config.cache), KINDS[data.task.kind]
     with ranks.rank0_first():  # the others find the tokens in the cache
         return {
-            name: encode_task(encoder, examples, config, data.task.scale or 1.0)
+            name: kind.encode(encoder, examples, data, config)
             for name, examples in {"train": train, **results.sets_of(data)}.items()
         }
-
-
-def encode_task(
-    tokenizer: CachedTokenizer, examples: list[Example], config: FinetuneConfig, unit: float
-) -> Encoded:
-    """Examples in ids. The values of a regression are divided by `unit`: at most about 1."""
-    assert config.max_len is not None
-    labels = [
-        example.label / unit if isinstance(example.label, float) else example.label
-        for example in examples
-    ]
-    return encode_examples(
-        tokenizer,
-        [example.text_a for example in examples],
-        [example.text_b for example in examples],
-        labels,
-        config.max_len,
-        config.truncate,
-    )
 
 
 # ---------------------------------------------------------------- the run folder

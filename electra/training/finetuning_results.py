@@ -12,7 +12,6 @@ from electra.config import FinetuneConfig, to_dict
 from electra.evaluation import results
 from electra.evaluation.results import Outcome
 from electra.files import write_atomically
-from electra.model.classifier import Classifier
 from electra.report.finetuning import finetune_page, held_out_rows
 from electra.tasks.task import TaskData
 from electra.training.finetuning import Prepared
@@ -53,14 +52,14 @@ def save_classifier(
 ) -> None:
     """Write the best seed's model as the checkpoint of the run folder. Raises ValueError."""
     data = prepared.data
-    model = Classifier(prepared.model_config, prepared.outputs)
+    model = prepared.kind.make_model(prepared.model_config, data)
     model.load_state_dict(best.state)
     checkpoint = make_checkpoint(
         model,
         prepared.tokenizer,
         config,
         labels=data.labels,
-        pairs=data.train[0].text_b is not None,
+        pairs=getattr(data.train[0], "text_b", None) is not None,
         scale=data.task.scale,
     )
     save_checkpoint(folder.checkpoint, checkpoint)
@@ -81,8 +80,9 @@ def print_result(
     count = len(result["seeds"])
     spread = f" ± {result['dev_sd']:.2%} over {count} seeds" if count > 1 else ""
     majority = ""
-    if not data.task.regression:
-        majority = f" (majority class: {results.majority_score(data):.2%})"
+    majority_score = results.SCORINGS[data.task.kind].majority_score(data)
+    if majority_score is not None:
+        majority = f" (majority class: {majority_score:.2%})"
     print(
         f"\n{data.task.name} {data.task.metric}, held out: {result['dev_mean']:.2%}"
         f"{spread}{majority}"

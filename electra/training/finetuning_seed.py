@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -19,10 +19,11 @@ from electra.data.batch import Batch, Padding, bucket_batches
 from electra.data.examples import Encoded
 from electra.evaluation import results
 from electra.evaluation.results import Outcome
-from electra.model.classifier import Classifier
+from electra.evaluation.scoring import Outputs
+from electra.model.fine_tuned import FineTunedModel
 from electra.training import distributed
 from electra.training.evaluate import entropy_of
-from electra.training.finetuning import Prepared, class_counts
+from electra.training.finetuning import Prepared
 from electra.training.log import MetricsLog
 from electra.training.loss_scale import LossScale
 from electra.training.machine import Machine
@@ -34,7 +35,6 @@ from electra.training.step import Learner
 ROWS = 32  # examples of a step, at most (paper, appendix B)
 EVALUATION_TOKENS = 8_192
 MULTIPLE = 8  # batch widths are multiples of it
-FEWEST = 20  # held-out examples from which on equal answers are a collapse
 RED, PLAIN = "\033[31m", "\033[0m"
 
 
@@ -43,7 +43,7 @@ class Best(NamedTuple):
 
     score: float
     state: dict[str, Tensor]  # weights, on the host
-    outputs: np.ndarray  # of the held-out part, as `predict` returns them, times the task's unit
+    outputs: Outputs  # of the held-out part, as `predict` returns them
 
 
 @dataclass
@@ -54,7 +54,7 @@ class SeedRun:
     config: FinetuneConfig
     prepared: Prepared
     machine: Machine
-    model: Classifier
+    model: FineTunedModel
     step: int = 0  # optimizer steps done, over all stages
     train_loss: float = 0.0  # mean of the last epoch
     score: float = 0.0  # of the last epoch, on the held-out part
@@ -89,7 +89,7 @@ class Stage(NamedTuple):
 def begin_seed(seed: int, config: FinetuneConfig, prepared: Prepared, machine: Machine) -> SeedRun:
     """A model with a new head, drawn by the seed, on the device."""
     torch.manual_seed(derive_seed(seed, CLASSIFIER_TAG))
-    model = Classifier(prepared.model_config, prepared.outputs, prepared.class_weights)
+    model = prepared.kind.make_model(prepared.model_config, prepared.data, prepared.class_weights)
     model.to(machine.device)
     if prepared.checkpoint is not None:
         load_encoder(model, prepared.checkpoint)
@@ -183,7 +183,7 @@ def end_epoch(
     data, ranks = run.prepared.data, run.machine.ranks
     loss, count = (ranks.gather(float(sums[name])) for name in ("loss", "weight"))
     run.train_loss = sum(loss) / sum(count)
-    outputs = predict(run, run.prepared.encoded["dev"])
+    outputs = predict(run, "dev")
     values, remarks = results.scores(data.task, data.dev, outputs)
     run.score = values[data.task.metric]
 
@@ -204,26 +204,48 @@ def end_epoch(
         run.best = Best(run.score, state, outputs)
 
 
-@torch.no_grad()
-def predict(run: SeedRun, examples: Encoded) -> np.ndarray:
-    """Probabilities, (n, classes) float32, in the order of the examples; of a regression its
-    values in the task's unit, (n, 1).
-
-    A model that has broken down, whose outputs are no numbers, is taken to know nothing: all
-    classes alike, or 0.
-    """
-    model, machine, padding = run.model.eval(), run.machine, padding_of(run.config)
-    outputs = np.zeros((len(examples.ids), run.prepared.outputs), np.float32)
+def predict(run: SeedRun, name: str) -> Outputs:
+    """What the model says of each example of a set, as `Scoring` describes it."""
+    prepared, machine, padding = run.prepared, run.machine, padding_of(run.config)
+    encoded = prepared.encoded[name]
     budget = max(EVALUATION_TOKENS, padding.longest)
-    for rows in machine.ranks.share(bucket_batches(examples.lengths, budget, padding, None)):
-        batch = examples.batch(rows, padding).to(machine.device)
+    batches = machine.ranks.share(bucket_batches(encoded.lengths, budget, padding, None))
+    rows = rows_of(run.model.eval(), encoded, batches, padding, machine, prepared.kind.activate)
+    examples = results.sets_of(prepared.data)[name]
+    return prepared.kind.outputs(prepared.data, examples, encoded, rows)
+
+
+@torch.no_grad()
+def rows_of(
+    model: FineTunedModel,
+    encoded: Encoded,
+    batches: list[np.ndarray],
+    padding: Padding,
+    machine: Machine,
+    activate: Callable[[Tensor], Tensor],
+) -> list[np.ndarray]:
+    """The activated logits of each row of `encoded`, (L,) or, per token, (T, L), float32.
+
+    batches: those of this rank; the ranks' rows are put together.
+    """
+    tokens = encoded.lengths if model.per_token else np.ones(len(encoded.ids), np.int64)
+    ends = np.cumsum(tokens)
+    flat: np.ndarray | None = None  # (sum of the rows' tokens, L)
+    for numbers in batches:
+        batch = encoded.batch(numbers, padding).to(machine.device)
         with machine.precision.autocast():
             logits = model.logits(batch)
-        outputs[rows] = (logits if model.regression else torch.softmax(logits, -1)).cpu().numpy()
+        values = activate(logits).cpu().numpy()
+        if flat is None:
+            flat = np.zeros((int(ends[-1]), values.shape[-1]), np.float32)
+        for row, value in zip(numbers, values, strict=True):
+            value = value.reshape(-1, values.shape[-1])[: tokens[row]]
+            flat[ends[row] - tokens[row] : ends[row]] = value
 
-    outputs = sum(machine.ranks.gather(outputs))  # each rank's are 0 in the others' rows
-    unknown = np.float32(0.0 if model.regression else 1 / outputs.shape[1])
-    return np.where(np.isfinite(outputs), outputs, unknown) * run.prepared.unit
+    parts = [part for part in machine.ranks.gather(flat) if part is not None]
+    total = sum(parts)  # each rank's are 0 in the others' rows
+    rows = np.split(total, ends[:-1])
+    return rows if model.per_token else [row[0] for row in rows]
 
 
 def end_seed(run: SeedRun) -> Outcome:
@@ -236,7 +258,7 @@ def end_seed(run: SeedRun) -> Outcome:
         seed=run.seed,
         outputs={
             "dev": best.outputs,
-            **{name: predict(run, run.prepared.encoded[name]) for name in others},
+            **{name: predict(run, name) for name in others},
         },
         dev=best.score,
         dev_last=run.score,
@@ -246,20 +268,21 @@ def end_seed(run: SeedRun) -> Outcome:
     )
 
 
-def is_collapsed(prepared: Prepared, outputs: np.ndarray, loss: float) -> bool:
+def is_collapsed(prepared: Prepared, outputs: Outputs, loss: float) -> bool:
     """Whether a model has learned nothing.
 
-    It predicts one class (a regression: one value) for at least `FEWEST` held-out examples, or its
-    training loss is no better than that of always answering with the classes' shares.
+    It says the same of all held-out examples, or its training loss is no better than that of always
+    answering with the classes' shares.
     """
-    data, enough = prepared.data, len(outputs) >= FEWEST
-    if data.task.regression:
-        return enough and float(np.ptp(outputs)) < 1e-3 * prepared.unit
-    shares = class_counts(data).astype(float)
+    if prepared.kind.is_constant(prepared.data, outputs):
+        return True
+    counts = prepared.kind.label_counts(prepared.data)
+    if counts is None:
+        return False
+    shares = counts.astype(float)
     if prepared.class_weights is not None:
         shares *= prepared.class_weights.numpy()
-    one_class = enough and len(set(outputs.argmax(1))) == 1
-    return one_class or loss >= 0.999 * entropy_of(shares / shares.sum())
+    return loss >= 0.999 * entropy_of(shares / shares.sum())
 
 
 def say_red(text: str) -> None:
