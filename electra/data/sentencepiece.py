@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import functools
 import io
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import numpy as np
 import sentencepiece
 
 from electra.config import CLS, MASK, PAD, SEP, SPECIAL_IDS, SPECIAL_TOKENS, UNK, SpecialIds
@@ -70,6 +72,26 @@ class SentencePieceTokenizer:
         """
         return self._processor.EncodeAsIds(texts) if texts else []
 
+    def located_pieces(self, text: str) -> list[tuple[int, int, int]]:
+        """(id, start, end) of each piece, in characters of `text`, the ids as `encode_batch`'s.
+
+        A character that became several bytes is located at the last of them alone.
+        """
+        try:
+            pieces = self._processor.encode(text, return_type="proto").pieces
+        except TypeError:  # sentencepiece before 0.2.2
+            pieces = self._processor.encode(text, out_type="immutable_proto").pieces
+        places = [(piece.id, piece.begin, piece.end) for piece in pieces]
+        if text.isascii() or _counts_characters(self._processor):
+            return places
+
+        # In bytes: for each byte, the number of characters before it.
+        starts = np.cumsum([0, *(len(char.encode()) for char in text)])
+        return [
+            (id_, *(int(np.searchsorted(starts, place)) for place in (start, end)))
+            for id_, start, end in places
+        ]
+
     def decode(self, ids: Iterable[int]) -> str:
         """The text of ids, special tokens left out."""
         return self._processor.DecodeIds([i for i in ids if i >= len(SPECIAL_TOKENS)])
@@ -81,6 +103,15 @@ class SentencePieceTokenizer:
     def to_bytes(self) -> bytes:
         """The model file."""
         return self._bytes
+
+
+@functools.cache
+def _counts_characters(processor: sentencepiece.SentencePieceProcessor) -> bool:
+    """Whether places are counted in characters; since sentencepiece 0.2.2 they are in bytes."""
+    try:
+        return processor.encode("é", return_type="proto").pieces[-1].end == 1
+    except TypeError:
+        return True
 
 
 def train_tokenizer(

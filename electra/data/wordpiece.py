@@ -93,6 +93,24 @@ class WordPieceTokenizer:
             for text in texts
         ]
 
+    def read_as(self, char: str) -> str:
+        """What stands for a character before words are cut: lower-cased, spaces around marks."""
+        return self._characters[ord(char)]
+
+    def word_ids(self, word: str) -> tuple[int, ...]:
+        """Ids of one word, as `read_as` spells it."""
+        return self._words[word]
+
+    def piece_ends(self, word: str, ids: Iterable[int]) -> list[int]:
+        """Where in a word each of its pieces ends, counted in characters of the word."""
+        ends: list[int] = []
+        for id_ in ids:
+            if id_ == self.special.unk:
+                return [len(word)]
+            start = ends[-1] if ends else 0
+            ends.append(start + len(self.tokens[id_].removeprefix("##" if start else "")))
+        return ends
+
     def decode(self, ids: Iterable[int]) -> str:
         """Words with a space between them. [UNK] is a word; other special tokens are left out."""
         unk = self.special.unk

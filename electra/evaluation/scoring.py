@@ -24,9 +24,9 @@ class Scoring(ABC):
 
     classes       probabilities (C,)
     regression    the value (1,), in the task's unit
-    labels        probabilities (C,), each of a yes
     tags          probabilities (W, C)
-    spans         a `spans.Prediction`
+    labels        (C, 2): the probability of each yes, and the threshold above which it is one
+    spans         an `answers.Prediction`
     """
 
     @abstractmethod
