@@ -14,7 +14,7 @@ import finetune as program
 from electra.checkpoint.checkpoint import PRETRAINED
 from electra.checkpoint.storage import load_checkpoint
 from electra.training import finetuning
-from electra.training.task_kinds import KINDS
+from electra.training.kinds import KINDS
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT / "data" / "sample"

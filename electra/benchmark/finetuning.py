@@ -30,8 +30,8 @@ from electra.tasks.task import with_fewer
 from electra.training.device import Precision, choose_device, choose_precision
 from electra.training.finetuning import choose_model, fill_in, read_task
 from electra.training.finetuning_seed import MULTIPLE, ROWS, epoch_plan
+from electra.training.kinds import KINDS
 from electra.training.optimizer import Adam, parameter_groups
-from electra.training.task_kinds import KINDS
 
 
 class Setup(NamedTuple):

@@ -8,6 +8,9 @@
     labels            label words of a classifier, tags of a tagger; none for a regression
     pairs             whether a classifier reads two texts
     scale             the unit of a regression's values; None for classes
+    thresholds        of a classifier of several labels at once: the probability of each label from
+                      which on it is given; of a reader that may find no answer: by how much "no
+                      answer" must score above the best answer; else none
     settings          of the run, of `config.PretrainConfig` or `config.FinetuneConfig`
     training          what an exact resume needs; absent from a classifier and from an import
 
@@ -131,6 +134,7 @@ class Checkpoint:
     labels: tuple[str, ...] = ()  # of a classifier; none for a regression
     pairs: bool = False  # whether a classifier reads two texts
     scale: float | None = None  # unit of a regression's values; None for classes
+    thresholds: tuple[float, ...] = ()  # of several labels at once, or of "no answer"
     training: TrainingState | None = None  # None for a classifier and for an import
 
     def to_dict(self) -> dict[str, Any]:
@@ -145,6 +149,7 @@ class Checkpoint:
             "labels": list(self.labels),
             "pairs": self.pairs,
             "scale": self.scale,
+            "thresholds": list(self.thresholds),
             "settings": self.settings,
         }
         if self.training is not None:
@@ -176,6 +181,7 @@ class Checkpoint:
             labels=tuple(content["labels"]),
             pairs=content.get("pairs", False),
             scale=content.get("scale"),
+            thresholds=tuple(content.get("thresholds", ())),
             training=None if training is None else TrainingState.from_dict(training),
         )
 
@@ -188,6 +194,7 @@ def make_checkpoint(
     labels: tuple[str, ...] = (),
     pairs: bool = False,
     scale: float | None = None,
+    thresholds: tuple[float, ...] = (),
 ) -> Checkpoint:
     """The checkpoint of a model as it is now. Its tensors are shared with the model, not copied.
 
@@ -202,6 +209,7 @@ def make_checkpoint(
         labels=labels,
         pairs=pairs,
         scale=scale,
+        thresholds=thresholds,
         training=training,
     )
 
@@ -222,11 +230,23 @@ def _check_parts(content: dict[str, Any]) -> None:
         and (bool(labels) or scale is not None or content["kind"] not in NEED_LABELS),
         "pairs": isinstance(content.get("pairs", False), bool),
         "scale": scale is None or (isinstance(scale, (int, float)) and 0 < scale < math.inf),
+        "thresholds": _are_thresholds(content),
         "training": _is_named(content.get("training", {})),
     }
     wrong = [name for name, is_sound in sound.items() if not is_sound]
     if wrong:
         raise ValueError(f"{', '.join(wrong)} missing or of a wrong kind")
+
+
+def _are_thresholds(content: dict[str, Any]) -> bool:
+    """Whether there are none, one for each label of a classifier, or one of a reader."""
+    thresholds = content.get("thresholds", [])
+    count = {"classifier": len(content.get("labels") or ()), "reader": 1}.get(content["kind"], 0)
+    return (
+        isinstance(thresholds, list)
+        and len(thresholds) in (0, count)
+        and all(isinstance(one, float) and math.isfinite(one) for one in thresholds)
+    )
 
 
 def _is_named(values: object) -> bool:

@@ -120,6 +120,9 @@ class FinetuneConfig(Settings):
     max_len: int | None = option(
         None, "training", "longest example in tokens (default: 128; imdb: 512)", at_least=8
     )
+    doc_stride: int = option(
+        128, "training", "squad: tokens from one window over a long text to the next", above=0
+    )
     truncate: str = option("head", "training", "what stays of a longer text", TRUNCATIONS)
     seeds: tuple[int, ...] = option((1,), "training", "one run a seed, e.g. 1,2,3", at_least=0)
 

@@ -13,9 +13,7 @@ from electra.data.tokenizer import Tokenizer
 from electra.data.wordpiece import WordPieceTokenizer
 
 
-def encode_with_offsets(
-    tokenizer: Tokenizer, text: str
-) -> tuple[list[int], list[tuple[int, int]]]:
+def encode_with_offsets(tokenizer: Tokenizer, text: str) -> tuple[list[int], list[tuple[int, int]]]:
     """(ids as `encode_batch` gives them, the (start, end) of each).
 
     A character that became several tokens, as bytes, is the whole of each of them.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import functools
+import hashlib
 import io
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -80,7 +80,8 @@ class SentencePieceTokenizer:
         try:
             pieces = self._processor.encode(text, return_type="proto").pieces
         except TypeError:  # sentencepiece before 0.2.2
-            pieces = self._processor.encode(text, out_type="immutable_proto").pieces
+            older: Any = self._processor
+            pieces = older.encode(text, out_type="immutable_proto").pieces
         places = [(piece.id, piece.begin, piece.end) for piece in pieces]
         if text.isascii() or _counts_characters(self._processor):
             return places

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from electra.evaluation.answer_scoring import AnswerScoring
+from electra.evaluation.label_scoring import LabelScoring
 from electra.evaluation.scoring import Outputs, Scoring
 from electra.evaluation.statistics import mean_sd, median
 from electra.evaluation.tag_scoring import TagScoring
@@ -27,7 +29,9 @@ TABULATED_SETS = ("dev", "test")  # of predictions.tsv
 SCORINGS: dict[str, Scoring] = {
     "classes": ClassScoring(),
     "regression": RegressionScoring(),
+    "labels": LabelScoring(),
     "tags": TagScoring(),
+    "spans": AnswerScoring(),
 }
 
 
@@ -42,6 +46,7 @@ class Outcome(NamedTuple):
     dev_last: float  # of the last epoch, chosen or not
     dev_head: float | None  # of the best epoch that trains only the head
     state: dict[str, Any]  # weights of the best epoch
+    thresholds: tuple[float, ...]  # chosen on dev; of labels one each, of answers one or none
     collapsed: bool
     retried: bool = False
 

@@ -9,6 +9,7 @@ from electra.tasks.conll import Columns, load_conll
 from electra.tasks.csv_task import CsvSettings, load_csv
 from electra.tasks.glue import load_glue
 from electra.tasks.imdb import load_imdb
+from electra.tasks.squad import load_squad
 from electra.tasks.task import GLUE, Task, TaskData, task_named
 
 
@@ -50,6 +51,9 @@ def load_task(
         inner = root / task.folder
         root = inner if inner.is_dir() else root
         return load_conll(task, root, columns or Columns(), seed, skip_bad)
+    if task.layout == "squad":
+        inner = root / task.folder
+        return load_squad(task, inner if inner.is_dir() else root, seed, skip_bad)
     if not root.is_dir():
         raise ValueError(f"{root}: task {name} needs a folder, not a file")
     inner = root / task.folder

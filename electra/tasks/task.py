@@ -32,7 +32,7 @@ KIND_METRICS = {
     "regression": SCORE_METRICS,
     "labels": ("micro_f1", "macro_f1"),
     "tags": ("span_f1",),
-    "spans": ("f1", "exact_match"),
+    "spans": ("answer_f1", "exact_match"),
 }
 Kind = Literal["classes", "regression", "labels", "tags", "spans"]
 
@@ -96,6 +96,7 @@ class Task:
     folder: str = ""  # the usual name of its folder
     text: tuple[str, ...] = ("text",)  # the column of the text, or the two of a pair
     label: str = "label"  # the column of the label
+    separator: str = "|"  # between the labels of a column that holds several
     header: bool | tuple[str, ...] = True  # as in `read_table`
 
     @property
@@ -216,7 +217,16 @@ TASKS = {
             layout="conll",
             folder="conll2000",
         ),
-        Task("squad", kind="spans", metric="f1", also=("exact_match",), layout="squad"),
+        Task(
+            "squad",
+            kind="spans",
+            metric="answer_f1",
+            also=("exact_match",),
+            max_len=384,
+            epochs=2,
+            layout="squad",
+            folder="squad",
+        ),
     )
 }
 # The tasks of the benchmark, in the order of its table.

@@ -32,9 +32,10 @@ from electra.tasks.task import TaskData, default_folder, with_both_orders, with_
 from electra.tasks.task_file import load_task_file
 from electra.training import distributed
 from electra.training.distributed import Ranks
+from electra.training.kinds import KINDS
 from electra.training.log import MetricsLog
 from electra.training.machine import Machine
-from electra.training.task_kinds import KINDS, TaskKind
+from electra.training.task_kind import TaskKind
 
 
 @dataclass(frozen=True)

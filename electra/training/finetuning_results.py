@@ -61,6 +61,7 @@ def save_classifier(
         labels=data.labels,
         pairs=getattr(data.train[0], "text_b", None) is not None,
         scale=data.task.scale,
+        thresholds=best.thresholds,
     )
     save_checkpoint(folder.checkpoint, checkpoint)
 

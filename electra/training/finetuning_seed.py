@@ -44,6 +44,7 @@ class Best(NamedTuple):
     score: float
     state: dict[str, Tensor]  # weights, on the host
     outputs: Outputs  # of the held-out part, as `predict` returns them
+    thresholds: tuple[float, ...]  # chosen on it
 
 
 @dataclass
@@ -184,6 +185,8 @@ def end_epoch(
     loss, count = (ranks.gather(float(sums[name])) for name in ("loss", "weight"))
     run.train_loss = sum(loss) / sum(count)
     outputs = predict(run, "dev")
+    thresholds = run.prepared.kind.choose_thresholds(data, outputs)
+    outputs = run.prepared.kind.with_thresholds(outputs, thresholds)
     values, remarks = results.scores(data.task, data.dev, outputs)
     run.score = values[data.task.metric]
 
@@ -201,7 +204,7 @@ def end_epoch(
     if run.best is None or run.score > run.best.score:
         weights = run.model.state_dict()
         state = {name: value.detach().cpu().clone() for name, value in weights.items()}
-        run.best = Best(run.score, state, outputs)
+        run.best = Best(run.score, state, outputs, thresholds)
 
 
 def predict(run: SeedRun, name: str) -> Outputs:
@@ -250,7 +253,7 @@ def rows_of(
 
 def end_seed(run: SeedRun) -> Outcome:
     """The scores of the run, and what its best epoch predicts for every set."""
-    best = run.best
+    best, kind = run.best, run.prepared.kind
     assert best is not None
     run.model.load_state_dict(best.state)
     others = [name for name in results.sets_of(run.prepared.data) if name != "dev"]
@@ -258,12 +261,13 @@ def end_seed(run: SeedRun) -> Outcome:
         seed=run.seed,
         outputs={
             "dev": best.outputs,
-            **{name: predict(run, name) for name in others},
+            **{name: kind.with_thresholds(predict(run, name), best.thresholds) for name in others},
         },
         dev=best.score,
         dev_last=run.score,
         dev_head=run.head_score,
         state=best.state,
+        thresholds=best.thresholds,
         collapsed=is_collapsed(run.prepared, best.outputs, run.train_loss),
     )
 

@@ -1,14 +1,10 @@
-"""What fine-tuning does differently for each kind of task: ids, model, outputs, collapse.
+"""The kinds of tasks that say something of a whole text, or of a pair of texts.
 
-To add a kind: a `TaskKind` in a file of its own and a row in `KINDS`; a `Scoring` in
-`electra/evaluation/`; an answer in `electra/inference/`.
-
-N: examples, W: words of a sentence, C: classes or tags.
+N: examples, C: classes.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -18,60 +14,13 @@ from torch import Tensor
 
 from electra.config import FinetuneConfig, ModelConfig
 from electra.data.examples import Encoded, encode_examples
-from electra.data.tagged_words import encode_words
 from electra.data.token_cache import CachedTokenizer
+from electra.evaluation.label_scoring import best_thresholds
 from electra.evaluation.scoring import Outputs
 from electra.model.classifier import Classifier
 from electra.model.fine_tuned import FineTunedModel
-from electra.model.tagger import Tagger
-from electra.tasks.task import Example, Sentence, TaskData
-
-FEWEST = 20  # held-out examples, or words, from which on equal answers are a collapse
-
-
-class TaskKind(ABC):
-    """One kind of task. It has no state."""
-
-    @abstractmethod
-    def texts(self, example: Any) -> Iterator[str]:
-        """The texts of an example, to train a tokenizer on."""
-
-    @abstractmethod
-    def encode(
-        self,
-        tokenizer: CachedTokenizer,
-        examples: list[Any],
-        data: TaskData,
-        config: FinetuneConfig,
-    ) -> Encoded:
-        """Examples in ids."""
-
-    @abstractmethod
-    def make_model(
-        self, config: ModelConfig, data: TaskData, class_weights: Tensor | None = None
-    ) -> FineTunedModel:
-        """A model with a new head."""
-
-    @abstractmethod
-    def activate(self, logits: Tensor) -> Tensor:
-        """What is kept of the logits of texts (B, C) or tokens (B, T, C)."""
-
-    @abstractmethod
-    def outputs(
-        self, data: TaskData, examples: Sequence[Any], encoded: Encoded, rows: list[np.ndarray]
-    ) -> Outputs:
-        """What the model says of each example, as `Scoring` describes it.
-
-        rows: for each row of `encoded` its activated logits, (C,) or (T, C).
-        """
-
-    def label_counts(self, data: TaskData) -> np.ndarray | None:
-        """Training examples, or words, of each class, (C,) int64; None without classes."""
-        return None
-
-    def is_constant(self, data: TaskData, outputs: Outputs) -> bool:
-        """Whether a model says the same of everything, of enough examples to tell."""
-        return False
+from electra.tasks.task import Example, TaskData
+from electra.training.task_kind import FEWEST, TaskKind
 
 
 class TextClasses(TaskKind):
@@ -152,58 +101,49 @@ class TextValue(TextClasses):
         return len(outputs) >= FEWEST and float(np.ptp(outputs)) < 1e-3 * unit_of(data)
 
 
-class WordTags(TaskKind):
-    """A tag for each word of a sentence."""
+class TextLabels(TextClasses):
+    """Any number of several labels for a text or a pair."""
 
-    def texts(self, example: Sentence) -> Iterator[str]:
-        yield example.text
-
-    def encode(
-        self,
-        tokenizer: CachedTokenizer,
-        examples: list[Sentence],
-        data: TaskData,
-        config: FinetuneConfig,
-    ) -> Encoded:
-        assert config.max_len is not None
-        words = [example.words for example in examples]
-        return encode_words(tokenizer, words, [e.tags for e in examples], config.max_len)
+    def target(self, example: Example, data: TaskData) -> tuple[float, ...]:
+        """1.0 for each label that it has, else 0.0."""
+        return tuple(float(i in example.label) for i in range(len(data.labels)))
 
     def make_model(
         self, config: ModelConfig, data: TaskData, class_weights: Tensor | None = None
     ) -> FineTunedModel:
-        return Tagger(config, len(data.labels), class_weights)
+        return Classifier(config, len(data.labels), class_weights, multi_label=True)
 
     def activate(self, logits: Tensor) -> Tensor:
-        return torch.softmax(logits, -1)
+        return torch.sigmoid(logits)
 
     def outputs(
         self, data: TaskData, examples: Sequence[Any], encoded: Encoded, rows: list[np.ndarray]
-    ) -> list[np.ndarray]:
-        """Probabilities (W, C) float32 of each sentence, each word's from its own window."""
-        found = [np.zeros((len(e.words), len(data.labels)), np.float32) for e in examples]
-        for window, row in zip(encoded.windows, rows, strict=True):
-            found[window.sentence][window.words] = row[window.positions]
-        unknown = np.float32(1 / len(data.labels))
-        return [np.where(np.isfinite(output), output, unknown) for output in found]
+    ) -> np.ndarray:
+        """(N, C, 2) float32: probabilities, and thresholds of 0.5."""
+        probabilities = np.stack(rows)
+        probabilities = np.where(np.isfinite(probabilities), probabilities, np.float32(0.5))
+        return np.stack([probabilities, np.full_like(probabilities, 0.5)], -1)
+
+    def choose_thresholds(self, data: TaskData, outputs: Outputs) -> tuple[float, ...]:
+        """For each label the one with the best F1 on dev."""
+        assert isinstance(outputs, np.ndarray)
+        return best_thresholds(data, outputs[..., 0])
+
+    def with_thresholds(self, outputs: Outputs, thresholds: tuple[float, ...]) -> np.ndarray:
+        assert isinstance(outputs, np.ndarray)
+        judged = outputs.copy()
+        judged[..., 1] = thresholds
+        return judged
 
     def label_counts(self, data: TaskData) -> np.ndarray:
-        tags = np.concatenate([example.tags for example in data.train])
-        return np.bincount(tags, minlength=len(data.labels))
+        """Training examples that have each label; they need not add up to all examples."""
+        labels = [label for example in data.train for label in example.label]
+        return np.bincount(np.array(labels, np.int64), minlength=len(data.labels))
 
     def is_constant(self, data: TaskData, outputs: Outputs) -> bool:
-        tags = np.concatenate([output.argmax(-1) for output in outputs])
-        return len(tags) >= FEWEST and len(set(tags)) == 1
+        return len(outputs) >= FEWEST and bool(np.ptp(np.asarray(outputs)[..., 0], 0).max() < 1e-3)
 
 
 def unit_of(data: TaskData) -> float:
     """What the outputs of a regression are multiplied by; 1 for probabilities."""
     return data.task.scale or 1.0
-
-
-# Kinds of tasks (`Task.kind`) -> how they are trained.
-KINDS: dict[str, TaskKind] = {
-    "classes": TextClasses(),
-    "regression": TextValue(),
-    "tags": WordTags(),
-}

@@ -1,0 +1,78 @@
+"""What fine-tuning does differently for each kind of task: ids, model, outputs, collapse.
+
+N: examples, C: classes or tags, T: tokens.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from electra.config import FinetuneConfig, ModelConfig
+from electra.data.examples import Encoded
+from electra.data.token_cache import CachedTokenizer
+from electra.evaluation.scoring import Outputs
+from electra.model.fine_tuned import FineTunedModel
+from electra.tasks.task import TaskData
+
+FEWEST = 20  # held-out examples, or words, from which on equal answers are a collapse
+
+
+class TaskKind(ABC):
+    """One kind of task. It has no state."""
+
+    @abstractmethod
+    def texts(self, example: Any) -> Iterator[str]:
+        """The texts of an example, to train a tokenizer on."""
+
+    @abstractmethod
+    def encode(
+        self,
+        tokenizer: CachedTokenizer,
+        examples: list[Any],
+        data: TaskData,
+        config: FinetuneConfig,
+    ) -> Encoded:
+        """Examples in ids."""
+
+    @abstractmethod
+    def make_model(
+        self, config: ModelConfig, data: TaskData, class_weights: Tensor | None = None
+    ) -> FineTunedModel:
+        """A model with a new head."""
+
+    @abstractmethod
+    def activate(self, logits: Tensor) -> Tensor:
+        """What is kept of the logits of texts (B, C) or tokens (B, T, C)."""
+
+    @abstractmethod
+    def outputs(
+        self, data: TaskData, examples: Sequence[Any], encoded: Encoded, rows: list[np.ndarray]
+    ) -> Outputs:
+        """What the model says of each example, as `Scoring` describes it.
+
+        rows: for each row of `encoded` its activated logits, (C,) or (T, C).
+        """
+
+    def choose_thresholds(self, data: TaskData, outputs: Outputs) -> tuple[float, ...]:
+        """The thresholds above which a model says yes, from its outputs for dev.
+
+        Empty where the kind has none.
+        """
+        return ()
+
+    def with_thresholds(self, outputs: Outputs, thresholds: tuple[float, ...]) -> Outputs:
+        """The same outputs, judged by these thresholds."""
+        return outputs
+
+    def label_counts(self, data: TaskData) -> np.ndarray | None:
+        """Training examples, or words, of each class, (C,) int64; None without classes."""
+        return None
+
+    def is_constant(self, data: TaskData, outputs: Outputs) -> bool:
+        """Whether a model says the same of everything, of enough examples to tell."""
+        return False
