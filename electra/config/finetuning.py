@@ -52,6 +52,9 @@ class FinetuneConfig(Settings):
     )
     text_columns: tuple[str, ...] = option(("text",), "task", "csv: one or two columns of text")
     label_column: str = option("label", "task", "csv: the column of labels")
+    label_separator: str | None = option(
+        None, "task", "csv: a text may have several labels, with this between them, e.g. '|'"
+    )
     word_column: int | None = option(
         None, "task", "conll: the column of words, counted from 1 (default: 1; .conllu: 2)"
     )

@@ -79,7 +79,7 @@ def load_tagged(
     if "dev" not in sets:
         sets["train"], sets["dev"] = hold_out_examples(sets["train"], seed, paths["train"])
     task = replace(task, labels=labels, words=labels)
-    if plain:
+    if plain:  # there are no spans to score
         task = replace(task, metric="accuracy", also=("macro_f1",))
     return TaskData(
         task,

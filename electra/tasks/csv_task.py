@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from electra.tasks.rows import label_word, read_examples
+from electra.tasks.rows import label_word, read_examples, split_labels
 from electra.tasks.tables import ENDINGS, read_table
 from electra.tasks.task import Task, TaskData, hold_out_examples
 
@@ -18,6 +18,8 @@ class CsvSettings:
 
     text_columns: tuple[str, ...] = ("text",)  # one, or two for pairs of texts
     label_column: str = "label"
+    # Between the labels of a cell, where a text may have several; None: it has one.
+    label_separator: str | None = None
     dev_file: str | Path | None = None  # None: that of the folder
     test_file: str | Path | None = None  # None: that of the folder
 
@@ -85,15 +87,18 @@ def check_columns(task: Task) -> None:
 
 def _labels_in(path: Path, task: Task, skip_bad: bool) -> tuple[str, ...]:
     """The different labels of a file, at least two, sorted as strings, or as whole numbers."""
-    words, _ = read_table(
-        path,
-        (*task.text, task.label),
-        lambda *values: label_word(values[-1]),
-        header=task.header,
-        skip_bad=skip_bad,
+
+    def labels_of(*values: str) -> list[str]:
+        cell = values[-1]
+        return split_labels(task, cell) if task.kind == "labels" else [label_word(cell)]
+
+    rows, _ = read_table(
+        path, (*task.text, task.label), labels_of, header=task.header, skip_bad=skip_bad
     )
-    distinct = sorted(set(words))
-    if len(distinct) < 2:
+    distinct = sorted({word for row in rows for word in row})
+    if not distinct:
+        raise ValueError(f"{path}: no line has a label; nothing to learn")
+    if len(distinct) < 2 and task.kind != "labels":
         raise ValueError(f"{path}: every label is {distinct[0]!r}; a classifier needs at least two")
     if all(re.fullmatch(r"-?[0-9]{1,1000}", word) for word in distinct):
         distinct.sort(key=int)

@@ -10,7 +10,7 @@ from electra.tasks.csv_task import CsvSettings, load_csv
 from electra.tasks.glue import load_glue
 from electra.tasks.imdb import load_imdb
 from electra.tasks.squad import load_squad
-from electra.tasks.task import GLUE, Task, TaskData, task_named
+from electra.tasks.task import GLUE, Task, TaskData, several_labels, task_named
 
 
 def load_task(
@@ -39,6 +39,8 @@ def load_task(
     if task.layout == "tables":
         texts = tuple(settings.text_columns)
         task = replace(task, text=texts, label=settings.label_column)
+        if settings.label_separator is not None:
+            task = several_labels(task, settings.label_separator)
         return load_csv(task, root, settings, seed, skip_bad)
 
     if settings != CsvSettings():

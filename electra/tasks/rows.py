@@ -57,20 +57,32 @@ def _cleaner(task: Task) -> Callable[[str], str]:
     return str
 
 
-def label_of(task: Task, word: str | None) -> int | float:
-    """The label that a file states, as its index or, in a regression, as the score.
+def label_of(task: Task, word: str | None) -> int | float | tuple[int, ...]:
+    """The label that a file states, as its index or, in a regression, as the score; of several
+    labels, their indices.
 
     Raises ValueError for an empty or unknown label, and for a score that is not a finite number or
     is outside the task's scale.
     """
     if word is None:
         return math.nan if task.regression else NO_LABEL
+    if task.kind == "labels":
+        return tuple(sorted({_index(task, one) for one in split_labels(task, word)}))
     word = label_word(word)
     if task.regression:
         return _score(task, word)
+    return _index(task, word)
+
+
+def _index(task: Task, word: str) -> int:
     if word not in task.words:
         raise ValueError(f"label {word!r} is not one of {listed(task.words)}")
     return task.words.index(word)
+
+
+def split_labels(task: Task, cell: str) -> list[str]:
+    """The labels of a cell that holds any number of them, in the order of the file."""
+    return [word for part in cell.split(task.separator) if (word := part.strip())]
 
 
 def _score(task: Task, word: str) -> float:

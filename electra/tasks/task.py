@@ -16,7 +16,7 @@ What is learned is the `kind` of a task:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
@@ -31,7 +31,7 @@ KIND_METRICS = {
     "classes": CLASS_METRICS,
     "regression": SCORE_METRICS,
     "labels": ("micro_f1", "macro_f1"),
-    "tags": ("span_f1",),
+    "tags": ("span_f1", "accuracy"),
     "spans": ("answer_f1", "exact_match"),
 }
 Kind = Literal["classes", "regression", "labels", "tags", "spans"]
@@ -231,6 +231,25 @@ TASKS = {
 }
 # The tasks of the benchmark, in the order of its table.
 GLUE = ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli")
+
+
+def several_labels(task: Task, separator: str) -> Task:
+    """The task with any number of labels for each text, parted by `separator` in their column.
+
+    Raises ValueError as `check_separator`.
+    """
+    check_separator(separator)
+    metric, *also = KIND_METRICS["labels"]
+    return replace(task, kind="labels", separator=separator, metric=metric, also=tuple(also))
+
+
+def check_separator(separator: str) -> None:
+    """Raises ValueError for a separator that tables cannot hold, or that is white space: labels
+    lose it."""
+    if not separator.strip() or any(char in separator for char in "\t\r\n"):
+        raise ValueError(
+            f"separator: {separator!r} cannot part labels; take a character such as | or ;"
+        )
 
 
 def default_folder(name: str) -> str:

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from electra.files import is_encodable
+from electra.tasks.conll import Columns, load_tagged
 from electra.tasks.csv_task import TablePaths, check_columns, load_tables
+from electra.tasks.squad import load_questions
 from electra.tasks.tables import read_text
-from electra.tasks.task import CLASS_METRICS, SCORE_METRICS, TASKS, Task, TaskData
+from electra.tasks.task import KIND_METRICS, TASKS, Kind, Task, TaskData, check_separator
 
 # The keys of a task file and their types.
 KEYS: dict[str, type] = {
@@ -23,12 +25,20 @@ KEYS: dict[str, type] = {
     "label": str,
     "labels": list,
     "regression": bool,
+    "multi_label": bool,
+    "separator": str,
+    "kind": str,
+    "word_column": int,
+    "tag_column": int,
     "metric": str,
     "max_len": int,
     "epochs": int,
     "header": bool,
 }
 REQUIRED_KEYS = ("name", "train", "text", "label")
+# Kinds whose files are no tables -> the keys that they do without, and those that they have alone.
+TABLE_KEYS = ("text", "label", "labels", "header", "separator")
+OWN_KEYS: dict[str, tuple[str, ...]] = {"tags": ("word_column", "tag_column"), "spans": ()}
 SMALLEST = {"max_len": 8, "epochs": 1}
 TYPE_NAMES = {
     str: "a string",
@@ -54,12 +64,16 @@ def load_task_file(path: str | Path, skip_bad: bool = False, *, seed: int = 0) -
     except ValueError as problem:
         raise ValueError(f"{path}: {problem}") from None
 
-    paths = TablePaths(
-        path.parent / settings["train"],
-        path.parent / settings["dev"] if "dev" in settings else None,
-        path.parent / settings["test"] if "test" in settings else None,
-    )
-    data = load_tables(task, paths, seed, skip_bad)
+    paths: dict[str, Path] = {
+        name: path.parent / settings[name] for name in ("train", "dev", "test") if name in settings
+    }
+    if task.kind == "tags":
+        columns = Columns(settings.get("word_column"), settings.get("tag_column"))
+        return load_tagged(task, paths, columns, seed, skip_bad)
+    if task.kind == "spans":
+        return load_questions(task, paths, seed, skip_bad)
+    tables = TablePaths(paths["train"], paths.get("dev"), paths.get("test"))
+    data = load_tables(task, tables, seed, skip_bad)
     if task.metric == "f1" and len(data.labels) != 2:
         raise ValueError(
             f"{path}: metric: f1 is for two labels, and there are {len(data.labels)}; take macro_f1"
@@ -91,31 +105,78 @@ def _task_of(settings: dict[str, Any]) -> Task:
     """The row of the table that these settings describe. ValueError begins with the key."""
     _check_types(settings)
     _check_name(settings["name"])
-    regression = settings.get("regression", False)
+    kind = _kind_of(settings)
+    _check_keys(settings, kind)
     labels = tuple(settings.get("labels", ()))
     if "labels" in settings:
-        _check_labels(labels, regression)
+        _check_labels(labels, kind)
 
+    metric = _metric_of(settings, kind)
     task = Task(
         settings["name"],
         labels,
         labels,
-        metric=_metric_of(settings, regression),
-        max_len=settings.get("max_len", 128),
+        metric=metric,
+        also=_further_metrics(metric, kind),
+        max_len=settings.get("max_len", 384 if kind == "spans" else 128),
         epochs=settings.get("epochs", 3),
-        kind="regression" if regression else "classes",
-        text=tuple(settings["text"]),
-        label=settings["label"],
+        kind=kind,
+        text=tuple(settings.get("text", ())),
+        label=settings.get("label", ""),
+        separator=settings.get("separator", Task.separator),
         header=settings.get("header", True),
     )
     for key, smallest in SMALLEST.items():
         if getattr(task, key) < smallest:
             raise ValueError(f"{key}: must be {smallest} or more, not {getattr(task, key)}")
+    if kind in OWN_KEYS:
+        return task
+    if kind == "labels":
+        check_separator(task.separator)
     try:
         check_columns(task)
     except ValueError as problem:
         raise ValueError(f"text: {problem}") from None
     return task
+
+
+def _kind_of(settings: dict[str, Any]) -> Kind:
+    """`kind`, or what `regression` and `multi_label` say; classes where nothing does."""
+    said: set[Kind] = set()
+    if "kind" in settings:
+        if settings["kind"] not in KIND_METRICS:
+            raise ValueError(f"kind: {settings['kind']!r} is not one of {', '.join(KIND_METRICS)}")
+        said.add(settings["kind"])
+    if settings.get("regression"):
+        said.add("regression")
+    if settings.get("multi_label"):
+        said.add("labels")
+    if len(said) > 1:
+        raise ValueError(f"kind: the keys say {' and '.join(sorted(said))}; keep one of them")
+    return said.pop() if said else "classes"
+
+
+def _check_keys(settings: dict[str, Any], kind: Kind) -> None:
+    """Raises ValueError for a key that is missing, or that this kind does not read."""
+    required = REQUIRED_KEYS if kind not in OWN_KEYS else ("name", "train")
+    missing = [key for key in required if key not in settings]
+    if missing:
+        raise ValueError(f"{missing[0]}: missing; a task needs {', '.join(required)}")
+    foreign = {key for keys in OWN_KEYS.values() for key in keys} - set(OWN_KEYS.get(kind, ()))
+    foreign |= set(TABLE_KEYS) if kind in OWN_KEYS else set()
+    foreign |= set() if kind == "labels" else {"separator"}
+    unread = [key for key in settings if key in foreign]
+    if unread:
+        raise ValueError(f"{unread[0]}: a task of {kind} does not read it; leave it out")
+
+
+def _further_metrics(metric: str, kind: Kind) -> tuple[str, ...]:
+    """The metrics that are given beside the main one."""
+    if kind == "tags":
+        return ("precision", "recall") if metric == "span_f1" else ("macro_f1",)
+    if kind in ("labels", "spans"):
+        return tuple(name for name in KIND_METRICS[kind] if name != metric)
+    return ()
 
 
 def _check_types(settings: dict[str, Any]) -> None:
@@ -129,9 +190,8 @@ def _check_types(settings: dict[str, Any]) -> None:
             right = all(isinstance(word, str) for word in value)
         if not right:
             raise ValueError(f"{key}: expected {TYPE_NAMES[kind]}, got {value!r}")
-    missing = [key for key in REQUIRED_KEYS if key not in settings]
-    if missing:
-        raise ValueError(f"{missing[0]}: missing; a task needs {', '.join(REQUIRED_KEYS)}")
+    if "name" not in settings:
+        raise ValueError(f"name: missing; a task needs {', '.join(REQUIRED_KEYS)}")
 
 
 def _check_name(name: str) -> None:
@@ -141,8 +201,8 @@ def _check_name(name: str) -> None:
         raise ValueError(f"name: there is a task {name} already; take another")
 
 
-def _check_labels(labels: tuple[str, ...], regression: bool) -> None:
-    if regression:
+def _check_labels(labels: tuple[str, ...], kind: Kind) -> None:
+    if kind == "regression":
         raise ValueError("labels: a regression has scores, not labels")
     if len(labels) < 2 or len(set(labels)) != len(labels):
         raise ValueError(f"labels: {list(labels)} are not two or more different ones")
@@ -158,14 +218,15 @@ def _check_labels(labels: tuple[str, ...], regression: bool) -> None:
         )
 
 
-def _metric_of(settings: dict[str, Any], regression: bool) -> str:
-    """The metric that chooses the best epoch; ValueError where it does not fit the labels."""
-    fitting: tuple[str, ...] = SCORE_METRICS if regression else CLASS_METRICS
-    others: tuple[str, ...] = CLASS_METRICS if regression else SCORE_METRICS
+def _metric_of(settings: dict[str, Any], kind: Kind) -> str:
+    """The metric that chooses the best epoch; ValueError where it does not fit the kind."""
+    fitting = KIND_METRICS[kind]
     metric = settings.get("metric", fitting[0])
     if metric not in fitting:
+        known = any(metric in metrics for metrics in KIND_METRICS.values())
+        what = {"classes": "labels", "regression": "a regression"}.get(kind, f"a task of {kind}")
         raise ValueError(
-            f"metric: {metric!r} is {'not for' if metric in others else 'no metric for'} "
-            f"{'a regression' if regression else 'labels'}; choose one of {', '.join(fitting)}"
+            f"metric: {metric!r} is {'not for' if known else 'no metric for'} {what}; choose one "
+            f"of {', '.join(fitting)}"
         )
     return metric

@@ -84,7 +84,7 @@ def read_task(config: FinetuneConfig) -> TaskData:
         data = load_task(
             config.task,
             config.data or default_folder(config.task),
-            csv=CsvSettings(columns, config.label_column),
+            csv=CsvSettings(columns, config.label_column, config.label_separator),
             columns=Columns(config.word_column, config.tag_column),
             skip_bad=config.skip_bad,
         )

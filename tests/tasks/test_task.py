@@ -9,9 +9,8 @@ from electra.evaluation.classification import f1
 from electra.tasks.csv_task import CsvSettings
 from electra.tasks.load import load_task
 from electra.tasks.task import (
-    CLASS_METRICS,
     GLUE,
-    SCORE_METRICS,
+    KIND_METRICS,
     TASKS,
     Example,
     Task,
@@ -52,8 +51,9 @@ def test_every_row_is_consistent():
             and len(task.labels) == len(task.words)
             and len(set(task.words)) == len(task.words)
         )
-        assert {task.metric, *task.also} <= set(SCORE_METRICS if task.regression else CLASS_METRICS)
-        assert bool(task.labels) != (task.regression or name == "csv")
+        assert task.metric in KIND_METRICS[task.kind]
+        assert set(task.also) <= {*KIND_METRICS[task.kind], "precision", "recall"}
+        assert bool(task.labels) == (task.kind == "classes" and name != "csv")
 
 
 def test_a_new_row_is_all_that_a_task_in_glue_s_layout_needs(tmp_path, monkeypatch):
@@ -96,6 +96,8 @@ def test_the_default_folder_is_the_first_that_exists(tmp_path, monkeypatch):
         "rte": "data/glue/RTE",
         "wnli": "data/glue/WNLI",
         "imdb": "data/aclImdb",
+        "conll": "data/conll2000",
+        "squad": "data/squad",
     }
     Path("data/glue/SST-2").mkdir(parents=True)
     assert default_folder("sst2") == "data/glue/SST-2"
