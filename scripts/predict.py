@@ -41,6 +41,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--jsonl", action="store_true", help="the lines are JSON objects, whatever the file's name"
     )
+    parser.add_argument("--question", help="a reader: what is asked about each of the texts")
     parser.add_argument(
         "--view",
         action="store_true",
@@ -70,10 +71,13 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 
 def run(args: argparse.Namespace) -> None:
     predictor = load_predictor(args.ckpt, args.max_len, args.batch_tokens, args.device, args.amp)
-    if args.view and predictor.label_settings is not None:
+    if args.view and predictor.task is not None:
         raise ValueError(
-            f"--view shows replaced words, but {args.ckpt} is a classifier; leave it out"
+            f"--view shows replaced words, but {args.ckpt} is a {predictor.model.kind}; leave it "
+            f"out"
         )
+    if args.question is not None and predictor.model.kind != "reader":
+        raise ValueError(f"--question is for a reader, but {args.ckpt} is a {predictor.model.kind}")
     terminal = sys.stdout.isatty()
     lines = answer_lines(predictor, input_records(args), args.view or terminal, colour=terminal)
     sys.stdout.writelines(f"{line}\n" for line in lines)
@@ -82,11 +86,11 @@ def run(args: argparse.Namespace) -> None:
 def input_records(args: argparse.Namespace) -> Iterator[Record]:
     """The texts of the command line, of --file or of standard input."""
     if args.texts:
-        yield from records_of(args.texts)
+        yield from records_of(args.texts, args.question)
     elif args.file:
         with open(args.file, "rb") as file:
             yield from read_records(
-                file, str(args.file), args.jsonl or args.file.suffix == ".jsonl"
+                file, str(args.file), args.jsonl or args.file.suffix == ".jsonl", args.question
             )
     else:
         if sys.stdin.isatty():
@@ -94,7 +98,7 @@ def input_records(args: argparse.Namespace) -> Iterator[Record]:
                 "reading texts from standard input, one a line, until its end (Ctrl-D)",
                 file=sys.stderr,
             )
-        yield from read_records(sys.stdin.buffer, "standard input", args.jsonl)
+        yield from read_records(sys.stdin.buffer, "standard input", args.jsonl, args.question)
 
 
 if __name__ == "__main__":

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
 
-from electra.checkpoint.checkpoint import KINDS, Checkpoint
+from electra.checkpoint.checkpoint import FINE_TUNED, Checkpoint
+from electra.checkpoint.checkpoint import KINDS as CHECKPOINT_KINDS
 from electra.checkpoint.storage import load_checkpoint
 from electra.config import (
     FinetuneConfig,
@@ -22,10 +24,14 @@ from electra.config import (
 from electra.data.batch import Batch, Padding, bucket_batches
 from electra.data.examples import Encoded
 from electra.data.tokenizer import Tokenizer
+from electra.evaluation.scoring import Outputs
 from electra.model.build import with_weights
-from electra.model.classifier import Classifier
 from electra.model.electra import Electra
+from electra.model.fine_tuned import FineTunedModel
+from electra.tasks.task import Kind, Task, TaskData
 from electra.training.device import Precision, choose_device, choose_precision
+from electra.training.kinds import KINDS
+from electra.training.task_kind import TaskKind
 
 # Default tokens of a batch; on a CPU fewer, so that it fits the caches.
 BATCH_TOKENS, CPU_BATCH_TOKENS = 8_192, 2_048
@@ -33,22 +39,30 @@ WIDTH_MULTIPLE = 8
 MIN_LENGTH = 8
 
 
-class LabelSettings(NamedTuple):
-    """What a classifier's texts were in training, and what its outputs mean."""
+class TaskSettings(NamedTuple):
+    """What a fine-tuned model's texts were in training, and what its outputs mean."""
 
-    labels: tuple[str, ...]  # none for a regression
+    data: TaskData  # its kind, labels and scale, without examples
+    thresholds: tuple[float, ...]  # as in `Checkpoint`
     pairs: bool  # whether it reads two texts
-    scale: float | None  # the unit of a regression's values; None for classes
-    truncate: str
     clean_reviews: bool  # whether `<br />` became a line break
+    config: FinetuneConfig
+
+    @property
+    def kind(self) -> TaskKind:
+        return KINDS[self.data.task.kind]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return self.data.labels
 
 
 class Predictor(NamedTuple):
     """A model in evaluation mode, and how it takes its texts."""
 
-    model: Classifier | Electra
+    model: FineTunedModel | Electra
     tokenizer: Tokenizer
-    label_settings: LabelSettings | None  # of a classifier; None for an ELECTRA
+    task: TaskSettings | None  # of a fine-tuned model; None for an ELECTRA
     max_len: int  # tokens of an example
     batch_tokens: int
     device: torch.device
@@ -68,7 +82,7 @@ def load_predictor(
     for a BERT, a file that cannot be read, weights that are not finite, lengths that do not fit
     the model, and a device that is not there.
     """
-    checkpoint = load_checkpoint(path, KINDS)
+    checkpoint = load_checkpoint(path, CHECKPOINT_KINDS)
     if checkpoint.kind == "mlm":
         raise ValueError(
             f"{path} is a BERT, which does not tell replaced words: a replaced-token view needs an "
@@ -77,10 +91,10 @@ def load_predictor(
         )
     config = checkpoint.model_config
     try:
-        trained_len, label_settings = _read_settings(checkpoint, max_len)
+        trained_len, task_settings = _read_settings(checkpoint, max_len)
     except ValueError as problem:
         raise ValueError(f"{path}: {problem}") from None
-    model = _load_model(checkpoint, label_settings, path)
+    model = _load_model(checkpoint, task_settings, path)
 
     chosen = choose_device(device)
     max_len = max_len or trained_len
@@ -91,7 +105,7 @@ def load_predictor(
     return Predictor(
         model.to(chosen).eval(),
         checkpoint.tokenizer,
-        label_settings,
+        task_settings,
         max_len,
         batch_tokens,
         chosen,
@@ -115,13 +129,13 @@ def _check_lengths(max_len: int, batch_tokens: int, config: ModelConfig) -> None
         )
 
 
-def _read_settings(checkpoint: Checkpoint, max_len: int | None) -> tuple[int, LabelSettings | None]:
-    """(the longest examples of the training, a classifier's settings).
+def _read_settings(checkpoint: Checkpoint, max_len: int | None) -> tuple[int, TaskSettings | None]:
+    """(the longest examples of the training, a fine-tuned model's settings).
 
     Raises ValueError for settings that do not say how long the examples are, where `max_len` does
     not either.
     """
-    if checkpoint.kind != "classifier":
+    if checkpoint.kind not in FINE_TUNED:
         pretraining = from_dict(PretrainConfig, checkpoint.settings)
         max_positions = checkpoint.model_config.max_positions
         phases = parse_phases(pretraining.seq_len, pretraining.phases, max_positions)
@@ -131,30 +145,59 @@ def _read_settings(checkpoint: Checkpoint, max_len: int | None) -> tuple[int, La
     trained_len = finetuning.max_len or max_len
     if trained_len is None:
         raise ValueError("its settings have max_len None")
-    label_settings = LabelSettings(
-        labels=checkpoint.labels,
+    max_len = max_len or trained_len
+    return trained_len, TaskSettings(
+        data=_task_data(checkpoint, finetuning.task),
+        thresholds=checkpoint.thresholds,
         pairs=checkpoint.pairs,
-        scale=checkpoint.scale,
-        truncate=finetuning.truncate,
         clean_reviews=finetuning.task == "imdb",
+        config=replace(finetuning, max_len=max_len),
     )
-    return trained_len, label_settings
+
+
+def _task_data(checkpoint: Checkpoint, name: str) -> TaskData:
+    """The task of a fine-tuned checkpoint, without examples."""
+    kind: Kind = "classes"
+    if checkpoint.kind == "tagger":
+        kind = "tags"
+    elif checkpoint.kind == "reader":
+        kind = "spans"
+    elif checkpoint.scale is not None:
+        kind = "regression"
+    elif checkpoint.thresholds:
+        kind = "labels"
+    labels = checkpoint.labels
+    task = Task(name, labels, labels, kind=kind, scale=checkpoint.scale)
+    return TaskData(task, labels, [], [], None)
 
 
 def _load_model(
-    checkpoint: Checkpoint,
-    label_settings: LabelSettings | None,
-    path: str | Path,
-) -> Classifier | Electra:
+    checkpoint: Checkpoint, task_settings: TaskSettings | None, path: str | Path
+) -> FineTunedModel | Electra:
     def make(config: ModelConfig) -> nn.Module:
-        if label_settings is None:
+        if task_settings is None:
             return Electra(config)
-        outputs = len(label_settings.labels) if label_settings.scale is None else 1
-        return Classifier(config, outputs)
+        return task_settings.kind.make_model(config, task_settings.data)
 
     model = with_weights(make, checkpoint.model_config, checkpoint.model, path)
-    assert isinstance(model, (Classifier, Electra))
+    assert isinstance(model, (FineTunedModel, Electra))
     return model
+
+
+@torch.no_grad()
+def outputs_of(predictor: Predictor, examples: list[Any]) -> Outputs:
+    """What a fine-tuned model says of examples of its task, as `Scoring` describes it."""
+    task, model = predictor.task, predictor.model
+    assert task is not None and isinstance(model, FineTunedModel)
+    encoded = task.kind.encode(predictor.tokenizer, examples, task.data, task.config)
+    rows: list[np.ndarray] = [np.zeros(0)] * len(encoded.ids)
+    for numbers, batch in batches_of(encoded, predictor):
+        with predictor.precision.autocast():
+            logits = model.logits(batch)
+        for number, row in zip(numbers, task.kind.activate(logits).cpu().numpy(), strict=True):
+            rows[number] = row[: len(encoded.ids[number])] if model.per_token else row
+    outputs = task.kind.outputs(task.data, examples, encoded, rows)
+    return task.kind.with_thresholds(outputs, task.thresholds)
 
 
 def batches_of(encoded: Encoded, predictor: Predictor) -> Iterator[tuple[np.ndarray, Batch]]:

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
+from typing import Any
 
+from electra.inference.answers import answer_questions
+from electra.inference.entities import tag_texts
 from electra.inference.labels import label_texts
 from electra.inference.predictor import Predictor
 from electra.inference.replaced import mark_words, replaced_words
 from electra.inference.texts import Record
 
+# Kinds of fine-tuned checkpoints -> what answers their records.
+ANSWERS: dict[str, Callable[[Predictor, list[Record]], Iterator[dict[str, Any]]]] = {
+    "classifier": label_texts,
+    "tagger": tag_texts,
+    "reader": answer_questions,
+}
 WINDOW = 4_096  # records in memory at a time
 
 
@@ -24,8 +33,8 @@ def answer_lines(
     """
     remaining = iter(records)
     while window := list(islice(remaining, WINDOW)):
-        if predictor.label_settings is not None:
-            for answer in label_texts(predictor, window):
+        if predictor.task is not None:
+            for answer in ANSWERS[predictor.model.kind](predictor, window):
                 yield json.dumps(answer, ensure_ascii=False)
             continue
         for record, words in zip(window, replaced_words(predictor, window), strict=True):

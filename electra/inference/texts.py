@@ -13,18 +13,22 @@ class Record(NamedTuple):
     source: str
     text: str
     text_b: str | None = None
+    question: str | None = None  # about `text`
 
 
-def records_of(texts: Iterable[str]) -> Iterator[Record]:
+def records_of(texts: Iterable[str], question: str | None = None) -> Iterator[Record]:
     """Records of the texts of a command line. Raises ValueError as `read_records` does."""
     for number, text in enumerate(texts, 1):
-        yield _check_text(Record(f"text {number}", text))
+        yield _check_text(Record(f"text {number}", text, None, question))
 
 
-def read_records(file: BinaryIO, name: str, jsonl: bool) -> Iterator[Record]:
+def read_records(
+    file: BinaryIO, name: str, jsonl: bool, question: str | None = None
+) -> Iterator[Record]:
     """A record for every line of a file; blank lines of plain text are texts too.
 
-    With `jsonl` a line is an object with "text" and perhaps "text_b". Raises ValueError, with
+    With `jsonl` a line is an object with "text" and perhaps "text_b" or "question"; `question` is
+    that of all others. Raises ValueError, with
     `name` and the line's number, for a line that cannot be read.
     """
     for number, data in enumerate(file, 1):
@@ -37,7 +41,8 @@ def read_records(file: BinaryIO, name: str, jsonl: bool) -> Iterator[Record]:
                 f"file to UTF-8"
             ) from None
         line = line.removesuffix("\n").removesuffix("\r")
-        yield _check_text(_parse_json(source, line) if jsonl else Record(source, line))
+        record = _parse_json(source, line) if jsonl else Record(source, line)
+        yield _check_text(record if record.question else record._replace(question=question))
 
 
 def _parse_json(source: str, line: str) -> Record:
@@ -49,13 +54,15 @@ def _parse_json(source: str, line: str) -> Record:
         raise ValueError(f'{source}: no "text" that is a string')
     if not isinstance(values.get("text_b"), str | None):
         raise ValueError(f'{source}: "text_b" is not a string')
-    return Record(source, values["text"], values.get("text_b"))
+    if not isinstance(values.get("question"), str | None):
+        raise ValueError(f'{source}: "question" is not a string')
+    return Record(source, values["text"], values.get("text_b"), values.get("question"))
 
 
 def _check_text(record: Record) -> Record:
     """Raises ValueError for half of a surrogate pair, or bytes of the command line."""
     try:
-        (record.text + (record.text_b or "")).encode()
+        (record.text + (record.text_b or "") + (record.question or "")).encode()
     except UnicodeEncodeError:
         raise ValueError(f"{record.source}: characters that UTF-8 cannot write") from None
     return record

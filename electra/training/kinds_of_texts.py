@@ -15,6 +15,7 @@ from torch import Tensor
 from electra.config import FinetuneConfig, ModelConfig
 from electra.data.examples import Encoded, encode_examples
 from electra.data.token_cache import CachedTokenizer
+from electra.data.tokenizer import Tokenizer
 from electra.evaluation.label_scoring import best_thresholds
 from electra.evaluation.scoring import Outputs
 from electra.model.classifier import Classifier
@@ -31,7 +32,7 @@ class TextClasses(TaskKind):
 
     def encode(
         self,
-        tokenizer: CachedTokenizer,
+        tokenizer: Tokenizer | CachedTokenizer,
         examples: list[Example],
         data: TaskData,
         config: FinetuneConfig,

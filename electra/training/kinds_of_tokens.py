@@ -17,6 +17,7 @@ from electra.data.examples import Encoded
 from electra.data.question_windows import AskedText, encode_questions
 from electra.data.tagged_words import encode_words
 from electra.data.token_cache import CachedTokenizer
+from electra.data.tokenizer import Tokenizer
 from electra.evaluation.answer_scoring import answer_texts
 from electra.evaluation.answers import Prediction, answer_f1, best_threshold, predict_answer
 from electra.evaluation.scoring import Outputs
@@ -35,7 +36,7 @@ class WordTags(TaskKind):
 
     def encode(
         self,
-        tokenizer: CachedTokenizer,
+        tokenizer: Tokenizer | CachedTokenizer,
         examples: list[Sentence],
         data: TaskData,
         config: FinetuneConfig,
@@ -79,7 +80,7 @@ class AnswerSpans(TaskKind):
 
     def encode(
         self,
-        tokenizer: CachedTokenizer,
+        tokenizer: Tokenizer | CachedTokenizer,
         examples: list[Question],
         data: TaskData,
         config: FinetuneConfig,
@@ -89,7 +90,9 @@ class AnswerSpans(TaskKind):
             AskedText(example.question, example.context, _characters(example))
             for example in examples
         ]
-        return encode_questions(tokenizer.tokenizer, asked, config.max_len, config.doc_stride)
+        # Offsets are not cached.
+        bare = tokenizer.tokenizer if isinstance(tokenizer, CachedTokenizer) else tokenizer
+        return encode_questions(bare, asked, config.max_len, config.doc_stride)
 
     def make_model(
         self, config: ModelConfig, data: TaskData, class_weights: Tensor | None = None

@@ -15,6 +15,7 @@ from torch import Tensor
 from electra.config import FinetuneConfig, ModelConfig
 from electra.data.examples import Encoded
 from electra.data.token_cache import CachedTokenizer
+from electra.data.tokenizer import Tokenizer
 from electra.evaluation.scoring import Outputs
 from electra.model.fine_tuned import FineTunedModel
 from electra.tasks.task import TaskData
@@ -32,7 +33,7 @@ class TaskKind(ABC):
     @abstractmethod
     def encode(
         self,
-        tokenizer: CachedTokenizer,
+        tokenizer: Tokenizer | CachedTokenizer,
         examples: list[Any],
         data: TaskData,
         config: FinetuneConfig,
