@@ -149,9 +149,10 @@ class Checkpoint:
             "labels": list(self.labels),
             "pairs": self.pairs,
             "scale": self.scale,
-            "thresholds": list(self.thresholds),
             "settings": self.settings,
         }
+        if self.thresholds:
+            content["thresholds"] = list(self.thresholds)
         if self.training is not None:
             content["training"] = self.training.to_dict()
         return content

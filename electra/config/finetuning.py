@@ -56,10 +56,13 @@ class FinetuneConfig(Settings):
         None, "task", "csv: a text may have several labels, with this between them, e.g. '|'"
     )
     word_column: int | None = option(
-        None, "task", "conll: the column of words, counted from 1 (default: 1; .conllu: 2)"
+        None,
+        "task",
+        "conll: the column of words, counted from 1 (default: the first; .conllu: 2)",
+        at_least=1,
     )
     tag_column: int | None = option(
-        None, "task", "conll: the column of tags, -1 is the last (default: -1; .conllu: 4)"
+        None, "task", "conll: the column of tags (default: the last; .conllu: 4)", at_least=1
     )
     skip_bad: bool = option(False, "task", "leave out lines that cannot be read, and count them")
     train_examples: int | None = option(

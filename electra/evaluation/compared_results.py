@@ -14,8 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from electra.evaluation.example_counts import COUNTED, Counted, PairedCounts
 from electra.evaluation.metrics import METRICS
 from electra.evaluation.results import Predictions, read_every_seed
+from electra.tasks.task import Task
 
 PARTS = ("dev", "test")
 METRICS_OF_NUMBERS = ("pearson", "spearman")
@@ -27,9 +29,11 @@ class Result(NamedTuple):
 
     path: Path
     task: str
+    kind: str  # of the task; files of before there were kinds have "classes" or "regression"
     metric: str
     labels: tuple[str, ...]  # in the order of the classes; empty where the file names none
     seeds: tuple[int, ...]
+    separator: str  # between several labels in a table
     scores: dict[str, tuple[float, ...]]  # by part, a score for each seed; fractions
 
 
@@ -52,7 +56,7 @@ class PairedPredictions(NamedTuple):
 
 def check_comparable(a: Result, b: Result) -> None:
     """ValueError where the two results differ in task, metric or labels."""
-    for name in ("task", "metric", "labels"):
+    for name in ("task", "kind", "metric", "labels"):
         if getattr(a, name) != getattr(b, name):
             raise ValueError(
                 f"{a.path} and {b.path} cannot be compared: {name} {getattr(a, name)!r} and "
@@ -68,7 +72,8 @@ def read_result(path: Path) -> Result:
     content = _read_json_result(path)
     entries = content["seeds"]
 
-    if content["metric"] not in METRICS:
+    kind = content.get("kind") or ("regression" if content.get("regression") else "classes")
+    if content["metric"] not in METRICS and (kind, content["metric"]) not in COUNTED:
         raise ValueError(f"{path}: metric {content['metric']!r} is none of {', '.join(METRICS)}")
     if not entries:
         raise ValueError(f"{path}: no seeds")
@@ -86,7 +91,9 @@ def read_result(path: Path) -> Result:
         scores[part] = _checked_scores(path, part, seeds, values)
 
     labels = tuple(content.get("labels") or ())
-    return Result(path, content["task"], content["metric"], labels, seeds, scores)
+    separator = content.get("separator") or Task.separator
+    task, metric = content["task"], content["metric"]
+    return Result(path, task, kind, metric, labels, seeds, separator, scores)
 
 
 def _read_json_result(path: Path) -> dict[str, Any]:
@@ -176,6 +183,33 @@ def pair_predictions(a: Side, b: Side) -> PairedPredictions:
     return pair
 
 
+def pair_counts(a: Side, b: Side, counted: Counted) -> PairedCounts:
+    """The counts of the same examples.
+
+    ValueError for a cell that cannot be read, and for predictions with another score than their
+    result.
+    """
+    return PairedCounts(_counts_of(a, counted), _counts_of(b, counted))
+
+
+def _counts_of(side: Side, counted: Counted) -> NDArray[np.float64]:
+    """(S, N, K)."""
+    result, gold = side.result, side.predictions.gold
+    by_seed = []
+    for seed, column, stated in zip(
+        result.seeds, side.predictions.by_seed, result.scores[side.part], strict=True
+    ):
+        rows = []
+        for number, cells in enumerate(zip(gold, column, strict=True), 2):
+            try:
+                rows.append(counted.counts(*cells, result.labels, result.separator))
+            except ValueError as problem:
+                raise ValueError(f"{side.table}:{number}: {problem}") from None
+        by_seed.append(np.array(rows, np.float64))
+        _check_score(side, seed, stated, counted.score(by_seed[-1].sum(0)))
+    return np.stack(by_seed)
+
+
 def _encoded(a: Side, b: Side, encode: Callable[[Path, list[str]], NDArray]) -> PairedPredictions:
     """`encode` takes the path of a table and a column of it, and returns an array (N,)."""
     gold = encode(a.table, a.predictions.gold)
@@ -209,11 +243,15 @@ def _check_scores(side: Side, gold: NDArray, predictions: NDArray) -> None:
 
     stated = result.scores[side.part]
     for seed, stated_score, score in zip(result.seeds, stated, found, strict=True):
-        if abs(stated_score - score) > SCORE_TOLERANCE:
-            raise ValueError(
-                f"{side.table}: the predictions of seed {seed} score {score:.4f}, but "
-                f"{result.path.name} says {stated_score:.4f}; they are not of the same run"
-            )
+        _check_score(side, seed, stated_score, score)
+
+
+def _check_score(side: Side, seed: int, stated: float, score: float) -> None:
+    if abs(stated - score) > SCORE_TOLERANCE:
+        raise ValueError(
+            f"{side.table}: the predictions of seed {seed} score {score:.4f}, but "
+            f"{side.result.path.name} says {stated:.4f}; they are not of the same run"
+        )
 
 
 def _as_classes(path: Path, words: list[str], class_of: dict[str, int]) -> NDArray[np.int64]:

@@ -98,6 +98,7 @@ def summary(
         "also": list(task.also),
         "labels": list(data.labels),
         "kind": task.kind,
+        "separator": task.separator if task.kind == "labels" else None,
         "regression": task.regression,
         "seeds": _seed_entries(data, outcomes, by_set),
         "best_seed": best.seed,

@@ -28,10 +28,12 @@ from electra.evaluation.compared_results import (
     PairedPredictions,
     Result,
     check_same_examples,
+    pair_counts,
     pair_predictions,
     read_side,
     table_path,
 )
+from electra.evaluation.example_counts import COUNTED, resampled_count_differences
 from electra.evaluation.metrics import METRICS
 from electra.evaluation.statistics import mean_sd, student_t_quantile
 from electra.files import one_line
@@ -85,8 +87,15 @@ def compare(a: Result, b: Result, part: str, samples: int, seed: int) -> Compari
         check_same_examples(side_a, side_b)
         # A generator for each part, so that its figures do not depend on there being another part.
         rng = np.random.default_rng(seed)
-        pair = pair_predictions(side_a, side_b)
-        over_examples = paired_bootstrap(a.metric, pair, samples, rng)
+        counted = COUNTED.get((a.kind, a.metric))
+        if counted is not None:
+            pair = pair_counts(side_a, side_b, counted)
+            drawn = resampled_count_differences(counted.score, pair, samples, rng)
+            over_examples = interval_over(drawn, pair.a.shape[1])
+        else:
+            over_examples = paired_bootstrap(
+                a.metric, pair_predictions(side_a, side_b), samples, rng
+            )
 
     mean_a, mean_b = float(np.mean(a.scores[part])), float(np.mean(b.scores[part]))
     return Comparison(
@@ -166,12 +175,17 @@ def paired_bootstrap(
     else:
         drawn = resampled_differences(METRICS[metric], pair, samples, rng)
 
+    return interval_over(drawn, len(pair.gold))
+
+
+def interval_over(drawn: NDArray[np.float64], examples: int) -> ExampleInterval:
+    """The percentile interval of differences on resamples, (samples,)."""
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     # A resample at 0 or beyond counts against the difference. One is added, because no number of
     # resamples shows that p is 0.
     against = min(np.count_nonzero(drawn <= 0), np.count_nonzero(drawn >= 0))
-    p = min(1.0, 2 * (against + 1) / (samples + 1))
-    return ExampleInterval(float(low), float(high), len(pair.gold), float(np.mean(drawn > 0)), p)
+    p = min(1.0, 2 * (against + 1) / (len(drawn) + 1))
+    return ExampleInterval(float(low), float(high), examples, float(np.mean(drawn > 0)), p)
 
 
 def resampled_accuracy_differences(

@@ -33,7 +33,7 @@ ENDINGS = ("", ".txt", ".conll", ".iob", ".bio", ".tsv", ".conllu")
 
 
 class Columns(NamedTuple):
-    """Which columns are read, counted from 1, or from the end by negative numbers."""
+    """Which columns are read, counted from 1."""
 
     word: int | None = None  # None: the first; of a .conllu file the second
     tag: int | None = None  # None: the last; of a .conllu file the fourth
