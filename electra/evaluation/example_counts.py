@@ -57,7 +57,8 @@ def _label_cells(gold: str, predicted: str, labels: tuple[str, ...], separator: 
             raise ValueError(f"{unknown[0]!r:.40} is not among the labels, {', '.join(labels)}")
         return label_matrix([[labels.index(name) for name in names]], len(labels))
 
-    return label_counts(row(gold), row(predicted)).flatten().tolist()
+    counts = label_counts(row(gold), row(predicted))
+    return [float(count) for count in counts.flatten()]
 
 
 def _answers_of(gold: str, predicted: str) -> tuple[list[str], str]:

@@ -36,6 +36,8 @@ def load_task(
     task, root, settings = task_named(name), Path(folder), csv or CsvSettings()
     if not root.exists():
         raise ValueError(f"{root}: no such file or folder{_how_to_fetch(task)}")
+    if columns not in (None, Columns()) and task.layout != "conll":
+        raise ValueError(f"task {name} has no columns of words and tags: leave them out")
     if task.layout == "tables":
         texts = tuple(settings.text_columns)
         task = replace(task, text=texts, label=settings.label_column)
@@ -47,8 +49,6 @@ def load_task(
         raise ValueError(
             f"task {name} has files and columns of its own: leave out the settings of task csv"
         )
-    if columns not in (None, Columns()) and task.layout != "conll":
-        raise ValueError(f"task {name} has no columns of words and tags: leave them out")
     if task.layout == "conll":
         inner = root / task.folder
         root = inner if inner.is_dir() else root

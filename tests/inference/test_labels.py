@@ -5,7 +5,7 @@ import json
 import pytest
 
 import finetune
-from electra.inference import labels, stream
+from electra.inference import predictor, stream
 from inference.conftest import ROOT
 
 SAMPLE = ROOT / "data" / "sample"
@@ -57,14 +57,14 @@ def test_neither_order_nor_batches_nor_windows_matter(classifier, ask, monkeypat
 
 def test_batches_keep_to_the_budget(classifier, ask, monkeypatch):
     seen = []
-    batches_of = labels.batches_of
+    batches_of = predictor.batches_of
 
     def spy(*arguments):
         for rows, batch in batches_of(*arguments):
             seen.append(batch.input_ids.numel())
             yield rows, batch
 
-    monkeypatch.setattr(labels, "batches_of", spy)
+    monkeypatch.setattr(predictor, "batches_of", spy)
     ask("--ckpt", classifier, "--batch-tokens", 64, *TEXTS * 5)
     assert max(seen) <= 64 and len(seen) > 5
 
