@@ -70,9 +70,11 @@ def predict_answer(
                     found.append(Candidate(context[first:last], first, last, score))
 
     found.sort(key=lambda one: -one.score)
-    distinct = {one.text: one for one in reversed(found) if one.text}  # the best of each text
-    kept = sorted(distinct.values(), key=lambda one: -one.score)[:BEST]
-    return Prediction(tuple(kept), null_score, threshold)
+    distinct: dict[str, Candidate] = {}
+    for one in found:
+        if one.text:
+            distinct.setdefault(one.text, one)  # the best one of this text
+    return Prediction(tuple(distinct.values())[:BEST], null_score, threshold)
 
 
 def probabilities(prediction: Prediction) -> list[float]:

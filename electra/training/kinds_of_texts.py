@@ -106,8 +106,9 @@ class TextLabels(TextClasses):
     """Any number of several labels for a text or a pair."""
 
     def target(self, example: Example, data: TaskData) -> tuple[float, ...]:
-        """1.0 for each label that it has, else 0.0."""
-        return tuple(float(i in example.label) for i in range(len(data.labels)))
+        """1.0 for each label that it has, else 0.0. It has none where they are not known."""
+        found = example.label if isinstance(example.label, tuple) else ()
+        return tuple(float(i in found) for i in range(len(data.labels)))
 
     def make_model(
         self, config: ModelConfig, data: TaskData, class_weights: Tensor | None = None

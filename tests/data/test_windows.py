@@ -15,9 +15,7 @@ pytestmark = pytest.mark.fast
 def test_every_word_has_its_tag_once_in_any_window(tokenizer):
     draw = random.Random(0)
     words = ["rain", "unbelievably", "a", "Königsberg", "extraordinarily", ","]
-    sentences = [
-        tuple(draw.choice(words) for _ in range(draw.randint(1, 40))) for _ in range(30)
-    ]
+    sentences = [tuple(draw.choice(words) for _ in range(draw.randint(1, 40))) for _ in range(30)]
     tags = [tuple(draw.randrange(5) for _ in sentence) for sentence in sentences]
     encoded = encode_words(tokenizer, sentences, tags, max_len=16)
     assert encoded.lengths.max() <= 16 and len(encoded.ids) > len(sentences)
@@ -55,7 +53,9 @@ def test_labels_of_tokens_are_padded_with_what_the_loss_leaves_out(tokenizer):
     assert (batch.labels[~batch.attention_mask] == IGNORE).all()
 
 
-@pytest.mark.parametrize("tokens, room, stride", [(100, 30, 10), (100, 30, 50), (30, 30, 5), (0, 9, 3)])
+@pytest.mark.parametrize(
+    "tokens, room, stride", [(100, 30, 10), (100, 30, 50), (30, 30, 5), (0, 9, 3)]
+)
 def test_windows_cover_every_token(tokens, room, stride):
     windows = context_windows(tokens, room, stride)
     assert {i for start, end in windows for i in range(start, end)} == set(range(tokens))

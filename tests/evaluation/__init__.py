@@ -1,0 +1,1 @@
+"""Scores of spans, labels and answers."""
