@@ -14,7 +14,6 @@ from electra.report.html import (
     Markup,
     definitions,
     document,
-    fold,
     isolate,
     join,
     shade,
@@ -22,12 +21,12 @@ from electra.report.html import (
     table_row,
     tag,
 )
+from electra.report.judgements import kind_of, named_scores, worst_examples
 from electra.report.schema import FINETUNING, PREDICTIONS, check_kind
 from electra.report.values import MISSING, TASK_NAMES, Json, clip, mean_sd, plural
 
 FEW_LABELS = 8  # have room for upright names and decimals in a confusion matrix
 MOST_POINTS = 1000  # of a scatter plot
-MOST_MISTAKES = 100
 DIGIT_WIDTH = 7.5  # pixels
 # Columns of the score table: the key of a seed, and what its value is multiplied by.
 FURTHER = {
@@ -86,8 +85,9 @@ def finetune_page(result: Json, rows: Sequence[Json]) -> str:
     if figures := best_seed_figures(result, rows):
         parts.append(tag("h2", f"Seed {result['best_seed']:d}, held out"))
         parts.append(tag("div", figures, class_="charts"))
+    parts += named_scores(result)
     if rows:
-        parts += mistakes(rows, result["regression"])
+        parts += worst_examples(rows, kind_of(result))
 
     values = {name: json.dumps(value, ensure_ascii=False) for name, value in settings.items()}
     listed = definitions((name, tag("code", value)) for name, value in values.items())
@@ -220,6 +220,8 @@ def best_seed_figures(result: Json, rows: Sequence[Json]) -> list[Markup]:
     figures = []
     if result.get("confusion"):
         figures.append(confusion_matrix(result["labels"], result["confusion"]))
+    if types := result.get("type_confusion"):
+        figures.append(confusion_matrix(types["types"], types["words"]))
     if result.get("calibration"):
         figures.append(calibration(result["calibration"], eces[result["best_seed"]]))
     if result["regression"] and rows:
@@ -296,32 +298,3 @@ def scatter(rows: Sequence[Json]) -> Markup:
     parts = [diagonal, tag("g", dots, class_="c0")]
     some = "" if len(chosen) == len(rows) else f" {len(chosen):,} of {len(rows):,} are drawn."
     return charts.chart("Prediction against gold", x, y, parts, [SCATTER_CAPTION, some])
-
-
-def mistakes(rows: Sequence[Json], regression: bool) -> list[Markup]:
-    """The first wrong examples; of a regression, the first examples."""
-    wrong = [row for row in rows if regression or row["prediction"] != row["gold"]]
-    title, heads = f"Mistakes: {len(wrong):,} of {len(rows):,}", ["p", "p of gold"]
-    caption = "The most confident mistakes first; p: probability."
-    if regression:
-        title, heads, caption = "Largest errors", ["off by"], "Off by: prediction − gold."
-    if not wrong:
-        return [tag("h2", title), tag("p", "None.")]
-
-    heads = ["gold", "prediction", *heads]
-    lines = []
-    for row in wrong[:MOST_MISTAKES]:
-        cells = [isolate(row["gold"]), isolate(row["prediction"]), *mistake_cells(row, regression)]
-        found = [tag("td", cell, data_head=head) for head, cell in zip(heads, cells, strict=True)]
-        lines.append(tag("tr", found, tag("td", fold(row["text"]), dir="auto")))
-    if len(wrong) > MOST_MISTAKES:
-        caption += f" {len(wrong) - MOST_MISTAKES:,} more are in predictions.tsv."
-    listed = table(title, [("", [*heads, "text"])], lines, caption, "examples")
-    return [tag("h2", title), listed]
-
-
-def mistake_cells(row: Json, regression: bool) -> list[str]:
-    if regression:
-        return [f"{float(row['prediction']) - float(row['gold']):+.2f}".replace("-", "−")]
-    values = (row.get("p"), row.get("p_gold"))
-    return [MISSING if value is None else f"{value:.3f}" for value in values]

@@ -105,6 +105,8 @@ _BIN = {
     "confidence": Maybe(SHARE),  # none in an empty bin
     "accuracy": Maybe(SHARE),
 }
+_BY_TYPE = {"span_f1": SHARE, "precision": SHARE, "recall": SHARE, "gold": int, "predicted": int}
+_BY_LABEL = {"f1": SHARE, "threshold": FINITE, "gold": int, "predicted": int}
 FINETUNING = {
     "seeds": [_SEED],
     "best_seed": int,
@@ -115,7 +117,11 @@ FINETUNING = {
     "regression": bool,
     "seconds": FINITE,
     "train_examples": int,
+    "kind": Maybe(str),
     "confusion": Maybe([[int]]),
+    "type_confusion": Maybe({"types": [str], "words": [[int]]}),
+    "by_type": Maybe(Values(_BY_TYPE)),
+    "by_label": Maybe(Values(_BY_LABEL)),
     "calibration": Maybe([_BIN]),
     "more": Maybe(Values(Values([Maybe(FINITE)]))),
     "settings": {"init": object},
