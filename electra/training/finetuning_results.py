@@ -81,9 +81,9 @@ def print_result(
     count = len(result["seeds"])
     spread = f" ± {result['dev_sd']:.2%} over {count} seeds" if count > 1 else ""
     majority = ""
-    majority_score = results.SCORINGS[data.task.kind].majority_score(data)
-    if majority_score is not None:
-        majority = f" (majority class: {majority_score:.2%})"
+    floor = results.SCORINGS[data.task.kind].floor(data)
+    if floor is not None:
+        majority = f" ({floor[0]}: {floor[1]:.2%})"
     print(
         f"\n{data.task.name} {data.task.metric}, held out: {result['dev_mean']:.2%}"
         f"{spread}{majority}"
