@@ -17,6 +17,10 @@ from electra.tasks.task import TaskData
 from electra.training.finetuning import Prepared
 from electra.training.finetuning_seed import say_red
 
+# What predict.py is to be told, for the last line.
+JUDGE = '"a text to judge"'
+NEXT = {"spans": '--question "a question" "a text"', "tags": '"a text to search"'}
+
 
 def save_results(
     folder: RunFolder,
@@ -94,5 +98,5 @@ def print_result(
     print(
         f"{folder.path / 'result.json'}, predictions.tsv{', report.html' if report else ''} and "
         f"ckpt.pt are written ({seconds / 60:.1f} minutes). Next:\n"
-        f'  python scripts/predict.py --ckpt {folder.checkpoint} "a text to judge"'
+        f"  python scripts/predict.py --ckpt {folder.checkpoint} {NEXT.get(data.task.kind, JUDGE)}"
     )
