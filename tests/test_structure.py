@@ -37,7 +37,7 @@ MAY_IMPORT = {
         "evaluation",
         "report",
     },
-    "inference": {"config", "data", "tasks", "model", "checkpoint", "training"},
+    "inference": {"config", "data", "tasks", "model", "checkpoint", "evaluation", "training"},
     "benchmark": {"files", "config", "data", "tasks", "model", "checkpoint", "training"},
     "gpu_proof": {"files", "config", "data", "model", "checkpoint", "training", "benchmark"},
     "comparison": {

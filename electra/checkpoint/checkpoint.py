@@ -195,7 +195,6 @@ def make_checkpoint(
     labels: tuple[str, ...] = (),
     pairs: bool = False,
     scale: float | None = None,
-    thresholds: tuple[float, ...] = (),
 ) -> Checkpoint:
     """The checkpoint of a model as it is now. Its tensors are shared with the model, not copied.
 
@@ -210,7 +209,6 @@ def make_checkpoint(
         labels=labels,
         pairs=pairs,
         scale=scale,
-        thresholds=thresholds,
         training=training,
     )
 

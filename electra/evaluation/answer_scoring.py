@@ -12,7 +12,6 @@ from electra.evaluation.answers import Prediction, answer_f1, exact_match
 from electra.evaluation.scoring import Outputs, Scoring
 from electra.tasks.task import Question, Task, TaskData
 
-
 MEASURES = {"answer_f1": answer_f1, "exact_match": exact_match}
 
 

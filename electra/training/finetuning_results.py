@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 from electra.checkpoint.checkpoint import make_checkpoint
@@ -65,9 +66,8 @@ def save_classifier(
         labels=data.labels,
         pairs=getattr(data.train[0], "text_b", None) is not None,
         scale=data.task.scale,
-        thresholds=best.thresholds,
     )
-    save_checkpoint(folder.checkpoint, checkpoint)
+    save_checkpoint(folder.checkpoint, replace(checkpoint, thresholds=best.thresholds))
 
 
 def write_tables(folder: RunFolder, data: TaskData, outcomes: list[Outcome], best: Outcome) -> None:
