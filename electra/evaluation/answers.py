@@ -122,12 +122,18 @@ def normalise(answer: str) -> str:
 
 def exact_match(prediction: str, answers: Sequence[str]) -> float:
     """1.0 where it is one of the answers, normalised. No answers: where it is empty."""
-    return float(any(normalise(prediction) == normalise(answer) for answer in answers or ("",)))
+    given = normalise(prediction)
+    return float(any(given == normalise(answer) for answer in _right(answers)))
 
 
 def answer_f1(prediction: str, answers: Sequence[str]) -> float:
     """The best F1 over the words that it shares with one of the answers."""
-    return max(_overlap(prediction, answer) for answer in answers or ("",))
+    return max(_overlap(prediction, answer) for answer in _right(answers))
+
+
+def _right(answers: Sequence[str]) -> list[str]:
+    """Those of which something is left when they are normalised; the empty one if none is."""
+    return [answer for answer in answers if normalise(answer)] or [""]
 
 
 def _overlap(prediction: str, answer: str) -> float:
