@@ -55,8 +55,8 @@ def parse_args(argv: list[str] | None) -> Settings:
     tokens = f"tokens of a batch; None: {BATCH_TOKENS}, on a CPU {CPU_BATCH_TOKENS}"
     add("--batch-tokens", type=int, help=tokens)
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
-    precision = "mixed precision; with it an answer depends a little on what else is asked"
-    add("--amp", choices=AMP_CHOICES, default="off", help=precision)
+    precision = "mixed precision; with it the last digits depend on what else is in the batch"
+    add("--amp", choices=AMP_CHOICES, default="auto", help=precision)
     args = parser.parse_args(argv)
     return Settings(
         checkpoints=args.ckpt,

@@ -15,6 +15,9 @@ from electra.serving.question import Question
 from electra.serving.request import Refusal, busy
 
 
+GATHER_SECONDS = 0.005
+
+
 class Job(NamedTuple):
     """A question that waits, and where its answer goes."""
 
@@ -26,7 +29,9 @@ class Job(NamedTuple):
 class ModelThread:
     """Answers questions in their order, together those that wait for the same model.
 
-    Nothing waits for a batch to fill: an idle model answers a single question at once.
+    A single client gets its answers at once. Where the last batch had several questions, their
+    clients are about to ask again, one after the other: so the next batch waits for as many, for
+    `GATHER_SECONDS` at most, and the first of them is not answered alone.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -35,6 +40,7 @@ class ModelThread:
         self._waiting: deque[Job] = deque()
         self._changed = threading.Condition()
         self._stopping = False
+        self._expected = 1  # questions in the next batch
         self._thread = threading.Thread(target=self._run, name="models", daemon=True)
         self._thread.start()
 
@@ -58,7 +64,8 @@ class ModelThread:
             if len(self._waiting) >= self.limits.waiting:
                 raise busy(f"{self.limits.waiting:,} requests wait already; try again")
             self._waiting.append(job)
-            self._changed.notify()
+            if len(self._waiting) in (1, self._expected):  # what the thread may be waiting for
+                self._changed.notify()
         try:
             return job.answer.result(self.limits.answer_seconds)
         except TimeoutError:
@@ -88,6 +95,9 @@ class ModelThread:
                 if self._stopping:
                     return []
                 self._changed.wait()
+            self._changed.wait_for(
+                lambda: self._stopping or len(self._waiting) >= self._expected, GATHER_SECONDS
+            )
 
             first = self._waiting.popleft()
             jobs, left, characters = [first], deque[Job](), first.characters
@@ -100,6 +110,7 @@ class ModelThread:
                 (jobs if fits else left).append(job)
                 characters += job.characters if fits else 0
             self._waiting = left
+            self._expected = len(jobs)
             return jobs
 
 

@@ -59,7 +59,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         """What the header Server says: no versions."""
         return "electra"
 
-    def log_message(self, format: str, *arguments: object) -> None:
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """Requests are not logged: their texts are the users'."""
 
     def handle_one_request(self) -> None:

@@ -56,7 +56,7 @@ def answer_labels(predictor: Predictor, requests: list[Request]) -> list[dict[st
     for request, parts in zip(requests, parts_of, strict=True):
         whole = next(found)
         answer = {key: value for key, value in whole.items() if key not in ("text", "text_b")}
-        if "words" in request.options:
+        if request.options.get("words"):
             answer["words"] = [_weigh(request.texts, part, whole, next(found)) for part in parts]
         answers.append(answer)
     return answers
@@ -66,7 +66,7 @@ def _parts(predictor: Predictor, request: Request) -> list[Part]:
     """The words of all texts, or as many runs of neighbouring words as may be read."""
     words = {name: find_words(text) for name, text in request.texts.items()}
     most = _part_count(predictor, request)
-    size = -(-sum(map(len, words.values())) // most)
+    size = max(1, -(-sum(map(len, words.values())) // most))
     return [
         Part(name, found[i][0], found[min(i + size, len(found)) - 1][1])
         for name, found in words.items()

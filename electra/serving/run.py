@@ -30,7 +30,7 @@ class Settings(NamedTuple):
     max_len: int | None = None
     batch_tokens: int | None = None
     device: str = "auto"
-    amp: str = "off"
+    amp: str = "auto"
     limits: Limits = Limits()
 
 
@@ -61,6 +61,7 @@ def open_server(settings: Settings) -> Server:
         _load_models(site, settings)
     except BaseException:
         server.server_close()
+        site.model_thread.stop(0)
         raise
     return server
 

@@ -10,6 +10,7 @@ with what the same server said to a single client. Prints one line of JSON for e
 import argparse
 import contextlib
 import json
+import os
 import random
 import socket
 import statistics
@@ -26,13 +27,16 @@ def main(argv=None):
     parser.add_argument("--url", default="http://127.0.0.1:8000/")
     parser.add_argument("--texts", required=True, help="a text a line; .tsv: its first column")
     parser.add_argument("--model", help="default: the first one")
+    parser.add_argument("--tolerance", type=float, default=1e-4, help="of a number in an answer")
+    parser.add_argument("--pid", type=int, help="the server's, for its CPU time (Linux)")
     parser.add_argument("--clients", type=int, default=32)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--turns", type=int, default=3, help="of one client against all of them")
     parser.add_argument("--turn-seconds", type=float, default=10)
     args = parser.parse_args(argv)
     site = urlsplit(args.url)
-    load = Load((site.hostname, site.port or 80), args.model, read_texts(args.texts))
+    address = site.hostname, site.port or 80
+    load = Load(address, args.model, read_texts(args.texts), args.tolerance, args.pid)
     load.learn_answers()
 
     ratios = []
@@ -45,8 +49,19 @@ def main(argv=None):
         say({"median_ratio": round(statistics.median(ratios), 2)})
 
     counts = [load.run(f"{args.clients} clients, long", args.clients, args.seconds)]
-    counts.append(load.run("the same beside three that misbehave", args.clients, args.seconds, True))
+    counts.append(
+        load.run("the same beside three that misbehave", args.clients, args.seconds, True)
+    )
     return int(any(count["lost"] or count["wrong"] for count in counts))
+
+
+def cpu_seconds(pid):
+    """What a process has used so far, of all cores; 0 without a process."""
+    if pid is None:
+        return 0.0
+    with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+        fields = file.read().rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def say(values):
@@ -84,10 +99,11 @@ class Client:
 
 
 class Load:
-    def __init__(self, address, model, texts):
-        self.address, self.texts = address, texts
-        self.messages = [self.message({"text": text, **({"model": model} if model else {})})
-                         for text in texts]
+    def __init__(self, address, model, texts, tolerance, pid):
+        self.address, self.texts, self.tolerance, self.pid = address, texts, tolerance, pid
+        self.messages = [
+            self.message({"text": text, **({"model": model} if model else {})}) for text in texts
+        ]
         self.expected = []
 
     def message(self, values):
@@ -119,18 +135,20 @@ class Load:
                 threading.Thread(target=self._misbehave, args=(way, stop))
                 for way in (send_slowly, send_garbage, hang_up)
             ]
-        start = time.monotonic()
+        start, cpu = time.monotonic(), cpu_seconds(self.pid)
         for thread in threads:
             thread.start()
         for thread in threads[:clients]:
             thread.join()
-        took = time.monotonic() - start
+        took, cpu = time.monotonic() - start, cpu_seconds(self.pid) - cpu
         for thread in threads[clients:]:
             thread.join()
 
         answers = [one for result in results for one in result]
         times = sorted(1000 * seconds for seconds, _, _ in answers)
-        wrong = sum(not same(json.loads(body), self.expected[i]) for _, i, body in answers)
+        wrong = sum(
+            not same(json.loads(body), self.expected[i], self.tolerance) for _, i, body in answers
+        )
         found = {
             "phase": name,
             "answers": len(answers),
@@ -141,6 +159,8 @@ class Load:
             "p99_ms": round(times[int(0.99 * len(times))], 1),
             "max_ms": round(times[-1], 1),
         }
+        if self.pid:
+            found["cpu_ms"] = round(1000 * cpu / len(answers), 2)
         say(found | ({"first_lost": lost[0]} if lost else {}))
         return found
 
@@ -199,18 +219,19 @@ def hang_up(connection, message, numbers, stop):
     time.sleep(0.02)
 
 
-def same(answer, expected):
+def same(answer, expected, tolerance):
     """Whether two answers are the same but for the last digits of their numbers."""
     if isinstance(answer, float) and isinstance(expected, float):
-        return abs(answer - expected) <= TOLERANCE
+        return abs(answer - expected) <= tolerance
     if type(answer) is not type(expected):
         return False
     if isinstance(answer, dict):
         return answer.keys() == expected.keys() and all(
-            same(answer[key], expected[key]) for key in answer
+            same(answer[key], expected[key], tolerance) for key in answer
         )
     if isinstance(answer, list):
-        return len(answer) == len(expected) and all(map(same, answer, expected))
+        pairs = zip(answer, expected)
+        return len(answer) == len(expected) and all(same(*pair, tolerance) for pair in pairs)
     return answer == expected
 
 
