@@ -25,39 +25,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def parse_args(argv: list[str] | None) -> Settings:
     assert __doc__ is not None
-    parser = Parser(
-        prog="serve.py",
-        description=__doc__.split("\n")[0],
-        allow_abbrev=False,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    add, limits = parser.add_argument, Limits()
-    add(
-        "--ckpt",
-        required=True,
-        action="append",
-        default=argparse.SUPPRESS,
-        help="checkpoint of finetune.py, or of train.py with ELECTRA; may be given several times",
-    )
-    add("--port", type=int, default=8000, help="0: any that is free")
-    add("--host", default="127.0.0.1", help="address to listen at; 0.0.0.0: every one")
-    add(
-        "--allow-host",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="host name by which clients may reach it, besides --host and localhost",
-    )
-    add("--max-characters", type=int, default=limits.characters, help="of a text")
-    add("--max-waiting", type=int, default=limits.waiting, help="requests that wait for a model")
-    add("--timeout", type=float, default=limits.answer_seconds, help="seconds to an answer")
-    add("--max-len", type=int, help="longest example in tokens; None: as in training")
-    tokens = f"tokens of a batch; None: {BATCH_TOKENS}, on a CPU {CPU_BATCH_TOKENS}"
-    add("--batch-tokens", type=int, help=tokens)
-    add("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
-    precision = "mixed precision; with it the last digits depend on what else is in the batch"
-    add("--amp", choices=AMP_CHOICES, default="auto", help=precision)
-    args = parser.parse_args(argv)
+    parser = Parser(prog="serve.py", description=__doc__.split("\n")[0], allow_abbrev=False)
+    add_flags(parser)
+    args, limits = parser.parse_args(argv), Limits()
     return Settings(
         checkpoints=args.ckpt,
         host=args.host,
@@ -69,10 +39,45 @@ def parse_args(argv: list[str] | None) -> Settings:
         amp=args.amp,
         limits=limits._replace(
             characters=args.max_characters,
+            # Two texts of characters that JSON spells with up to 6 bytes each, rarely 12.
+            body_bytes=max(limits.body_bytes, 16 * args.max_characters),
             waiting=args.max_waiting,
             answer_seconds=args.timeout,
         ),
     )
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    add, limits = parser.add_argument, Limits()
+    add(
+        "--ckpt",
+        required=True,
+        action="append",
+        help="checkpoint of finetune.py, or of train.py with ELECTRA; may be given several times",
+    )
+    add("--port", type=int, default=8000, help="0: any that is free (default: 8000)")
+    host = "address to listen at; 0.0.0.0: every one (default: 127.0.0.1)"
+    add("--host", default="127.0.0.1", help=host)
+    name = "host name by which clients may reach it, besides --host and localhost"
+    add("--allow-host", action="append", default=[], metavar="NAME", help=name)
+    most = limits.characters
+    add("--max-characters", type=int, default=most, help=f"of a text (default: {most:,})")
+    most = limits.waiting
+    waiting = f"requests that wait for a model (default: {most:,})"
+    add("--max-waiting", type=int, default=most, help=waiting)
+    seconds = limits.answer_seconds
+    add(
+        "--timeout",
+        type=float,
+        default=seconds,
+        help=f"seconds to an answer (default: {seconds:g})",
+    )
+    add("--max-len", type=int, help="longest example in tokens (default: as in training)")
+    tokens = f"tokens of a batch (default: {BATCH_TOKENS}; on a CPU {CPU_BATCH_TOKENS})"
+    add("--batch-tokens", type=int, help=tokens)
+    add("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default: auto)")
+    precision = "mixed precision; the last digits then depend on the batch (default: auto)"
+    add("--amp", choices=AMP_CHOICES, default="auto", help=precision)
 
 
 def run(settings: Settings) -> None:

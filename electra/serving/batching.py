@@ -14,7 +14,6 @@ from electra.serving.limits import Limits
 from electra.serving.question import Question
 from electra.serving.request import Refusal, busy
 
-
 GATHER_SECONDS = 0.005
 
 
@@ -41,8 +40,7 @@ class ModelThread:
         self._changed = threading.Condition()
         self._stopping = False
         self._expected = 1  # questions in the next batch
-        self._thread = threading.Thread(target=self._run, name="models", daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = None  # until the first question
 
     @property
     def waiting(self) -> int:
@@ -63,6 +61,9 @@ class ModelThread:
                 raise busy("the server is stopping")
             if len(self._waiting) >= self.limits.waiting:
                 raise busy(f"{self.limits.waiting:,} requests wait already; try again")
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="models", daemon=True)
+                self._thread.start()
             self._waiting.append(job)
             if len(self._waiting) in (1, self._expected):  # what the thread may be waiting for
                 self._changed.notify()
@@ -79,7 +80,8 @@ class ModelThread:
         with self._changed:
             self._stopping = True
             self._changed.notify()
-        self._thread.join(seconds)
+        if self._thread is not None:
+            self._thread.join(seconds)
 
     def _run(self) -> None:
         while jobs := self._take():

@@ -61,7 +61,6 @@ def open_server(settings: Settings) -> Server:
         _load_models(site, settings)
     except BaseException:
         server.server_close()
-        site.model_thread.stop(0)
         raise
     return server
 

@@ -12,8 +12,8 @@ import threading
 import time
 
 import pytest
-
 from conftest import ROOT, exit_code
+
 from electra.serving.run import Settings, open_server
 
 SCRIPT = ROOT / "scripts" / "serve.py"

@@ -3,8 +3,8 @@
 from itertools import chain
 
 import pytest
-
 from data.wordpieces import TEXTS
+
 from electra.data.wordpiece import WordPieceTokenizer
 from electra.serving.words import find_words, tokenized_words
 
