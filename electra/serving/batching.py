@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 import traceback
 from collections import deque
 from concurrent.futures import Future
@@ -14,7 +15,8 @@ from electra.serving.limits import Limits
 from electra.serving.question import Question
 from electra.serving.request import Refusal, busy
 
-GATHER_SECONDS = 0.005
+# How long a batch waits for the clients of the one before: a share of the time that it took.
+GATHER_SHARE, MOST_GATHER_SECONDS = 0.25, 0.05
 
 
 class Job(NamedTuple):
@@ -29,8 +31,8 @@ class ModelThread:
     """Answers questions in their order, together those that wait for the same model.
 
     A single client gets its answers at once. Where the last batch had several questions, their
-    clients are about to ask again, one after the other: so the next batch waits for as many, for
-    `GATHER_SECONDS` at most, and the first of them is not answered alone.
+    clients are about to ask again, one after the other: so the next batch waits a moment for as
+    many as there were, and the first of them is not answered alone.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -40,6 +42,7 @@ class ModelThread:
         self._changed = threading.Condition()
         self._stopping = False
         self._expected = 1  # questions in the next batch
+        self._gather_seconds = 0.0  # that it waits for them
         self._thread: threading.Thread | None = None  # until the first question
 
     @property
@@ -86,9 +89,15 @@ class ModelThread:
     def _run(self) -> None:
         while jobs := self._take():
             started = [job for job in jobs if job.answer.set_running_or_notify_cancel()]
-            if started:
-                _answer(started)
-                self.answered += len(started)
+            if not started:
+                continue
+            begun = time.monotonic()
+            _answer(started)
+            self.answered += len(started)
+            seconds = min(GATHER_SHARE * (time.monotonic() - begun), MOST_GATHER_SECONDS)
+            with self._changed:
+                self._expected = min(len(started) + len(self._waiting), self.limits.batch_requests)
+                self._gather_seconds = seconds if len(started) > 1 else 0.0
 
     def _take(self) -> list[Job]:
         """The oldest job and those for the same model that fit beside it; none at the end."""
@@ -98,7 +107,8 @@ class ModelThread:
                     return []
                 self._changed.wait()
             self._changed.wait_for(
-                lambda: self._stopping or len(self._waiting) >= self._expected, GATHER_SECONDS
+                lambda: self._stopping or len(self._waiting) >= self._expected,
+                self._gather_seconds,
             )
 
             first = self._waiting.popleft()
@@ -112,7 +122,6 @@ class ModelThread:
                 (jobs if fits else left).append(job)
                 characters += job.characters if fits else 0
             self._waiting = left
-            self._expected = len(jobs)
             return jobs
 
 

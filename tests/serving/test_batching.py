@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from electra.serving import batching
 from electra.serving.batching import ModelThread
 from electra.serving.kinds import Input, Kind, Model
 from electra.serving.limits import Limits
@@ -139,3 +140,20 @@ def test_a_stop_answers_what_waits_and_takes_no_more(fake):
     finish(fake, clients)
     stopping.join(10)
     assert found == [{"text": "a"}] and not thread._thread.is_alive()
+
+
+def test_clients_that_are_about_to_ask_again_are_waited_for(fake, monkeypatch):
+    monkeypatch.setattr(batching, "GATHER_SHARE", 1e6)
+    monkeypatch.setattr(batching, "MOST_GATHER_SECONDS", 5)
+    thread, _, clients = start(fake, [fake.question("a"), fake.question("b")])
+    finish(fake, clients)
+    monkeypatch.setattr(batching, "MOST_GATHER_SECONDS", 0.01)
+    later = threading.Thread(target=thread.ask, args=(fake.question("c"),))
+    later.start()
+    time.sleep(0.05)
+    thread.ask(fake.question("d"))
+    later.join()
+    assert fake.batches == [["first"], ["a", "b"], ["c", "d"]]
+
+    # Nobody asks beside the next one, which is not held up for long.
+    assert thread.ask(fake.question("e")) == {"text": "e"}

@@ -112,6 +112,7 @@ def test_a_connection_is_kept_also_after_a_refusal(serve, connect):
     [
         (head(path="/v2"), 404, "there is /, /health, /v1/models, /v1/predict"),
         (head(path="/../../etc/passwd"), 404, "nothing here"),
+        (head(path="http://[::"), 404, "nothing here"),
         (head("POST", "/health", Content_Length=0), 405, "takes GET, HEAD only"),
         (head("OPTIONS", "/v1/predict"), 405, "takes POST only"),
         (head("POST", "/v1/predict", Content_Type="application/json"), 411, "no body"),
@@ -130,6 +131,7 @@ def test_a_connection_is_kept_also_after_a_refusal(serve, connect):
         (head(host="10.0.0.1"), 421, "--allow-host"),
         (question({"text": "a"}, Origin="http://evil.example"), 403, "another site"),
         (question({"text": "a"}, Origin="null"), 403, "another site"),
+        (question({"text": "a"}, Origin="http://[::"), 403, "another site"),
         (b"\r\n\r\n", 400, "empty"),
         (b"GET /\r\n\r\n", 400, "HTTP"),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\r\n", 400, "Bad"),
