@@ -147,6 +147,8 @@ def test_clients_that_are_about_to_ask_again_are_waited_for(fake, monkeypatch):
     monkeypatch.setattr(batching, "MOST_GATHER_SECONDS", 5)
     thread, _, clients = start(fake, [fake.question("a"), fake.question("b")])
     finish(fake, clients)
+    while thread._gather_seconds != 5:
+        time.sleep(0.001)
     monkeypatch.setattr(batching, "MOST_GATHER_SECONDS", 0.01)
     later = threading.Thread(target=thread.ask, args=(fake.question("c"),))
     later.start()

@@ -1,6 +1,7 @@
 """The page in a headless Chromium, where one is installed: typing, keys, links, hostile text."""
 
 import json
+import time
 from urllib.parse import urlencode
 
 import pytest
@@ -132,6 +133,26 @@ def test_marks_are_at_their_characters(serve, fakes, browser):
     assert shown(browser, "label")[1:] == ["Question", "Text"]
     assert shown(browser, "mark") == ["Paris"]
     assert shown(browser, ".bars th") == ["Paris", "(no answer)"]
+
+
+def test_an_answer_to_an_older_text_is_dropped(serve, browser):
+    def answer(predictor, requests):
+        if any(request.texts["text"] == "slow" for request in requests):
+            time.sleep(0.5)
+        return [{"value": len(request.texts["text"])} for request in requests]
+
+    model = fake("value", [("text", "Text")], None)
+    model = model._replace(kind=model.kind._replace(answer=answer))
+    server = serve({"value": model})
+    browser.open(link(server, text="x"))
+    browser.run("find('text').select()")
+    browser.type("slow")
+    browser.wait_for("document.body.dataset.state === 'asking'")
+    browser.type("er")
+    browser.wait_for("document.body.dataset.state === 'ready'")
+    browser.wait_for("find('status').textContent === 'value 6'")
+    time.sleep(0.6)
+    assert shown(browser, ".headline") == ["Value: 6"]
 
 
 def test_labels_words_and_problems_are_shown(serve, models, browser):
