@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import socket
 import threading
@@ -92,7 +93,8 @@ def serve_until_stopped(server: Server) -> None:
         thread.start()
         while not stop.wait(WAKE_SECONDS):
             pass
-        print("finishing what is under way …", flush=True)
+        with contextlib.suppress(OSError):  # nobody reads the output any more
+            print("finishing what is under way …", flush=True)
         server.stop()
     finally:
         for one, handler in handlers.items():
