@@ -28,6 +28,7 @@ PROGRAMS = {
     "scripts/prepare_imdb.py": ["aclImdb", "--out", "folder"],
     "scripts/prove_gpu.py": ["--out", "folder"],
     "scripts/report.py": ["result.json"],
+    "scripts/serve.py": ["--ckpt", "x.pt"],
     "scripts/significance.py": ["a.json", "b.json"],
 }
 WORK = {"train.py": "pretrain", "finetune.py": "fine_tune"}

@@ -38,6 +38,7 @@ MAY_IMPORT = {
         "report",
     },
     "inference": {"config", "data", "tasks", "model", "checkpoint", "evaluation", "training"},
+    "serving": {"files", "data", "model", "inference"},
     "benchmark": {"files", "config", "data", "tasks", "model", "checkpoint", "training"},
     "gpu_proof": {"files", "config", "data", "model", "checkpoint", "training", "benchmark"},
     "comparison": {
