@@ -39,6 +39,7 @@ VOCAB = "".join(f"{token}\n" for token in TOKENS)
 FAST = {
     "model": {"type": "WordPiece", "vocab": {token: i for i, token in enumerate(TOKENS)}},
     "normalizer": {"type": "BertNormalizer", "lowercase": True},
+    "pre_tokenizer": {"type": "BertPreTokenizer"},
 }
 
 
@@ -180,13 +181,13 @@ def test_files_that_are_no_tokenizer_are_refused_by_name(folder, tmp_path, files
     assert_refused(lambda: read_tokenizer(made), tmp_path)
 
 
-def test_our_own_file_goes_before_a_vocabulary_and_that_before_a_tokenizer_json(folder):
+def test_our_own_file_goes_before_a_tokenizer_json_and_that_before_a_vocabulary(folder):
     other = WordPieceTokenizer([*TOKENS, "own"], lower_case=False)
     made = folder(tokenizer_model=other.to_bytes(), vocab_txt=VOCAB + "text\n", tokenizer_json=FAST)
     for name, last in (
         ("tokenizer.model", "own"),
-        ("vocab.txt", "text"),
         ("tokenizer.json", "漢字"),
+        ("vocab.txt", "text"),
     ):
         assert read_tokenizer(made).tokens[-1] == last
         (made / name).unlink()
