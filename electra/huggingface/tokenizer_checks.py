@@ -39,9 +39,18 @@ NORMALIZER = {"type": "BertNormalizer", "clean_text": True}
 PRE_TOKENIZER = {"type": "BertPreTokenizer"}
 SWITCHES = ("lowercase", "strip_accents", "handle_chinese_chars")
 
-# Truncation and padding are off in the reference unless a caller asks for them. A decoder turns ids
-# into text.
-_OTHER_PARTS = ("truncation", "padding", "decoder", "added_tokens", "post_processor")
+# The parts of a tokenizer.json. Truncation and padding are off in the reference unless a caller
+# asks for them, and a decoder turns ids into text: these three may say anything.
+_PARTS = (
+    "model",
+    "normalizer",
+    "pre_tokenizer",
+    "added_tokens",
+    "post_processor",
+    "truncation",
+    "padding",
+    "decoder",
+)
 
 # Settings of tokenizer_config.json -> the value that changes nothing; null changes nothing either.
 _NEUTRAL_SETTINGS: dict[str, Any] = {
@@ -54,7 +63,6 @@ _NEUTRAL_SETTINGS: dict[str, Any] = {
     "init_inputs": [],
     "jumanpp_kwargs": {},
     "mecab_kwargs": {},
-    "never_split": [],
     "sp_model_kwargs": {},
     "subword_tokenizer_type": "wordpiece",
     "sudachi_kwargs": {},
@@ -72,9 +80,10 @@ _TOKEN_LISTS = (
 
 def refuse(path: Path, name: str, value: object, here: object) -> NoReturn:
     """Raises ValueError for a value of a file, in one line; `here` is what this program does."""
+    # The name may be a key of a stranger's file.
     raise ValueError(
-        f"{path}: {name} is {reprlib.repr(value)}, which splits text otherwise than this program "
-        f"does; it reads {here}"
+        f"{path}: {ascii(name)[1:-1]:.60} is {reprlib.repr(value)}, but this program can split "
+        f"text only as with {here}"
     )
 
 
@@ -89,7 +98,7 @@ def read_class(folder: Path) -> str:
     for file, values in files.items():
         code = values.get("auto_map")
         if isinstance(code, list) or (isinstance(code, dict) and code.get("AutoTokenizer")):
-            refuse(folder / file, "auto_map", code, "no tokenizer that is a program of its own")
+            refuse(folder / file, "auto_map", code, "none")
 
     for file, values in files.items():
         name = values.get("tokenizer_class")
@@ -111,6 +120,11 @@ def check_settings(path: Path, settings: dict[str, Any]) -> None:
         if value is not None and value != neutral:
             refuse(path, name, value, repr(neutral))
 
+    # Special tokens are never split anyway where they count as tokens.
+    words = settings.get("never_split") or []
+    if not isinstance(words, list) or any(word not in SPECIAL_TOKENS for word in words):
+        refuse(path, "never_split", words, "no such word")
+
 
 def check_steps(path: Path, content: dict[str, Any]) -> None:
     """Raises ValueError for a step of a tokenizer.json that is not `WordPieceTokenizer`'s."""
@@ -123,14 +137,17 @@ def check_steps(path: Path, content: dict[str, Any]) -> None:
         # Old files have a model without a type.
         if not isinstance(said, dict) or not (part == "model" or said.get("type")):
             refuse(path, part, said, steps["type"])
-        for name, value in said.items():
-            if name not in free and (name not in steps or value != steps[name]):
-                refuse(path, f"{part}.{name}", value, repr(steps.get(name)))
+        _check_step(path, part, {k: v for k, v in said.items() if k not in free}, steps)
 
-    known = (*_OTHER_PARTS, "model", "normalizer", "pre_tokenizer")
-    for part, value in content.items():
-        if part not in known and value is not None and (part, value) != ("version", "1.0"):
-            refuse(path, part, value, "version '1.0'" if part == "version" else "no such part")
+    rest = {name: value for name, value in content.items() if name not in _PARTS}
+    _check_step(path, "", {k: v for k, v in rest.items() if v is not None}, {"version": "1.0"})
+
+
+def _check_step(path: Path, part: str, said: dict[str, Any], steps: dict[str, Any]) -> None:
+    for name, value in said.items():
+        if name not in steps or value != steps[name]:
+            here = repr(steps[name]) if name in steps else "no such part"
+            refuse(path, f"{part}.{name}".lstrip("."), value, here)
 
 
 def post_processor(special: SpecialIds) -> dict[str, Any]:
@@ -182,16 +199,22 @@ def _added_tokens(folder: Path) -> Iterator[tuple[Path, str, Any]]:
     """(file, setting, token) of every token that is added to a vocabulary, as it stands there."""
     for file in (SETTINGS_FILE, SPECIAL_TOKENS_FILE):
         for name, value in read_json(folder / file).items():
-            if name in _TOKEN_LISTS and value:
-                for token in value.values() if isinstance(value, dict) else _as_list(value):
-                    yield folder / file, name, token
-            elif name.endswith("_token") and value is not None and not isinstance(value, bool):
-                yield folder / file, name, value
+            for token in _tokens_of(name, value):
+                yield folder / file, name, token
 
     for token in _as_list(read_json(folder / FAST_TOKENIZER).get("added_tokens") or []):
         yield folder / FAST_TOKENIZER, "added_tokens", token
     for token in read_json(folder / ADDED_TOKENS_FILE):
         yield folder / ADDED_TOKENS_FILE, "an added token", token
+
+
+def _tokens_of(name: str, value: Any) -> list[Any]:
+    """The tokens in a setting of tokenizer_config.json or special_tokens_map.json; mostly none."""
+    if name in _TOKEN_LISTS and value:
+        return list(value.values()) if isinstance(value, dict) else _as_list(value)
+    # `add_bos_token` and the like are true or false.
+    is_token = name.endswith("_token") and value is not None and not isinstance(value, bool)
+    return [value] if is_token else []
 
 
 def _as_list(value: Any) -> list[Any]:

@@ -20,9 +20,12 @@ from electra.huggingface.tokenizer_checks import (
     check_settings,
     check_steps,
     read_class,
+    refuse,
 )
 
 VOCAB_FILE = "vocab.txt"
+# In tokenizer_config.json, in the order of `SWITCHES`.
+SETTINGS_OF_SWITCHES = ("do_lower_case", "strip_accents", "tokenize_chinese_chars")
 
 
 def has_wordpiece(folder: Path) -> bool:
@@ -56,27 +59,29 @@ def read_wordpiece(folder: Path) -> WordPieceTokenizer:
         tokens = _vocabulary(path)
 
     # BERT's own classes never look at the normalizer.
-    said = content["normalizer"] if by_backend else _as_normalizer(settings)
-    tokenizer = WordPieceTokenizer(
-        tokens,
-        said.get("lowercase", True),
-        said.get("strip_accents"),
-        said.get("handle_chinese_chars", True),
-        name=str(path),
-    )
+    if by_backend:
+        switches = _read_switches(path, content["normalizer"], SWITCHES)
+    else:
+        switches = _read_switches(folder / SETTINGS_FILE, settings, SETTINGS_OF_SWITCHES)
+    tokenizer = WordPieceTokenizer(tokens, *switches, name=str(path))
     check_added_tokens(folder, tokenizer.lower_case)
     check_post_processor(path, content.get("post_processor"), tokenizer.special)
     return tokenizer
 
 
-def _as_normalizer(settings: dict[str, Any]) -> dict[str, Any]:
-    """The switches of a tokenizer_config.json under the names that a tokenizer.json has."""
-    names = ("do_lower_case", "strip_accents", "tokenize_chinese_chars")
-    return {
-        switch: settings[name]
-        for switch, name in zip(SWITCHES, names, strict=True)
-        if name in settings
-    }
+def _read_switches(
+    path: Path, values: dict[str, Any], names: tuple[str, ...]
+) -> tuple[bool, bool | None, bool]:
+    """(lower_case, strip_accents, split_chinese) from settings that have these names.
+
+    Raises ValueError for one that is neither true nor false; `strip_accents` may be null.
+    """
+    lower, strip, chinese = names
+    found = values.get(lower, True), values.get(strip), values.get(chinese, True)
+    for name, value in zip(names, found, strict=True):
+        if not isinstance(value, bool) and not (name == strip and value is None):
+            refuse(path, name, value, "true or false")
+    return found
 
 
 def _vocabulary(path: Path) -> list[str]:
