@@ -66,6 +66,7 @@ _NEUTRAL_SETTINGS: dict[str, Any] = {
     "sp_model_kwargs": {},
     "subword_tokenizer_type": "wordpiece",
     "sudachi_kwargs": {},
+    "trust_remote_code": False,
     "vocab": {},
     "word_tokenizer_type": "basic",
     "wordpieces_prefix": "##",

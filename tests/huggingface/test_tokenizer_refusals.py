@@ -44,6 +44,7 @@ def test_the_standard_folder_is_read(tmp_path):
         ("backend", "sentencepiece"),
         ("fast_tokenizer_files", ["tokenizer.4.0.json", "tokenizer.json"]),
         ("init_inputs", [1]),
+        ("trust_remote_code", True),
         ("vocab", {"a": 0}),
         ("do_lower_case", None),
         ("do_lower_case", "no"),
