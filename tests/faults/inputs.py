@@ -57,9 +57,10 @@ from electra.config import (
 from electra.data import raw_text, token_store
 from electra.data.sentencepiece import train_tokenizer
 from electra.data.tokenizer import Tokenizer, load_tokenizer
+from electra.data.wordpiece import WordPieceTokenizer
 from electra.download import archives as archives_module
 from electra.huggingface.safetensors import read_safetensors, read_weights
-from electra.huggingface.tokenizer_files import write_tokenizer
+from electra.huggingface.tokenizer_files import read_tokenizer, write_tokenizer
 from electra.inference.predictor import load_predictor
 from electra.model.classifier import Classifier
 from electra.model.electra import Electra
@@ -625,6 +626,66 @@ def sentencepiece(rng: random.Random, folder: Path) -> Read:
     return lambda: _use(load_tokenizer(path), folder)
 
 
+def tokenizer_folder(rng: random.Random, folder: Path) -> Read:
+    """The tokenizer of a downloaded folder, with every file that says how text is split."""
+    root = place(rng, folder, "downloaded")
+    root.mkdir()
+    files = dict(rng.choice(tokenizer_files()))
+    for name in list(files):
+        if rng.random() < 0.25 and name != "tokenizer.json":
+            del files[name]
+    for name in rng.sample(sorted(files), min(len(files), rng.choice((0, 1, 1, 1, 2)))):
+        binary = name in ("vocab.txt", "tokenizer.model")
+        files[name] = (
+            bytes_of(rng, files[name]) if binary else text_of(rng, json.loads(files[name]))
+        )
+    for name, data in files.items():
+        (root / name).write_bytes(data)
+    return lambda: _use(read_tokenizer(root), folder)
+
+
+@functools.cache
+def tokenizer_files() -> tuple[dict[str, bytes], ...]:
+    """The files of a WordPiece tokenizer of each class, and those of an exported SentencePiece."""
+    tokens = wordpiece().decode().split("\n")
+    added = [
+        {"id": id_, "content": token, "normalized": False, "lstrip": False, "special": True}
+        for id_, token in enumerate(SPECIAL_TOKENS)
+    ]
+    settings: dict[str, Any] = {
+        "do_lower_case": True,
+        "strip_accents": None,
+        "tokenize_chinese_chars": True,
+        "never_split": ["[MASK]"],
+        "do_basic_tokenize": True,
+        "word_tokenizer_type": "basic",
+        "auto_map": {"AutoModel": "code.Own"},
+        "fast_tokenizer_files": ["tokenizer.json"],
+        "mask_token": added[4],
+        "additional_special_tokens": ["[SEP]"],
+        "extra_special_tokens": {"x_token": "[SEP]"},
+        "added_tokens_decoder": {"4": added[4]},
+    }
+    found = []
+    for class_ in ("BertTokenizer", "PreTrainedTokenizerFast"):
+        with tempfile.TemporaryDirectory() as temporary:
+            root = Path(temporary)
+            write_tokenizer(root, WordPieceTokenizer(tokens), 512)
+            (root / "tokenizer.model").unlink()
+            for name, content in (
+                ("tokenizer_config.json", {**settings, "tokenizer_class": class_}),
+                ("special_tokens_map.json", {"unk_token": "[UNK]", "mask_token": added[4]}),
+                ("added_tokens.json", {"[MASK]": 4}),
+                ("config.json", {"model_type": "electra", "tokenizer_class": class_}),
+            ):
+                (root / name).write_text(json.dumps(content), encoding="utf-8")
+            found.append({path.name: path.read_bytes() for path in root.iterdir()})
+    with tempfile.TemporaryDirectory() as temporary:
+        write_tokenizer(Path(temporary), tokenizer(), 512)
+        found.append({path.name: path.read_bytes() for path in Path(temporary).iterdir()})
+    return tuple(found)
+
+
 def _use(one: Tokenizer, folder: Path) -> None:
     """Use a tokenizer in every way that the project does, export included."""
     for ids in one.encode_batch([text.encode(errors="replace").decode() for text in TEXTS]):
@@ -661,9 +722,9 @@ def released(rng: random.Random, folder: Path) -> Read:
     files = dict(exported())
     if rng.random() < 0.6:
         del files["tokenizer.model"]
-        if (
-            rng.random() < 0.7
-        ):  # what export writes for SentencePiece is no WordPiece tokenizer.json
+        # What export writes for SentencePiece is no WordPiece tokenizer.json.
+        if rng.random() < 0.7:
+            del files["tokenizer.json"], files["tokenizer_config.json"]
             files["vocab.txt"] = wordpiece()
     if rng.random() < 0.5:
         tensors = read_safetensors(_written(folder / "whole", files.pop("model.safetensors")))
@@ -1204,6 +1265,7 @@ READERS: dict[str, Callable[[random.Random, Path], Read]] = {
     "task_file": task_file,
     "vocabulary": vocabulary,
     "sentencepiece": sentencepiece,
+    "tokenizer_folder": tokenizer_folder,
     "safetensors": safetensors,
     "pickled": pickled,
     "released": released,
