@@ -32,15 +32,15 @@ class Popen:
     time: what has to come before the last step then comes in time.
     """
 
-    def __init__(self, command, cwd, env=None, stdout=None, stderr=None, pause=0.0):
+    def __init__(self, command, cwd=".", env=None, stdout=None, stderr=None, pause=0.0):
         assert command[0] == sys.executable
         self.files = [tempfile.NamedTemporaryFile() for _ in range(2)]
         outputs = [given or own for given, own in zip((stdout, stderr), self.files, strict=True)]
         self.process = server().Process(
-            target=run,
+            target=be_the_program,
             args=(
                 [str(part) for part in command[1:]],
-                str(cwd),
+                os.path.abspath(cwd),
                 dict(os.environ if env is None else env),
                 [file.name for file in outputs],
                 pause,
@@ -75,7 +75,12 @@ class Popen:
         self.process.kill()
 
 
-def run(command, folder, environment, outputs, pause):
+def run(command, **settings):
+    """subprocess.run, with the settings of Popen above."""
+    return subprocess.CompletedProcess(command, Popen(command, **settings).wait())
+
+
+def be_the_program(command, folder, environment, outputs, pause):
     """Be the program: its folder, environment, output, and arguments."""
     for file, descriptor in zip(outputs, (1, 2), strict=True):
         opened = os.open(file, os.O_WRONLY | os.O_APPEND)
