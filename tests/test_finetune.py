@@ -323,7 +323,7 @@ def test_values_are_learned_by_regression(flags, tmp_path):
     )
     assert (
         finetune(
-            *flags(task=None, data=None, task_file="mine.toml", epochs=10, lr=1e-3, max_len=32)
+            *flags(task=None, data=None, task_file="mine.toml", epochs=10, lr=4e-3, max_len=32)
         )
         == 0
     )
@@ -375,7 +375,15 @@ def test_random_weights_are_the_control(pretrained, flags, tmp_path):
         ("b", pretrained() / "tokenizer.model"),
     ):
         assert (
-            finetune(*flags(init="none", size="tiny", tokenizer=tokenizer, out=tmp_path / name))
+            finetune(
+                *flags(
+                    init="none",
+                    size="tiny",
+                    tokenizer=tokenizer,
+                    train_examples=40,
+                    out=tmp_path / name,
+                )
+            )
             == 0
         )
     assert (tmp_path / "a" / "predictions.tsv").read_bytes() == (

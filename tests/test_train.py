@@ -12,16 +12,16 @@ import random
 import resource
 import shutil
 import signal
-import subprocess
 import sys
 import time
 import types
 from dataclasses import fields
 from pathlib import Path
 
+import forked
 import pytest
 import torch
-from conftest import exit_code
+from conftest import SMALL, as_flags, exit_code
 from faults.harness import difference, metrics_of
 
 import train as program
@@ -52,6 +52,7 @@ def flags(text, cache, tmp_path, monkeypatch):
 def small_run(text, cache, /, **changes):
     """The command line of a short run on the text; None leaves a setting out."""
     settings = {
+        **({} if "init" in changes else SMALL),
         "corpus": text,
         "size": "tiny",
         "steps": 12,
@@ -64,12 +65,7 @@ def small_run(text, cache, /, **changes):
         "cache": cache,
         **changes,
     }
-    return [
-        part
-        for name, value in settings.items()
-        if value is not None
-        for part in ("--" + name.replace("_", "-"), *([] if value is True else [str(value)]))
-    ]
+    return as_flags(settings)
 
 
 def train(*arguments):
@@ -98,18 +94,9 @@ def whole(text, cache, tmp_path_factory):
     return folder
 
 
-def start(arguments, folder, **settings):
+def start(arguments, folder):
     """Start train.py in its own process, in `folder`."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(
-        [sys.executable, ROOT / "train.py", *arguments],
-        cwd=folder,
-        env=environment,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        **settings,
-    )
+    return forked.Popen([sys.executable, ROOT / "train.py", *arguments], folder, pause=0.05)
 
 
 def wait_for_step(process, folder, step):
@@ -174,7 +161,7 @@ def test_a_run_leaves_all_its_files(objective, flags, tmp_path, capsys):
 
 
 def test_training_learns(flags, tmp_path):
-    assert train(*flags(objective="mlm", steps=40, lr=3e-3, eval_every=40)) == 0
+    assert train(*flags(objective="mlm", steps=40, lr=1e-2, eval_every=40)) == 0
     # The loss of an untrained model is log(800).
     assert metrics_of(tmp_path / "run", "valid")[0]["mlm_loss"] < math.log(800) - 0.8
 
@@ -270,10 +257,10 @@ def test_another_corpus_in_the_sample_s_folder_is_not_taken_for_the_sample(flags
     assert "--init runs/sample/ckpt.pt --data data/SST-2" in said and "YOUR_TEXT" not in said
 
 
-def test_help_names_every_setting(tmp_path):
-    process = start(["--help"], tmp_path)
-    said, error = process.communicate()
-    assert process.returncode == 0 and error == ""
+def test_help_names_every_setting(capsys):
+    assert train("--help") == 0
+    said, error = capsys.readouterr()
+    assert error == ""
     assert [
         item.name
         for item in fields(PretrainConfig)
@@ -601,18 +588,23 @@ def test_a_disk_that_fails_for_a_while_stops_nothing(
     assert names_in(tmp_path / "run") == files_after(2, 6)
 
 
-def test_a_disk_that_stays_full_ends_with_one_line_and_the_last_checkpoint_whole(short, tmp_path):
-    """The process sees a full disk: its files cannot grow beyond a megabyte."""
+def test_a_disk_that_stays_full_ends_with_one_line_and_the_last_checkpoint_whole(
+    short, tmp_path, capsys
+):
+    """The process sees a full disk: its files cannot grow beyond half a megabyte."""
     run = tmp_path / "run"
     shutil.copytree(short, run)
     for name in ("ckpt.pt", "ckpt-6.pt"):
         damage(run / name, "gone")
     shutil.copy(run / "ckpt-4.pt", run / "ckpt.pt")
     before = (run / "ckpt.pt").read_bytes()
-    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
-    process = start(["--out", run, "--resume", "--save-every", "1"], tmp_path, preexec_fn=limit)
-    said, error = process.communicate(timeout=60)
-    assert process.returncode == 2
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, hard))
+    try:
+        assert train("--out", run, "--resume", "--save-every", "1") == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    said, error = capsys.readouterr()
     problem = (
         f"cannot write the checkpoint {run / 'ckpt.pt'}: File too large; "
         "the one before it is untouched"

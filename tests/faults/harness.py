@@ -90,7 +90,13 @@ class Ended(NamedTuple):
 class Program:
     """A program in its own process; its output goes to files in its working folder."""
 
-    def __init__(self, folder: Path, *command: object, **settings: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *command: object,
+        start: Callable[..., Any] = subprocess.Popen,
+        **settings: Any,
+    ) -> None:
         environment = {
             **os.environ,
             "OMP_NUM_THREADS": "1",
@@ -102,7 +108,7 @@ class Program:
             tempfile.NamedTemporaryFile(dir=folder, suffix=".err", delete=False) as error,
         ):
             self.said, self.error = Path(said.name), Path(error.name)
-            self.process = subprocess.Popen(
+            self.process = start(
                 [sys.executable, *map(str, command)],
                 cwd=folder,
                 env=environment,
@@ -198,11 +204,17 @@ class Bench:
     """
 
     def __init__(
-        self, folder: Path, steps: int = STEPS, run: Callable[..., Ended] | None = None
+        self,
+        folder: Path,
+        steps: int = STEPS,
+        run: Callable[..., Ended] | None = None,
+        start: Callable[..., Any] = subprocess.Popen,
+        model: tuple[object, ...] = (),
     ) -> None:
         self.folder, self.steps = folder, steps
         self.settings = (
             *SETTINGS,
+            *model,
             "--steps",
             steps,
             "--save-every",
@@ -213,6 +225,7 @@ class Bench:
             EVALUATE_EVERY,
         )
         self.run = run or self.run_apart  # runs a program to its end
+        self.start_process = start  # starts one that is disturbed
         self.programs: list[Program] = []
         self.whole, self.cache, self.case = (
             folder / "whole",
@@ -222,7 +235,7 @@ class Bench:
         self.clear()
         began = os.times()
         self.expect_end(
-            self.run_apart("train.py", *self.command(self.whole, self.cache), "--keep", 1_000)
+            self.run("train.py", *self.command(self.whole, self.cache), "--keep", 1_000)
         )
         # Processor time of this process and its children.
         self.seconds = sum(os.times()[:4]) - sum(began[:4])
@@ -231,7 +244,11 @@ class Bench:
         return (*self.settings, "--out", out, "--cache", cache)
 
     def start(self, program: str, *arguments: object, **settings: Any) -> Program:
-        self.programs.append(Program(self.case, ROOT / program, *arguments, **settings))
+        """Start a program; only a new interpreter takes `settings`."""
+        start = subprocess.Popen if settings else self.start_process
+        self.programs.append(
+            Program(self.case, ROOT / program, *arguments, start=start, **settings)
+        )
         return self.programs[-1]
 
     def torchrun(self, *arguments: object, launcher: tuple[object, ...] = ()) -> Program:
