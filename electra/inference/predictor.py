@@ -135,7 +135,7 @@ def _read_settings(checkpoint: Checkpoint, max_len: int | None) -> tuple[int, La
         labels=checkpoint.labels,
         pairs=checkpoint.pairs,
         scale=checkpoint.scale,
-        truncate=finetuning.truncate,
+        truncate=finetuning.truncate or "head",
         clean_reviews=finetuning.task == "imdb",
     )
     return trained_len, label_settings

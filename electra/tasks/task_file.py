@@ -10,6 +10,7 @@ from typing import Any
 
 from electra.files import is_encodable
 from electra.tasks.csv_task import TablePaths, check_columns, load_tables
+from electra.tasks.labels import label_key, label_word
 from electra.tasks.tables import read_text
 from electra.tasks.task import CLASS_METRICS, SCORE_METRICS, TASKS, Task, TaskData
 
@@ -144,7 +145,7 @@ def _check_name(name: str) -> None:
 def _check_labels(labels: tuple[str, ...], regression: bool) -> None:
     if regression:
         raise ValueError("labels: a regression has scores, not labels")
-    if len(labels) < 2 or len(set(labels)) != len(labels):
+    if len(labels) < 2 or len(set(map(label_key, labels))) != len(labels):
         raise ValueError(f"labels: {list(labels)} are not two or more different ones")
     for label in labels:
         if not label or label != label.strip():
@@ -152,6 +153,10 @@ def _check_labels(labels: tuple[str, ...], regression: bool) -> None:
                 f"labels: {label!r} is empty or has white space around it, which labels in files "
                 f"lose"
             )
+        try:
+            label_word(label)
+        except ValueError as problem:
+            raise ValueError(f"labels: {problem}") from None
     if not all(map(is_encodable, labels)):
         raise ValueError(
             "labels: half a surrogate pair, which is no character and cannot be written"

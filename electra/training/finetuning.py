@@ -26,6 +26,7 @@ from electra.data.tokenizer import Tokenizer, load_tokenizer
 from electra.evaluation import results
 from electra.model.build import build, check_weights
 from electra.tasks.csv_task import CsvSettings
+from electra.tasks.labels import class_lines
 from electra.tasks.load import load_task
 from electra.tasks.task import Example, TaskData, default_folder, with_both_orders, with_fewer
 from electra.tasks.task_file import load_task_file
@@ -101,8 +102,9 @@ def fill_in(
     if len(data.train) < SMALL_SET:
         epochs = max(SMALL_SET_EPOCHS, epochs)
     model_config = None if checkpoint is None else checkpoint.model_config
+    task = data.task
     return resolve_finetuning(
-        config, model_config, data.task.name, float(epochs), data.task.max_len
+        config, model_config, task.name, float(epochs), task.max_len, task.truncate
     )
 
 
@@ -193,7 +195,7 @@ def _choose_tokenizer(config: FinetuneConfig, data: TaskData) -> Tokenizer:
     if config.tokenizer:
         return load_tokenizer(config.tokenizer)
     texts = (text for example in data.train for text in (example.text_a, example.text_b) if text)
-    return train_tokenizer(texts, SIZES[config.size].vocab_size)
+    return train_tokenizer(texts, config.vocab_size or SIZES[config.size].vocab_size)
 
 
 def encode_sets(
@@ -213,7 +215,7 @@ def encode_task(
     tokenizer: CachedTokenizer, examples: list[Example], config: FinetuneConfig, unit: float
 ) -> Encoded:
     """Examples in ids. The values of a regression are divided by `unit`: at most about 1."""
-    assert config.max_len is not None
+    assert config.max_len is not None and config.truncate is not None
     labels = [
         example.label / unit if isinstance(example.label, float) else example.label
         for example in examples
@@ -261,13 +263,33 @@ def print_start(config: FinetuneConfig, prepared: Prepared, machine: Machine) ->
     start = "random weights" if prepared.checkpoint is None else config.init
     print(
         f"{data.task.name}: {len(data.train):,} to learn from, {len(data.dev):,} held out"
-        + (f", {len(data.test):,} to test on" if data.test else "")
+        + (f", {len(data.test):,} {_purpose_of(data.test)}" if data.test else "")
         + (f", {data.skipped:,} lines left out" if data.skipped else "")
         + f"; from {start}, on {machine.device} (amp {machine.precision.name}"
         + (f", {ranks.world_size} ranks" if ranks.world_size > 1 else "")
         + f"), into {config.out}",
         flush=True,
     )
+    for line in (*class_lines(data), *_cut_lines(config, prepared)):
+        print(line, flush=True)
+
+
+def _purpose_of(test: list[Example]) -> str:
+    return "to test on" if results.is_labelled(test) else "without labels to predict"
+
+
+def _cut_lines(config: FinetuneConfig, prepared: Prepared) -> list[str]:
+    """What --max-len cuts off the training set; no line where it cuts nothing."""
+    train = prepared.encoded["train"]
+    if not train.cut_examples:
+        return []
+    copies = 2 if prepared.data.task.both_orders else 1
+    share = train.cut_tokens / (train.cut_tokens + int(train.lengths.sum()))
+    return [
+        f"{train.cut_examples // copies:,} of {len(prepared.data.train):,} training texts are "
+        f"longer than --max-len {config.max_len}: {share:.1%} of the tokens are cut "
+        f"(--truncate {config.truncate})"
+    ]
 
 
 def smaller_batches(config: FinetuneConfig) -> str:
