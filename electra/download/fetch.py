@@ -23,6 +23,17 @@ RANGE_NOT_SATISFIABLE = 416
 USER_AGENT = "Mozilla/5.0 (compatible; electra-download/1.0)"
 
 
+# What a request raises where the network or the server is at fault. ValueError: an address that is
+# none. OverflowError and MemoryError: a page of any length, which Python reads before a redirect.
+_NETWORK_ERRORS = (
+    OSError,
+    http.client.HTTPException,
+    ValueError,
+    OverflowError,
+    MemoryError,
+)
+
+
 class Fetched(NamedTuple):
     """A file that is there and verified."""
 
@@ -152,8 +163,7 @@ def _open(url: str, have: int, part: Path) -> http.client.HTTPResponse | None:
             part.unlink()
             raise _WrongFileError("its file is shorter than the part of it here") from None
         raise _AddressError(f"{error.code} {error.reason}".strip()) from None
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        # ValueError: an address that is none, such as one with a letter that needs escaping.
+    except _NETWORK_ERRORS as error:
         raise _AddressError(_words_of(error)) from None
 
 
@@ -188,7 +198,7 @@ def _append(
 def _read(response: http.client.HTTPResponse) -> bytes:
     try:
         return response.read(CHUNK)
-    except (OSError, http.client.HTTPException) as error:
+    except _NETWORK_ERRORS as error:
         raise _AddressError(f"the connection ended ({_words_of(error)})") from None
 
 

@@ -18,14 +18,16 @@ class Server(http.server.ThreadingHTTPServer):
     """Serves `content` at every path, or a dict of paths.
 
     `cut` bytes into a body it hangs up, once. `ranges` and `paths` are what each request asked
-    for. As on huggingface.co, /resolve/ leads to another address. With `code` it answers that in
-    place of a file; `tells_length` is whether it says how long a file is.
+    for. As on huggingface.co, /resolve/ leads to another address. With `code` it answers that,
+    with these headers, in place of a file; `tells_length` is whether it says how long a file is.
     """
 
-    def __init__(self, content=b"", cut=None, resumes=True, code=None, tells_length=True):
+    def __init__(
+        self, content=b"", cut=None, resumes=True, code=None, tells_length=True, headers=()
+    ):
         super().__init__(("127.0.0.1", 0), Handler)
         self.content, self.cut, self.resumes = content, cut, resumes
-        self.code, self.tells_length = code, tells_length
+        self.code, self.headers, self.tells_length = code, headers, tells_length
         self.ranges, self.paths, self.agents = [], [], []
         self.url = f"http://127.0.0.1:{self.server_port}/SST-2.zip"
 
@@ -36,6 +38,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         server.agents.append(self.headers.get("User-Agent"))
         if server.code is not None:
             self.send_response(server.code)
+            for name, value in server.headers:
+                self.send_header(name, value)
             self.end_headers()
             return
         if "/resolve/" in self.path:

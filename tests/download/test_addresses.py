@@ -59,6 +59,11 @@ def silent(serve):
         ({"code": 403}, "403 Forbidden"),
         ({"code": 404}, "404 Not Found"),
         ({"code": 301}, "301 Moved Permanently"),  # to nowhere: Amazon S3 answers so
+        ({"code": 301, "headers": [("Location", "http://[::1")]}, "Invalid IPv6 URL"),
+        (
+            {"code": 302, "headers": [("Location", "/"), ("Content-Length", "9" * 30)]},
+            "index-sized",
+        ),
         ({"content": b"<html>sign in</html>"}, "its file has 20 bytes, expected"),
         ({"content": b"?", "tells_length": False}, "got 1 bytes, expected"),
         ({"content": bytes(200_000), "tells_length": False}, r"got 200,000 bytes, expected"),
