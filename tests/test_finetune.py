@@ -16,7 +16,6 @@ from electra.checkpoint.checkpoint import PRETRAINED
 from electra.checkpoint.storage import load_checkpoint
 from electra.config import FinetuneConfig, resolve_finetuning
 from electra.data import token_cache
-from electra.data.sentencepiece import SentencePieceTokenizer
 from electra.training import finetuning
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -180,10 +179,25 @@ def test_a_cache_that_cannot_be_written_is_noticed_before_the_work(
 ):
     (tmp_path / "a file").write_text("")
     monkeypatch.setattr(token_cache, "SMALL_BYTES", 1)
-    monkeypatch.setattr(SentencePieceTokenizer, "encode_batch", None)  # it would be the work
-    refused(capsys, "a file cannot be written", *flags(cache=tmp_path / "a file"))
+    monkeypatch.setattr(finetuning, "train_tokenizer", None)  # it would be the work
+    refused(capsys, "a file cannot be written", *flags(init="none", cache=tmp_path / "a file"))
     settings = {"task": "glue", "data": SAMPLE, "cache": tmp_path / "a file" / "cache"}
     refused(capsys, "cannot be written (Not a directory); name another", *flags(**settings))
+
+
+def test_a_full_cache_is_read_where_it_cannot_be_written(tmp_path, tokenizer, monkeypatch):
+    monkeypatch.setattr(token_cache, "SMALL_BYTES", 1)
+    cached = token_cache.CachedTokenizer(tokenizer, tmp_path)
+    ids = cached.encode_batch(["some text"])
+
+    def refuse(cache):
+        raise OSError(f"{cache} cannot be written")
+
+    monkeypatch.setattr(token_cache, "check_writable", refuse)
+    token_cache.check_usable(tmp_path)
+    assert cached.encode_batch(["some text"]) == ids
+    with pytest.raises(OSError, match="cannot be written"):
+        cached.encode_batch(["other text"])
 
 
 # ---------------------------------------------------------------- results

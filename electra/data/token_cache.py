@@ -77,6 +77,12 @@ def check_writable(cache: Path) -> None:
         ) from None
 
 
+def check_usable(cache: Path) -> None:
+    """Raise OSError where a cache has no tokens of texts, and none can be written into it."""
+    if not any(cache.glob("texts-*.npz")):
+        check_writable(cache)
+
+
 @contextlib.contextmanager
 def writing_in(cache: Path) -> Iterator[None]:
     """Hold a cache while something is written there.
@@ -166,6 +172,11 @@ def _sample_lines(sources: list[Source], errors: str, share: float) -> Iterator[
             yield line.text
 
 
+def is_cached(texts: list[str]) -> bool:
+    """Whether so many texts are worth a file in the cache."""
+    return sum(map(len, texts)) >= SMALL_BYTES
+
+
 class CachedTokenizer:
     """A tokenizer that keeps the ids of long lists of texts on disk for later runs."""
 
@@ -175,7 +186,7 @@ class CachedTokenizer:
 
     def encode_batch(self, texts: list[str]) -> list[list[int]]:
         """Ids of each text, without special tokens, as the tokenizer itself gives them."""
-        if sum(map(len, texts)) < SMALL_BYTES:
+        if not is_cached(texts):
             return self.tokenizer.encode_batch(texts)
 
         path = self._path_of(texts)

@@ -169,6 +169,8 @@ def _open(url: str, have: int, part: Path) -> http.client.HTTPResponse | None:
 
 def _words_of(error: Exception) -> str:
     """What went wrong on the way, without the class names around it."""
+    if isinstance(error, (OverflowError, MemoryError)):
+        return "an answer that is too long"
     reason = getattr(error, "reason", None) or error
     return str(reason) or type(reason).__name__
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from electra.config import (
 )
 from electra.data.examples import Encoded, encode_examples
 from electra.data.sentencepiece import train_tokenizer
-from electra.data.token_cache import CachedTokenizer
+from electra.data.token_cache import CachedTokenizer, check_usable, is_cached
 from electra.data.tokenizer import Tokenizer, load_tokenizer
 from electra.evaluation import results
 from electra.model.build import build, check_weights
@@ -92,6 +93,17 @@ def read_task(config: FinetuneConfig) -> TaskData:
             skip_bad=config.skip_bad,
         )
     return with_fewer(data, config.train_examples)
+
+
+def check_cache(config: FinetuneConfig, data: TaskData) -> None:
+    """Raise OSError where the tokens of a set will go into the cache, and the cache is unusable.
+
+    It is asked before a tokenizer is trained, which may take minutes.
+    """
+    sets = (data.train, *results.sets_of(data).values())
+    texts = ([example.text_a for example in examples] for examples in sets)
+    if any(map(is_cached, texts)):
+        check_usable(Path(config.cache))
 
 
 def fill_in(

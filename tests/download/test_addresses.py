@@ -62,7 +62,7 @@ def silent(serve):
         ({"code": 301, "headers": [("Location", "http://[::1")]}, "Invalid IPv6 URL"),
         (
             {"code": 302, "headers": [("Location", "/"), ("Content-Length", "9" * 30)]},
-            "index-sized",
+            "an answer that is too long",
         ),
         ({"content": b"<html>sign in</html>"}, "its file has 20 bytes, expected"),
         ({"content": b"?", "tells_length": False}, "got 1 bytes, expected"),
