@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import io
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -148,11 +149,22 @@ def train_tokenizer(
     except RuntimeError as problem:
         if reading_errors:
             raise reading_errors[0] from None
-        reason = str(problem).strip().splitlines()[-1] if str(problem).strip() else "no text"
-        raise ValueError(
-            f"no tokenizer of {vocab_size} tokens can be trained on this text: {reason}"
-        ) from None
+        raise ValueError(explain_training_error(str(problem), vocab_size)) from None
     return SentencePieceTokenizer(model.getvalue())
+
+
+def explain_training_error(message: str, vocab_size: int) -> str:
+    """What SentencePiece says of a text and a vocabulary, in this program's words and flags."""
+    smaller = re.search(r"smaller than required_chars\. \d+ vs (\d+)", message)
+    if smaller:
+        return (
+            f"--vocab-size {vocab_size} is too small for this text: its characters, the 256 bytes "
+            f"and the special tokens are {smaller[1]}; give --vocab-size {smaller[1]} or more"
+        )
+    if not message.strip() or "sentences_.empty()" in message or "all_chars_count" in message:
+        return f"no tokenizer of {vocab_size} tokens can be trained: the text has no character"
+    reason = message.strip().splitlines()[-1]
+    return f"no tokenizer of {vocab_size} tokens can be trained on this text: {reason}"
 
 
 def _trainer_settings(vocab_size: int, cased: bool) -> dict[str, Any]:

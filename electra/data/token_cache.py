@@ -14,6 +14,7 @@ import json
 import os
 import re
 import shutil
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -63,6 +64,25 @@ def cache_path(cache: str, prefix: str, identity: dict[str, Any]) -> Path:
     return Path(cache) / f"{prefix}-{digest[:16]}"
 
 
+def check_writable(cache: Path) -> None:
+    """Raise OSError where nothing can be written into a cache, before work is put into it."""
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=cache):
+            pass
+    except OSError as problem:
+        raise OSError(
+            f"the cache folder {cache} cannot be written ({problem.strerror}); name another with "
+            f"--cache"
+        ) from None
+
+
+def check_usable(cache: Path) -> None:
+    """Raise OSError where a cache has no tokens of texts, and none can be written into it."""
+    if not any(cache.glob("texts-*.npz")):
+        check_writable(cache)
+
+
 @contextlib.contextmanager
 def writing_in(cache: Path) -> Iterator[None]:
     """Hold a cache while something is written there.
@@ -71,7 +91,7 @@ def writing_in(cache: Path) -> Iterator[None]:
     on the folder, shared by all who write, and ends with its process. Where the file system has no
     locks, nothing is removed.
     """
-    cache.mkdir(parents=True, exist_ok=True)
+    check_writable(cache)
     lock = os.open(cache, os.O_RDONLY)
     try:
         with contextlib.suppress(OSError):
@@ -104,6 +124,7 @@ def corpus_tokenizer(
     if found := _find_tokenizer(stem):
         return found
 
+    check_writable(stem.parent)
     share = _sample_share(sources)
     sampled = "the text" if share == 1 else f"a sample of {share:.0%} of the text"
     print(f"training a tokenizer of up to {vocab_size:,} tokens on {sampled} …", flush=True)
@@ -151,6 +172,11 @@ def _sample_lines(sources: list[Source], errors: str, share: float) -> Iterator[
             yield line.text
 
 
+def is_cached(texts: list[str]) -> bool:
+    """Whether so many texts are worth a file in the cache."""
+    return sum(map(len, texts)) >= SMALL_BYTES
+
+
 class CachedTokenizer:
     """A tokenizer that keeps the ids of long lists of texts on disk for later runs."""
 
@@ -160,12 +186,13 @@ class CachedTokenizer:
 
     def encode_batch(self, texts: list[str]) -> list[list[int]]:
         """Ids of each text, without special tokens, as the tokenizer itself gives them."""
-        if sum(map(len, texts)) < SMALL_BYTES:
+        if not is_cached(texts):
             return self.tokenizer.encode_batch(texts)
 
         path = self._path_of(texts)
         ids = _read_ids(path)
         if ids is None:
+            check_writable(self.cache)
             ids = self.tokenizer.encode_batch(texts)
             with writing_in(self.cache):
                 write_atomically(path, _ids_to_bytes(ids, self.tokenizer.vocab_size))

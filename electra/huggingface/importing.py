@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import torch
@@ -52,8 +53,8 @@ def import_checkpoint(
         *_describe_networks(networks, with_head, config),
         *_describe_unused_rows(tokenizer.vocab_size, config.vocab_size),
         f"{out} is written. Next:",
-        f"  python train.py --init {out} --corpus YOUR_TEXT",
-        f"  python finetune.py --task imdb --init {out}",
+        f"  python train.py --init {shlex.quote(str(out))} --corpus YOUR_TEXT",
+        f"  python finetune.py --task imdb --init {shlex.quote(str(out))}",
     ]
 
 

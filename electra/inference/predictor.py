@@ -151,7 +151,7 @@ def _read_settings(checkpoint: Checkpoint, max_len: int | None) -> tuple[int, Ta
         thresholds=checkpoint.thresholds,
         pairs=checkpoint.pairs,
         clean_reviews=finetuning.task == "imdb",
-        config=replace(finetuning, max_len=max_len),
+        config=replace(finetuning, max_len=max_len, truncate=finetuning.truncate or "head"),
     )
 
 

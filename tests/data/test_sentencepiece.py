@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import re
 import unicodedata
 
 import pytest
@@ -114,14 +115,18 @@ def test_a_vocabulary_size_out_of_range_raises(vocab_size):
 
 
 def test_a_vocabulary_that_does_not_hold_the_characters_raises(sample_path):
-    with pytest.raises(ValueError, match="262") as caught:
-        train_tokenizer(sample_path.read_text(encoding="utf-8").splitlines(), 262)
-    assert "\n" not in str(caught.value)
+    lines = sample_path.read_text(encoding="utf-8").splitlines()
+    with pytest.raises(ValueError, match="--vocab-size 262 is too small") as caught:
+        train_tokenizer(lines, 262)
+    said = str(caught.value)
+    assert "\n" not in said and "required_chars" not in said
+    enough = int(re.search(r"give --vocab-size (\d+) or more", said)[1])
+    assert train_tokenizer(lines, enough).vocab_size == enough
 
 
 @pytest.mark.parametrize("lines", [[], [""], ["", "  ", "\t"]])
 def test_text_without_a_character_raises(lines):
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="can be trained: the text has no character"):
         train_tokenizer(lines, 1_000)
 
 

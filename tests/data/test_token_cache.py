@@ -70,3 +70,13 @@ def test_leftovers_of_killed_runs_are_removed_unless_a_run_is_writing(tmp_path, 
         assert all(path.exists() for path in (*halves, *others))
     corpus_tokenizer((str(pages),), 400, False, "strict", str(cache))
     assert not any(path.exists() for path in halves) and all(path.exists() for path in others)
+
+
+def test_a_cache_that_cannot_be_written_is_noticed_before_a_tokenizer_is_trained(
+    pages, tmp_path, monkeypatch
+):
+    (tmp_path / "a file").write_text("")
+    monkeypatch.setattr(token_cache, "train_tokenizer", None)  # it would be the work
+    for cache in (tmp_path / "a file", tmp_path / "a file" / "cache"):
+        with pytest.raises(OSError, match="cannot be written .* name another with --cache"):
+            corpus_tokenizer((str(pages),), 400, False, "strict", str(cache))

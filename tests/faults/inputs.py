@@ -65,6 +65,7 @@ from electra.inference.predictor import load_predictor
 from electra.model.classifier import Classifier
 from electra.model.electra import Electra
 from electra.tasks.csv_task import CsvSettings
+from electra.tasks.labels import class_lines, label_key
 from electra.tasks.load import load_task
 from electra.tasks.tables import ENDINGS
 from electra.tasks.task import TaskData
@@ -539,6 +540,108 @@ def _check_task(data: TaskData) -> None:
     for example in (*data.train, *data.dev, *(data.test or ())):  # result files will hold them
         f"{example.text_a}{example.text_b}".encode()
     "".join(data.labels).encode()
+
+
+LABELS = (
+    *("0", "1", "1.0", "01", "+1", "1.", ".5", "0.50", "-0", "-1", "-1.0", "1e0", "1_0", "١"),
+    *(
+        "nan",
+        "NaN",
+        " NAN ",
+        "None",
+        "null",
+        "",
+        " ",
+        "inf",
+        "-inf",
+        "1e400",
+        "9" * 900,
+        "9" * 5_000,
+    ),
+    *(
+        "0x1",
+        "--1",
+        "1.0.0",
+        "x" * 300,
+        "\x1b[31mred",
+        "two\u2028lines",
+        "half \ud800 pair",
+        MARKUP,
+    ),
+)
+JSON_LABELS = (
+    None,
+    True,
+    False,
+    0,
+    1,
+    1.0,
+    -1,
+    -1.0,
+    0.5,
+    math.nan,
+    math.inf,
+    10**30,
+    "1",
+    "nan",
+    "",
+)
+
+
+def labels(rng: random.Random, folder: Path) -> Read:
+    """Tables whose labels are numbers, missing, or odd words; classes or scores."""
+    root = place(rng, folder, "mine")
+    root.mkdir()
+    ending = rng.choice(ENDINGS)
+    usual = rng.sample(("0", "1", "1.0", "2", "-1", "0.0", "2.50", "2.5", "yes"), 4)
+    for part in ("train", rng.choice(("dev", "valid", "validation", "val")), "test"):
+        table = _labelled(rng, part, usual, ending)
+        (root / f"{part}{ending}").write_bytes(table)
+    if rng.random() < 0.05:
+        (root / f"{rng.choice(('dev', 'val'))}.tsv").write_text("text\tlabel\na\t1\n")
+    skip_bad = rng.random() < 0.5
+    if rng.random() < 0.7:
+        return lambda: _check_labels(load_task("csv", root, skip_bad=skip_bad))
+    names = json.dumps(
+        next(path.name for path in root.iterdir() if path.stem.startswith(("d", "v")))
+    )
+    task = place(rng, root, "task.toml")
+    task.write_text(
+        f'name = "mine"\ntrain = "train{ending}"\ndev = {names}\ntest = "test{ending}"\n'
+        f'text = ["text"]\nlabel = "label"\nregression = true\n'
+    )
+    return lambda: _check_labels(load_task_file(task, skip_bad=skip_bad))
+
+
+def _labelled(rng: random.Random, part: str, usual: list[str], ending: str) -> bytes:
+    """A table with the columns text and label. Of a test set all labels may be missing."""
+    unlabelled = part == "test" and rng.random() < 0.4
+    missing = rng.sample(("-1", "-1.0", "", "nan"), rng.randrange(1, 3))
+    rows = []
+    for _ in range(rng.randrange(3, 30)):
+        word: Any = rng.choice(missing if unlabelled else usual)
+        if rng.random() < 0.02:
+            word = rng.choice(LABELS)
+        if ending == ".jsonl" and rng.random() < 0.05:
+            word = rng.choice(JSON_LABELS)
+        rows.append([rng.choice(TEXTS), word])
+    return _table(rng, ("text", "label"), rows, ending)
+
+
+def _check_labels(data: TaskData) -> None:
+    """No class is there twice, no label is outside them, and what is printed is a line."""
+    _check_task(data)
+    assert len(set(map(label_key, data.labels))) == len(data.labels)
+    for part in (data.train, data.dev, data.test or []):
+        assert len({_is_unknown(example.label) for example in part}) <= 1
+        assert data.task.regression or all(e.label < len(data.labels) for e in part)
+    assert not any(_is_unknown(example.label) for example in data.train + data.dev)
+    lines = class_lines(data)
+    assert all(line.isprintable() for line in lines) and len(lines[0]) <= 100, lines
+
+
+def _is_unknown(label: int | float) -> bool:
+    return math.isnan(label) if isinstance(label, float) else label < 0
 
 
 def imdb(rng: random.Random, folder: Path) -> Read:
@@ -1261,6 +1364,7 @@ def comparison_of_models(rng: random.Random) -> dict[str, Any]:
 READERS: dict[str, Callable[[random.Random, Path], Read]] = {
     "corpus": corpus,
     "tables": tables,
+    "labels": labels,
     "imdb": imdb,
     "task_file": task_file,
     "vocabulary": vocabulary,
