@@ -80,6 +80,7 @@ def main(argv: list[str] | None = None) -> int:
             "train.py",
             lambda: run_command(argv),
             stopped="stopped at once; what was saved before is whole",  # or a second Ctrl-C
+            closed_pipe=None,
             report=distributed.report,
         )
     finally:
