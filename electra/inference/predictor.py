@@ -25,7 +25,7 @@ from electra.data.tokenizer import Tokenizer
 from electra.model.build import with_weights
 from electra.model.classifier import Classifier
 from electra.model.electra import Electra
-from electra.training.device import Precision, choose_device, choose_precision
+from electra.training.device import Precision, choose_device, choose_precision, use_available_cores
 
 # Default tokens of a batch; on a CPU fewer, so that it fits the caches.
 BATCH_TOKENS, CPU_BATCH_TOKENS = 8_192, 2_048
@@ -82,6 +82,7 @@ def load_predictor(
         raise ValueError(f"{path}: {problem}") from None
     model = _load_model(checkpoint, label_settings, path)
 
+    use_available_cores()
     chosen = choose_device(device)
     max_len = max_len or trained_len
     batch_tokens = batch_tokens or _default_batch_tokens(max_len, chosen)
