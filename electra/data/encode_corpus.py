@@ -10,7 +10,7 @@ import multiprocessing
 import os
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import NamedTuple
@@ -39,8 +39,10 @@ class EncodedChunk(NamedTuple):
 
 def encode_corpus(
     sources: list[Source], tokenizer: Tokenizer, errors: str, workers: int, bar: Waiting
-) -> Iterator[EncodedChunk]:
+) -> Generator[EncodedChunk]:
     """Encode a corpus, chunk after chunk in its order. The bar counts bytes of the files.
+
+    Closed before its end, it ends its processes.
 
     Raises ValueError for what cannot be read.
     """

@@ -18,6 +18,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -133,8 +134,10 @@ def _write_store(
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     try:
-        with Waiting("tokenising", total) as bar:
-            chunks = encode_corpus(sources, tokenizer, identity["errors"], workers, bar)
+        with (
+            Waiting("tokenising", total) as bar,
+            closing(encode_corpus(sources, tokenizer, identity["errors"], workers, bar)) as chunks,
+        ):
             counts = _write_arrays(temporary, chunks, tokenizer.vocab_size)
         if not counts["tokens"]:
             more = " …" if len(sources) > 1 else ""
