@@ -37,7 +37,7 @@ MAY_IMPORT = {
         "evaluation",
         "report",
     },
-    "inference": {"config", "data", "tasks", "model", "checkpoint", "training"},
+    "inference": {"files", "config", "data", "tasks", "model", "checkpoint", "training"},
     "benchmark": {"files", "config", "data", "tasks", "model", "checkpoint", "training"},
     "gpu_proof": {"files", "config", "data", "model", "checkpoint", "training", "benchmark"},
     "comparison": {

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO, NamedTuple
+
+from electra.files import is_encodable
 
 
 class Record(NamedTuple):
@@ -18,7 +22,16 @@ class Record(NamedTuple):
 def records_of(texts: Iterable[str]) -> Iterator[Record]:
     """Records of the texts of a command line. Raises ValueError as `read_records` does."""
     for number, text in enumerate(texts, 1):
-        yield _check_text(Record(f"text {number}", text))
+        yield _check_text(Record(f"text {number}", _as_utf8(text)))
+
+
+def _as_utf8(text: str) -> str:
+    """A word of the command line, which Python cannot decode where the locale is POSIX."""
+    if is_encodable(text):
+        return text
+    with contextlib.suppress(UnicodeError):
+        return os.fsencode(text).decode()
+    return text
 
 
 def read_records(file: BinaryIO, name: str, jsonl: bool) -> Iterator[Record]:
