@@ -76,6 +76,14 @@ def test_under_nohup_a_closed_terminal_does_not_even_ask():
         assert not signals.asked
 
 
+def test_under_torchrun_nohup_does_not_help_so_the_run_saves(monkeypatch):
+    """torchrun ends at SIGHUP even under nohup, and kills what is left after 30 seconds."""
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
+    with handler_of(signal.SIGHUP, signal.SIG_IGN), StopSignals() as signals:
+        send(signal.SIGHUP)
+        assert signals.asked
+
+
 class Interrupted(io.FileIO):
     """Sends SIGINT to this process while it writes to the file."""
 

@@ -22,7 +22,7 @@ class StopSignals:
 
     The loop looks at `asked` after each step, so that the step is finished and saved. A second
     SIGINT or SIGTERM stops at once. SIGHUP, which a closed terminal sends, never does: several come
-    together. A run under nohup, which ignores it, goes on.
+    together. A run under nohup, which ignores it, goes on; torchrun does not, so its runs save.
     """
 
     def __init__(self) -> None:
@@ -36,9 +36,11 @@ class StopSignals:
         return self.asked_at is not None
 
     def __enter__(self) -> StopSignals:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
-                continue
+        numbers = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+        ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+        if ignored and not distributed.started_by_torchrun():
+            numbers.remove(signal.SIGHUP)
+        for number in numbers:
             self._handlers[number] = signal.signal(number, self._on_signal)
         return self
 
