@@ -70,6 +70,7 @@ def main(argv: list[str] | None = None) -> int:
             "finetune.py",
             lambda: run_command(argv),
             stopped="stopped; no result was written",
+            closed_pipe=None,
             report=distributed.report,
         )
     finally:

@@ -418,6 +418,15 @@ def test_a_file_system_without_links_gets_a_copy(tmp_path, monkeypatch):
 
 
 @pytest.mark.fast
+def test_settings_may_name_a_file_whose_name_is_not_utf_8(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    for settings in ({"corpus": "日é"}, {"corpus": "caf\udce9"}):
+        folder.write_json("config.json", settings)
+        written = (tmp_path / "run" / "config.json").read_bytes()
+        assert json.loads(written) == settings
+    folder.close()
+
+
 def test_a_folder_in_use_is_refused_and_free_when_closed(tmp_path):
     first = RunFolder(tmp_path / "run")
     with pytest.raises(ValueError, match="in use by another process"):

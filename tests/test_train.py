@@ -3,6 +3,7 @@
 Most runs are calls of `main`, which take a second. A run gets its own process only if it needs one.
 """
 
+import contextlib
 import errno
 import json
 import math
@@ -410,10 +411,34 @@ def test_a_second_signal_stops_at_once(flags, tmp_path, monkeypatch, capsys):
     assert "stopped at once" in capsys.readouterr().err
 
 
+@contextlib.contextmanager
+def dead_terminal():
+    """Standard output and error are a pipe without a reader: every write fails."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with (
+        open(writer, "w") as stream,
+        contextlib.redirect_stdout(stream),
+        contextlib.redirect_stderr(stream),
+    ):
+        yield
+
+
+def test_a_closed_terminal_saves_and_a_run_without_output_goes_on(flags, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch, dead_terminal():
+        stop_in_step(patch, 5, lambda: os.kill(os.getpid(), signal.SIGHUP))
+        assert train(*flags()) == 0
+    assert load(tmp_path / "run").training.step == 5
+    with dead_terminal():
+        assert train("--out", tmp_path / "run", "--resume") == 0
+    assert [record["step"] for record in metrics_of(tmp_path / "run", "valid")] == [6, 12]
+
+
 def test_handlers_of_signals_are_put_back(flags):
-    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.getsignal(number) for number in numbers]
     assert train(*flags(steps=1)) == 0
-    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+    assert [signal.getsignal(number) for number in numbers] == before
 
 
 @pytest.mark.parametrize("eval_every", (2, 3))

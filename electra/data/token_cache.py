@@ -28,11 +28,13 @@ from electra.config import SpecialIds
 from electra.data.raw_text import OPENERS, Source, find_sources, read_lines
 from electra.data.sentencepiece import SAMPLE_BYTES, train_tokenizer
 from electra.data.tokenizer import Tokenizer, load_tokenizer
+from electra.data.waiting import Waiting
 from electra.files import crc32_of, write_atomically
 
 STORE_FORMAT = 1
 SMALL_BYTES = 4_000_000  # below this, starting processes or writing files costs more than it saves
 PACKED_RATIO = 4  # a compressed file is taken for so many times its size of text
+BATCH = 1_000  # texts that are encoded in one call
 LEFTOVER = re.compile(r"\.(tokenizer|tokens|texts)-.+\.[0-9]+")  # names of half-written files
 
 
@@ -193,9 +195,18 @@ class CachedTokenizer:
         ids = _read_ids(path)
         if ids is None:
             check_writable(self.cache)
-            ids = self.tokenizer.encode_batch(texts)
+            ids = self._encode(texts)
             with writing_in(self.cache):
                 write_atomically(path, _ids_to_bytes(ids, self.tokenizer.vocab_size))
+        return ids
+
+    def _encode(self, texts: list[str]) -> list[list[int]]:
+        """The ids, in batches: one call for all of them would heed no Ctrl-C until its end."""
+        ids: list[list[int]] = []
+        with Waiting("tokenising", len(texts), " texts") as bar:
+            for begin in range(0, len(texts), BATCH):
+                ids += self.tokenizer.encode_batch(texts[begin : begin + BATCH])
+                bar.update(len(ids) - bar.n)
         return ids
 
     def _path_of(self, texts: list[str]) -> Path:

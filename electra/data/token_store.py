@@ -18,13 +18,14 @@ import json
 import os
 import shutil
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from electra.data.encode_corpus import EncodedChunk, encode_corpus
+from electra.data.processes import available_cores
 from electra.data.raw_text import Source, find_sources
 from electra.data.token_cache import (
     SMALL_BYTES,
@@ -34,6 +35,7 @@ from electra.data.token_cache import (
     writing_in,
 )
 from electra.data.tokenizer import Tokenizer
+from electra.data.waiting import Waiting
 from electra.files import crc32_of
 
 STORE_FILES = ("tokens.bin", "lines.bin", "documents.bin", "unigram.bin")
@@ -127,13 +129,15 @@ def _write_store(
     """Write a store under a temporary name, then give it its own."""
     total = sum(source.size for source in sources)
     if workers is None:
-        workers = (os.cpu_count() or 1) if total > SMALL_BYTES else 1
+        workers = available_cores() if total > SMALL_BYTES else 1
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     try:
-        with tqdm(total=total, unit="B", unit_scale=True, desc="tokenising", disable=None) as bar:
-            chunks = encode_corpus(sources, tokenizer, identity["errors"], workers, bar)
+        with (
+            Waiting("tokenising", total) as bar,
+            closing(encode_corpus(sources, tokenizer, identity["errors"], workers, bar)) as chunks,
+        ):
             counts = _write_arrays(temporary, chunks, tokenizer.vocab_size)
         if not counts["tokens"]:
             more = " …" if len(sources) > 1 else ""

@@ -3,6 +3,10 @@
 import io
 import pickle
 import re
+import signal
+import subprocess
+import sys
+import time
 import unicodedata
 
 import pytest
@@ -15,6 +19,7 @@ from electra.data.sentencepiece import (
     PIECE_BYTES,
     SentencePieceTokenizer,
     _short_lines,
+    _trainer_settings,
     train_tokenizer,
 )
 from electra.data.tokenizer import load_tokenizer
@@ -133,6 +138,69 @@ def test_text_without_a_character_raises(lines):
 def test_training_twice_gives_the_same_model(sample_path, tokenizer):
     again = train_tokenizer(sample_path.read_text(encoding="utf-8").splitlines(), 1_000)
     assert again.to_bytes() == tokenizer.to_bytes() and again.fingerprint == tokenizer.fingerprint
+
+
+def test_the_child_process_trains_what_a_call_does():
+    lines = ["a\nline of two", "line ends\r\n", "日本語 テキスト", "naïve café"] * 20
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.Train(
+        sentence_iterator=iter(lines), model_writer=model, **_trainer_settings(400, True)
+    )
+    assert train_tokenizer(lines, 400, cased=True).to_bytes() == model.getvalue()
+
+
+@pytest.fixture
+def children(monkeypatch, tmp_path):
+    """children(script) -> the child processes of trainings, which run a shell script instead."""
+    started, popen = [], subprocess.Popen
+
+    def start(*arguments, **settings):
+        started.append(popen(*arguments, **settings))
+        return started[-1]
+
+    def run(script):
+        program = tmp_path / "python"
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+        monkeypatch.setattr(sys, "executable", str(program))
+        monkeypatch.setattr(subprocess, "Popen", start)
+        return started
+
+    return run
+
+
+def test_ctrl_c_ends_the_training_at_once(children):
+    started = children("exec sleep 60")
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    began = time.monotonic()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            train_tokenizer(["some text"] * 10, 400)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert time.monotonic() < began + 20
+    assert [child.poll() for child in started] == [-signal.SIGKILL]
+
+
+@pytest.mark.parametrize("problem", (ValueError("cannot read a.txt"), KeyboardInterrupt()))
+def test_what_stops_the_reading_ends_the_child_and_comes_through(problem, children):
+    def lines():
+        yield "some text"
+        raise problem
+
+    started = children("exec sleep 60")
+    with pytest.raises(type(problem)) as caught:
+        train_tokenizer(lines(), 400)
+    assert caught.value is problem
+    assert [child.poll() for child in started] == [-signal.SIGKILL]
+
+
+@pytest.mark.parametrize("lines", (10, 100_000))  # it ends after, or while it is sent its work
+def test_a_training_that_is_killed_is_one_line(lines, children):
+    children("kill -9 $$")
+    with pytest.raises(ValueError, match="ended with code -9; is there enough memory"):
+        train_tokenizer(["some text"] * lines, 400)
 
 
 def test_pickling_keeps_everything(tokenizer):

@@ -1,6 +1,7 @@
 """The token store: what is in it, that it is made once, and that damage is noticed."""
 
 import json
+import multiprocessing
 import os
 
 import numpy as np
@@ -73,6 +74,22 @@ def test_two_processes_make_the_store_of_one(tmp_path, tokenizer, sample_path, m
         store_of(tokenizer, tmp_path / "one", sample_path, workers=1),
         store_of(tokenizer, tmp_path / "two", sample_path, workers=2),
     )
+
+
+def test_ctrl_c_leaves_no_worker_and_no_half_store(tmp_path, tokenizer, sample_path, monkeypatch):
+    def interrupt(chunks):
+        next(chunks)
+        assert multiprocessing.active_children()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(encode_corpus, "CHUNK_CHARACTERS", 5_000)
+    monkeypatch.setattr(
+        token_store, "_write_arrays", lambda folder, chunks, vocab_size: interrupt(chunks)
+    )
+    with pytest.raises(KeyboardInterrupt):
+        store_of(tokenizer, tmp_path / "cache", sample_path, workers=2)
+    assert multiprocessing.active_children() == []
+    assert list((tmp_path / "cache").iterdir()) == []
 
 
 @pytest.mark.fast
