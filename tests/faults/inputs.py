@@ -58,8 +58,9 @@ from electra.data import raw_text, token_store
 from electra.data.sentencepiece import train_tokenizer
 from electra.data.tokenizer import Tokenizer, load_tokenizer
 from electra.download import archives as archives_module
-from electra.huggingface.safetensors import read_safetensors, read_weights
+from electra.huggingface.safetensors import read_safetensors
 from electra.huggingface.tokenizer_files import write_tokenizer
+from electra.huggingface.weight_files import read_weights
 from electra.inference.predictor import load_predictor
 from electra.model.classifier import Classifier
 from electra.model.electra import Electra

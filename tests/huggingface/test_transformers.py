@@ -220,7 +220,7 @@ def test_base_models_equal_transformers(transformers, kind):
     assert config == preset_model_config("base", "electra" if kind == "electra" else "mlm", 1_000)
     with torch.device("meta"):
         model = build(config, 0.15)
-    model.load_state_dict(merge_weights(found, config)[0], assign=True)
+    model.load_state_dict(merge_weights(found, config).weights, assign=True)
     for name, other in theirs.items():
         assert assert_equal_to(other, model.eval(), name, 1_000, (48, 29), 48)
 
