@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from electra.checkpoint.checkpoint import make_checkpoint
 from electra.checkpoint.storage import save_checkpoint
-from electra.config import SIZES, ModelConfig, PretrainConfig, nearest_size
+from electra.config import SIZES, ModelConfig, Origin, PretrainConfig, nearest_size
 from electra.huggingface.merging import NetworkSize, merge_weights, merged_config
 from electra.huggingface.network import Network, read_common_tokenizer, read_networks
 from electra.huggingface.tensor_names import list_names
@@ -49,7 +50,8 @@ def import_checkpoint(
         dropout=config.dropout,
     )
     out.parent.mkdir(parents=True, exist_ok=True)
-    save_checkpoint(out, make_checkpoint(model, tokenizer, settings))
+    checkpoint = make_checkpoint(model, tokenizer, settings)
+    save_checkpoint(out, replace(checkpoint, origin=Origin(imported=True)))
     return [
         *_describe_networks(networks, merged.with_head, config),
         *_describe_left_out(merged.left_out),
