@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -58,8 +59,8 @@ def import_checkpoint(
         *_describe_segments(networks),
         *_describe_unused_rows(tokenizer.vocab_size, config.vocab_size),
         f"{out} is written. Next:",
-        f"  python train.py --init {out} --corpus YOUR_TEXT",
-        f"  python finetune.py --task imdb --init {out}",
+        f"  python train.py --init {shlex.quote(str(out))} --corpus YOUR_TEXT",
+        f"  python finetune.py --task imdb --init {shlex.quote(str(out))}",
     ]
 
 
