@@ -12,7 +12,7 @@ from typing import NamedTuple
 from electra.config.model import SIZES, ModelConfig, encoder_parameters, nearest_size
 
 # Tokens of pre-training per parameter of the encoder. The paper's models had 1,180 (base), 1,390
-# (large) and 1,730 (small); this project's tiny gets 35.
+# (large) and 1,720 (small); this project's tiny gets 34.
 LONG_TRAINING = 1_000
 
 
@@ -38,8 +38,9 @@ class ContinueDefaults(NamedTuple):
     batch_tokens: int
 
 
-# By objective and size. electra: table 7 of its paper, whose smallest size is small. mlm: the
-# largest learning rates of the BERT paper (appendix A.3) and of its small releases.
+# By objective and size. electra: table 7 of its paper, whose smallest size is small. mlm: among
+# the largest learning rates that were tried for BERT (appendix A.3 of its paper) and its small
+# releases; the decay is this project's.
 _LONG_TRAINED = {
     "electra": {
         "tiny": (3e-4, 0.8),
