@@ -52,6 +52,7 @@ from electra.config import (
     SPECIAL_TOKENS,
     FinetuneConfig,
     ModelConfig,
+    Origin,
     PretrainConfig,
 )
 from electra.data import raw_text, token_store
@@ -380,6 +381,7 @@ def checkpoints() -> tuple[bytes, ...]:
         make_checkpoint(Classifier(shape, 2), tokenizer(), settings, labels=words),
         make_checkpoint(Classifier(shape, 1), tokenizer(), settings, pairs=True, scale=5.0),
     ]
+    packed[0].origin = Origin(imported=True, tokens=5)
     with tempfile.TemporaryDirectory() as temporary:
         return tuple(_saved(Path(temporary) / "ckpt.pt", one) for one in packed)
 
