@@ -30,7 +30,7 @@ from electra.checkpoint.checkpoint import FORMAT, PRETRAINED, make_checkpoint
 from electra.checkpoint.run_folder import RunFolder
 from electra.checkpoint.storage import load_checkpoint, save_checkpoint, write_sealed
 from electra.config import SIZES, FinetuneConfig, PretrainConfig, preset_model_config
-from electra.data import raw_text
+from electra.data import text_files
 from electra.data.spans import SpanBatches
 from electra.model.classifier import Classifier
 from electra.training import pretraining_log, progress
@@ -880,7 +880,7 @@ def test_bad_corpora_are_refused_in_one_line(flags, tmp_path, capsys, monkeypatc
     refused(capsys, "has no .txt file", *flags(corpus=tmp_path / "empty folder"))
     refused(capsys, "no such corpus", *flags(valid=tmp_path / "nowhere.txt"))
     refused(capsys, "has no text", *flags(valid=tmp_path / "empty.txt"))
-    monkeypatch.setattr(raw_text, "LONGEST_LINE", 1000)
+    monkeypatch.setattr(text_files, "LONGEST_LINE", 1000)
     for name, content in (("long.txt", b"x" * 2000 + b"\n"), ("later.txt", lines + b"x" * 2000)):
         (tmp_path / name).write_bytes(content)
         refused(capsys, "is longer than 1,000 bytes", *flags(corpus=tmp_path / name))

@@ -14,7 +14,8 @@ import torch
 from electra.benchmark.contender import Contender, Measurement, Workload, take_turns
 from electra.benchmark.memory import tree_peak
 from electra.benchmark.steps import go_through
-from electra.data.raw_text import Line, find_sources, read_lines
+from electra.data.raw_text import Line, read_lines
+from electra.data.sources import find_sources
 from electra.data.spans import SpanBatches
 from electra.data.token_cache import token_dtype
 from electra.data.token_store import open_store, whole_text

@@ -16,7 +16,8 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from electra.data.raw_text import OPENERS, Line, Source, read_lines
+from electra.data.raw_text import Line, Reading, read_lines
+from electra.data.sources import Source
 from electra.data.token_cache import token_dtype
 from electra.data.tokenizer import Tokenizer
 
@@ -35,13 +36,13 @@ class EncodedChunk(NamedTuple):
 
 
 def encode_corpus(
-    sources: list[Source], tokenizer: Tokenizer, errors: str, workers: int, bar: tqdm
+    sources: list[Source], tokenizer: Tokenizer, reading: Reading, workers: int, bar: tqdm
 ) -> Iterator[EncodedChunk]:
     """Encode a corpus, chunk after chunk in its order. The bar counts bytes of the files.
 
     Raises ValueError for what cannot be read.
     """
-    chunks = read_chunks(sources, errors, bar)
+    chunks = read_chunks(sources, reading, bar)
     if workers <= 1:
         for chunk in chunks:
             yield encode_lines(chunk, tokenizer)
@@ -58,20 +59,18 @@ def encode_corpus(
             yield under_way.popleft().result()
 
 
-def read_chunks(sources: list[Source], errors: str, bar: tqdm) -> Iterator[list[Line]]:
+def read_chunks(sources: list[Source], reading: Reading, bar: tqdm) -> Iterator[list[Line]]:
     """All lines of a corpus, in lists of about `CHUNK_CHARACTERS`."""
     chunk: list[Line] = []
     size = 0
     for source in sources:
-        packed = source.path.suffix in OPENERS
-        for line in read_lines(source, errors):
+        for line in read_lines(source, *reading):
             chunk.append(line)
             size += len(line.text)
             if size < CHUNK_CHARACTERS:
                 continue
             yield chunk
-            if not packed:
-                bar.update(min(size, max(0, bar.total - bar.n)))
+            bar.update(reading.report.bytes_done - bar.n)
             chunk, size = [], 0
     if chunk:
         yield chunk

@@ -54,7 +54,7 @@ from electra.config import (
     ModelConfig,
     PretrainConfig,
 )
-from electra.data import raw_text, token_store
+from electra.data import raw_text, sources, token_store
 from electra.data.sentencepiece import train_tokenizer
 from electra.data.tokenizer import Tokenizer, load_tokenizer
 from electra.download import archives as archives_module
@@ -447,7 +447,7 @@ def corpus(rng: random.Random, folder: Path) -> Read:
     errors, store = rng.choice(("strict", "replace")), rng.random() < 0.1
 
     def read() -> None:
-        for source in raw_text.find_sources((str(path),)):
+        for source in sources.find_sources((str(path),)):
             for _ in raw_text.read_lines(source, errors):
                 pass
         if store:
