@@ -22,6 +22,7 @@ from electra.data.text_files import (
     ZIP_SIGNATURES,
     TextFile,
     allowance_of,
+    guarded,
     naming,
     open_text,
 )
@@ -53,8 +54,9 @@ def member_texts(
         with naming(where):
             opened = member.open()
         with opened:
+            stream = guarded(opened, where, allowance if kind == ZIP else None)
             is_document = wanted is WANTED_NAMES[0]
-            text = open_text(opened, where, archive.path, is_document, name, allowance)
+            text = open_text(stream, where, archive.path, is_document, name, allowance)
             if text.head.startswith(ZIP_SIGNATURES) or is_tar(text.head):
                 left_out[NESTED] += 1
                 continue
@@ -66,11 +68,12 @@ def _members(archive: TextFile, kind: str, allowance: Allowance) -> Iterator[Mem
         if kind == TAR:
             yield from tar_members(archive.stream, allowance)
         else:
-            yield from zip_members(archive.raw.stream)
+            yield from zip_members(archive.stream)
 
 
 def _why_left_out(name: str, kind: str, wanted: re.Pattern[str]) -> str:
     """Why a member is not read; empty where it is."""
-    if is_hidden(name):
+    parts = PurePosixPath(name).parts
+    if any(map(is_hidden, parts)):
         return HIDDEN
-    return LINKS if kind == SPECIAL else why_left_out(PurePosixPath(name).name, wanted)
+    return LINKS if kind == SPECIAL else why_left_out(parts[-1] if parts else "", wanted)

@@ -77,11 +77,11 @@ def kind_of(text: TextFile) -> str:
         return TAR
     _refuse_binary(text)
 
-    start = text.decoded_head().lstrip()
-    if WIKI_DOCUMENT.fullmatch(start.split("\n", 1)[0].rstrip()):
-        return WIKIEXTRACTOR
     if text.ending in (".csv", ".tsv") and not text.is_document:
         return CSV
+    start = text.start
+    if start.startswith("<doc") and WIKI_DOCUMENT.fullmatch(start.split("\n", 1)[0].rstrip()):
+        return WIKIEXTRACTOR
     if ARRAY_START.match(start) or (text.ending == ".json" and start.startswith("[")):
         return JSON_ARRAY
     if text.ending in (".jsonl", ".json") or is_json_lines(start, len(head) < HEAD):
@@ -124,23 +124,22 @@ def _is_object(line: str) -> bool:
 
 def is_markup(text: TextFile) -> bool:
     """Whether a text begins like HTML or XML."""
-    return bool(MARKUP_START.match(text.decoded_head()[:1_000].lstrip()))
+    return bool(MARKUP_START.match(text.start))
 
 
 def _refuse_binary(text: TextFile) -> None:
     """Raises ValueError for a file that is plainly not text, with what it looks like."""
     head = text.head
-    looks_like = next((name for sign, name in SIGNATURES.items() if head.startswith(sign)), "")
-    if packing_of(head, ""):
-        looks_like = "packed twice"
-    is_binary = head.startswith(TEXTUAL_SIGNATURES) or CONTROL.search(head[:1_000])
-    if looks_like and is_binary:
+    looks_like = "packed twice" if packing_of(head) else ""
+    if head.startswith(tuple(SIGNATURES)):
+        looks_like = next(name for sign, name in SIGNATURES.items() if head.startswith(sign))
+    if looks_like and (head.startswith(TEXTUAL_SIGNATURES) or CONTROL.search(head[:1_000])):
         advice = next((said for word, said in ADVICE.items() if word in looks_like), "")
         if looks_like in COLUMNS_READERS:
             advice = "; turn it into JSON lines: " + _to_json_lines(text.path, looks_like)
         raise ValueError(f"{text.name} is not text but {looks_like}{advice}")
 
-    if text.decoded_head()[:1_000].lstrip().startswith("<mediawiki"):
+    if text.start.startswith("<mediawiki"):
         raise ValueError(
             f"{text.name} is a dump of MediaWiki; WikiExtractor makes text of it, which can be read"
         )

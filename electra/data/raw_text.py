@@ -99,13 +99,13 @@ def _read(text: TextFile, kind: str, reading: Reading) -> Iterator[Line]:
     report.files += 1
     report.markup += is_markup(text)
     yield from READERS[kind](text, reading)
-    report.text_bytes += text.raw.count
+    report.text_bytes += text.stream.tell()
 
 
 def _is_addresses(text: TextFile) -> bool:
     """Whether it is a list of addresses, which stands beside the reviews of aclImdb."""
-    start = text.decoded_head().lstrip()
-    return bool(ADDRESSES_NAME.fullmatch(text.stem)) and start.startswith(("http:", "https:"))
+    named = ADDRESSES_NAME.fullmatch(text.file_name)
+    return named is not None and text.start.startswith(("http:", "https:"))
 
 
 # ---------------------------------------------------------------- plain text

@@ -162,7 +162,7 @@ def _rows(text: TextFile, errors: str) -> Iterator[tuple[int, list[str]]]:
 
 def _has_quotes(text: TextFile, delimiter: str) -> bool:
     """Whether a .tsv has quotes around cells, as its first rows tell; else a " is a character."""
-    lines = text.decoded_head().splitlines(keepends=True)
+    lines = text.start.splitlines(keepends=True)
     if len(text.head) >= HEAD:  # the last line may be cut
         del lines[-1:]
     reader = csv.reader(lines, delimiter=delimiter, strict=True)

@@ -13,7 +13,7 @@ import stat
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 _PACKED = r"(\.gz|\.xz|\.bz2)?"
@@ -91,9 +91,8 @@ def find_sources(patterns: tuple[str, ...], report: ReadingReport | None = None)
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a relative path is hidden or below a hidden folder."""
-    parts = PurePosixPath(name).parts
-    return any(part.startswith(".") or part == MACOS_FOLDER for part in parts)
+    """Whether a file or folder of this name is hidden."""
+    return name.startswith(".") or name == MACOS_FOLDER
 
 
 def why_left_out(name: str, wanted: re.Pattern[str]) -> str:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import bz2
 import codecs
 import contextlib
+import functools
 import gzip
 import io
 import lzma
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import IO, Any, NoReturn, cast
 
 from electra.data.archives import ALWAYS_ALLOWED, DAMAGED, MAX_RATIO, Allowance, TooLargeError
@@ -27,7 +28,7 @@ HEAD = 1 << 16  # bytes that are looked at before a file is read
 BLOCK = 1 << 20  # bytes
 
 OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
-PACKED_SIGNATURES = {b"\x1f\x8b\x08": ".gz", b"\xfd7zXZ\0": ".xz"}
+PACKED_SIGNATURES = {b"\x1f\x8b\x08": ".gz", b"\xfd7zXZ\0": ".xz", b"BZh": ".bz2"}
 BZIP2_BLOCKS = (b"1AY&SY", b"\x17rE8P\x90")  # after "BZh" and a digit; the second: it is empty
 ZIP_SIGNATURES = (b"PK\3\4", b"PK\5\6")
 
@@ -63,14 +64,17 @@ def naming(name: str) -> Iterator[None]:
 
 
 class _Unpacked(io.RawIOBase):
-    """The unpacked bytes of a file, counted. What is wrong raises ValueError with its name."""
+    """The bytes of a stream that may be damaged. What is wrong raises ValueError with its name."""
 
     def __init__(self, stream: IO[bytes], name: str, allowance: Allowance | None) -> None:
         self.stream, self.name, self.allowance = stream, name, allowance
-        self.count = 0
+        self.position = 0
 
     def readable(self) -> bool:
         return True
+
+    def tell(self) -> int:
+        return self.position
 
     def readinto(self, buffer: Any) -> int:
         with naming(self.name):
@@ -78,8 +82,15 @@ class _Unpacked(io.RawIOBase):
             if self.allowance is not None:
                 self.allowance.spend(len(data))
         buffer[: len(data)] = data
-        self.count += len(data)
+        self.position += len(data)
         return len(data)
+
+
+def guarded(
+    stream: IO[bytes], name: str, allowance: Allowance | None = None
+) -> io.BufferedReader[Any]:
+    """A stream to be read onwards, with the errors of `naming`, no further than is allowed."""
+    return io.BufferedReader(_Unpacked(stream, name, allowance), HEAD)
 
 
 @dataclass
@@ -88,22 +99,18 @@ class TextFile:
 
     name: str  # in messages
     path: Path  # of the file, or of the archive that it is a member of
-    stem: str  # its last name without the ending that says how it is packed, in lower case
+    file_name: str  # in lower case, without the ending that says how it is packed
+    ending: str  # of that name, such as ".csv"
     is_document: bool  # as of a `Source`
-    stream: IO[bytes]  # its unpacked bytes
-    raw: _Unpacked  # below `stream`
+    stream: io.BufferedReader[Any]  # its unpacked bytes
     packed: bool
     head: bytes  # the first bytes; they are still to be read
     encoding: str = "utf-8"
 
-    @property
-    def ending(self) -> str:
-        """The ending of its name, such as ".csv", whatever it is packed with."""
-        return PurePath(self.stem).suffix
-
-    def decoded_head(self) -> str:
-        """The beginning of the text, its last line maybe cut."""
-        return self.head.decode(self.encoding, "ignore").removeprefix("\ufeff")
+    @functools.cached_property
+    def start(self) -> str:
+        """What `head` says, without white space in front of it. Its last line may be cut."""
+        return self.head.decode(self.encoding, "ignore").removeprefix("\ufeff").lstrip()
 
 
 @contextlib.contextmanager
@@ -111,68 +118,61 @@ def open_source(source: Source, report: ReadingReport | None = None) -> Iterator
     """Open a file of a corpus. The report learns how far it has been read."""
     path, report = source.path, report or ReadingReport()
     try:
-        raw = open(path, "rb", buffering=0)  # noqa: SIM115, closed below
+        with open(path, "rb", HEAD) as file:
+            report.position = file.tell
+            yield open_text(cast(io.BufferedReader, file), str(path), path, source.is_document)
     except OSError as problem:
-        raise ValueError(f"cannot read {path}: {problem.strerror}") from None
-    with raw:
-        report.position = raw.tell
-        try:
-            yield open_text(raw, str(path), path, source.is_document)
-        finally:
-            report.position = int
-            report.finished_bytes += source.size
+        raise ValueError(f"cannot read {path}: {problem.strerror or problem}") from None
+    finally:
+        report.position = int
+        report.finished_bytes += source.size
 
 
 def open_text(
-    raw: IO[bytes] | io.FileIO,
+    stream: io.BufferedReader[Any],
     name: str,
     path: Path,
     is_document: bool,
     member: str | None = None,
     allowance: Allowance | None = None,
 ) -> TextFile:
-    """A text of the bytes in `raw`, which are unpacked as their first bytes or their name say.
+    """A text of the bytes of a stream, which are unpacked as the first ones or its name say.
 
     member: its name within the archive at `path`. allowance: what it may unpack to.
     """
-    file_name = PurePath(member if member is not None else path).name.lower()
-    unpacked = _Unpacked(raw, name, allowance)  # type: ignore[arg-type]
-    stream = io.BufferedReader(unpacked, HEAD)
-    ending = packing_of(stream.peek(1), file_name)
-    if ending:
-        unpacked = _Unpacked(OPENERS[ending](stream, "rb"), name, allowance)
-        stream = io.BufferedReader(unpacked, HEAD)
-        file_name = file_name.removesuffix(ending)
-    text = TextFile(
-        *(name, path, file_name, is_document),
-        *(cast(IO[bytes], stream), unpacked, bool(ending), stream.peek(1)),
-    )
+    file_name = os.path.basename(path if member is None else member).lower()
+    ending = os.path.splitext(file_name)[1]
+    packing = packing_of(stream.peek(1)) or (ending if ending in OPENERS else "")
+    if packing:
+        stream = guarded(OPENERS[packing](stream, "rb"), name, allowance)
+        file_name = file_name.removesuffix(packing)
+        ending = os.path.splitext(file_name)[1]
+    head = stream.peek(1)
+    text = TextFile(name, path, file_name, ending, is_document, stream, bool(packing), head)
     for mark, encoding in MARKS:
-        if text.head.startswith(mark):
+        if head.startswith(mark):
             text.encoding = encoding
             break
     return text
 
 
-def packing_of(head: bytes, file_name: str) -> str:
-    """The ending, of `OPENERS`, of what a file is packed with; empty where it is not packed."""
-    for signature, ending in PACKED_SIGNATURES.items():
-        if head.startswith(signature):
-            return ending
-    if head.startswith(b"BZh") and head[4:].startswith(BZIP2_BLOCKS):
-        return ".bz2"
-    ending = PurePath(file_name).suffix
-    return ending if ending in OPENERS else ""
+def packing_of(head: bytes) -> str:
+    """The ending, of `OPENERS`, of what a file is packed with by its first bytes; else empty."""
+    if not head.startswith(tuple(PACKED_SIGNATURES)):
+        return ""
+    ending = next(end for sign, end in PACKED_SIGNATURES.items() if head.startswith(sign))
+    return "" if ending == ".bz2" and not head[4:].startswith(BZIP2_BLOCKS) else ending
 
 
 def is_packed(source: Source) -> bool:
     """Whether a file is much larger unpacked, by its first bytes or its name."""
-    name = source.path.name.lower()
+    if source.path.suffix.lower() in OPENERS:
+        return True
     if source.is_document:  # there may be a million: none is opened
-        return bool(packing_of(b"", name))
+        return False
     with contextlib.suppress(OSError), open(source.path, "rb") as file:
         head = file.read(16)
-        return bool(packing_of(head, name)) or head.startswith(ZIP_SIGNATURES)
+        return bool(packing_of(head)) or head.startswith(ZIP_SIGNATURES)
     return False
 
 
