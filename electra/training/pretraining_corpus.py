@@ -60,7 +60,7 @@ def describe(store: TokenStore, tokenizer: Tokenizer, name: str) -> list[str]:
     what = "single bytes" if _byte_ids(tokenizer) else "[UNK]"
     lines = [
         f"{name}: {_count(summary.files, 'file')}, {_count(documents, 'document')}, "
-        f"{summary.text_bytes / 1e6:,.1f} MB of text; {share:.2%} of the tokens are {what}"
+        f"{_size(summary.text_bytes)} of text; {share:.2%} of the tokens are {what}"
     ]
     if summary.left_out:
         reasons = (f"{count:,} {reason}" for reason, count in summary.left_out.items())
@@ -77,14 +77,18 @@ def describe(store: TokenStore, tokenizer: Tokenizer, name: str) -> list[str]:
         )
     if summary.markup:
         lines.append(
-            f"warning: {_count(summary.markup, 'file')} begin like HTML or XML: tags are read as "
-            f"text"
+            f"warning: HTML or XML in {_count(summary.markup, 'file')}: tags are read as text"
         )
     return lines
 
 
 def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + "s" * (number != 1)
+
+
+def _size(size: int) -> str:
+    """A number of bytes, rounded."""
+    return f"{size / 1e6:,.1f} MB" if size >= 1e6 else f"{size / 1e3:,.1f} kB"
 
 
 def unknown_share(store: TokenStore, tokenizer: Tokenizer) -> float:
@@ -113,10 +117,11 @@ def check_same_text(training: TrainingState, corpus: Corpus) -> None:
     elif before and before.get("corpus") != now["corpus"]:
         name, what = "corpus", "as many tokens, but other ones or in another order"
     elif before and before.get("valid") != now.get("valid"):
-        name, what = "valid", "other text is held out"
+        name, what = "valid", "other tokens"
     else:
         return
+    text = "corpus" if name == "corpus" else "held-out text"
     raise ValueError(
-        f"the {name} has changed since the run began: {what}; name the run's own text with "
+        f"the {text} has changed since the run began: {what}; name the run's own text with "
         f"--{name}, or begin another run with --init"
     )
