@@ -1,5 +1,11 @@
 """From raw text to batches: readers, tokenizers, the token store, spans and examples.
 
+sources          files, folders and globs -> the files of a corpus
+archives         members of tar and zip files that may be hostile
+archive_texts    the texts in an archive
+text_files       a file or a member, unpacked and decoded
+file_kinds       what a file is, by its first bytes; what is not text
+records          JSON lines, JSON arrays, columns of tables -> texts
 raw_text         files of a corpus -> lines, each marked where a document begins
 sentencepiece    the tokenizer that is trained on a corpus
 wordpiece        the tokenizer of a released BERT or ELECTRA

@@ -30,6 +30,7 @@ CONTROL = re.compile(rb"[\0-\x08\x0e-\x1a\x1c-\x1f\x80-\xff]")  # what words do 
 SIGNATURES = {
     b"PAR1": "a Parquet file",
     b"ARROW1": "an Arrow file",
+    b"\xff\xff\xff\xff": "an Arrow stream",  # as the library datasets saves it
     b"%PDF-": "a PDF",
     b"SQLite format 3\0": "an SQLite database",
     b"\x7fELF": "a program (ELF)",
@@ -59,6 +60,7 @@ TEXTUAL_SIGNATURES = (b"%PDF-", b"{\\rtf", b"%!PS")
 COLUMNS_READERS = {
     "a Parquet file": ("pyarrow.parquet", "p.ParquetFile(sys.argv[1]).iter_batches()"),
     "an Arrow file": ("pyarrow.ipc", "p.open_file(sys.argv[1]).read_all().to_batches()"),
+    "an Arrow stream": ("pyarrow.ipc", "p.open_stream(sys.argv[1]).read_all().to_batches()"),
 }
 ADVICE = {
     "archive": "; unpack it, or pack its texts as .tar.gz or .zip",

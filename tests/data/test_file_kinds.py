@@ -184,6 +184,7 @@ def _database(path):
     [
         ("a Parquet file; turn it into JSON lines: python -c", b"PAR1\x15\x04\x15\0" + bytes(9)),
         ("an Arrow file; turn it into JSON lines: python -c", b"ARROW1\0\0" + bytes(90)),
+        ("an Arrow stream; turn it into JSON lines: python -c", b"\xff" * 4 + b"x\0\0\0"),
         ("a PDF; turn it into plain text, as by pdftotext", b"%PDF-1.7\n1 0 obj\n"),
         ("a program .ELF", b"\x7fELF\2\1\1" + bytes(9)),
         ("an image .PNG", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"),
