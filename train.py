@@ -29,6 +29,7 @@ from electra.training.pretraining import (
     read_start,
     restore,
 )
+from electra.training.pretraining_corpus import open_corpus
 from electra.training.pretraining_log import (
     evaluate_held_out,
     evaluations,
@@ -48,7 +49,6 @@ from electra.training.pretraining_save import (
 )
 from electra.training.pretraining_text import (
     make_batches,
-    open_corpus,
     smaller_batches,
     steps_per_epoch,
 )

@@ -162,6 +162,7 @@ def test_the_keys_of_the_file_are_those_of_every_version(path):
         "window",
         "places",
         "window_seconds",
+        "fingerprints",
     ]
 
 
@@ -183,6 +184,8 @@ def test_a_file_without_a_later_part_loads_with_its_default(checkpoint):
 
 def test_every_part_of_the_first_version_is_required(checkpoint):
     old = checkpoint.training.to_dict()
+    del old["fingerprints"]  # a later part
+    assert TrainingState.from_dict(old).fingerprints == {}
     for name in old:
         without = {other: value for other, value in old.items() if other != name}
         part = "padded_tokens" if name == "places" else name

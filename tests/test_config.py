@@ -494,7 +494,7 @@ def test_the_resolved_settings_describe_the_same_model(size):
     open_ = {item.name for item in dataclasses.fields(found) if getattr(found, item.name) is None}
     assert open_ == {
         *("tokenizer", "init", "phases", "minutes", "epochs", "warmup_steps", "config"),
-        *("compile", "cuda_graphs"),
+        *("compile", "cuda_graphs", "text_field"),
     }
 
 

@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "cli": {"files", "config"},
     "data": {"files", "config"},
     "tasks": {"files"},
-    "download": set(),
+    "download": {"data"},
     "model": {"config", "data"},
     "checkpoint": {"files", "config", "data"},
     "huggingface": {"config", "data", "model", "checkpoint"},

@@ -10,6 +10,7 @@ import math
 import os
 import pickle
 import random
+import re
 import resource
 import shutil
 import signal
@@ -31,7 +32,7 @@ from electra.checkpoint.checkpoint import FORMAT, PRETRAINED, make_checkpoint
 from electra.checkpoint.run_folder import RunFolder
 from electra.checkpoint.storage import load_checkpoint, save_checkpoint, write_sealed
 from electra.config import SIZES, FinetuneConfig, PretrainConfig, preset_model_config
-from electra.data import raw_text
+from electra.data import text_files
 from electra.data.spans import SpanBatches
 from electra.model.classifier import Classifier
 from electra.training import pretraining_log, progress
@@ -511,6 +512,65 @@ def test_resume_notices_another_corpus(text, flags, tmp_path, capsys):
     refused(capsys, "the corpus has changed", "--out", tmp_path / "run", "--resume")
 
 
+def test_resume_notices_the_same_number_of_other_tokens(text, model_file, flags, tmp_path, capsys):
+    its = {"tokenizer": model_file, "vocab_size": None}  # quicker than training one
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    for name, part in zip("ab", text.read_text(encoding="utf-8").split("\n = ")[1:3], strict=True):
+        (corpus / f"{name}.txt").write_text(part * 4, encoding="utf-8")
+    held_out = tmp_path / "held out.txt"
+    held_out.write_text("Words of their own.\n\n" * 20)
+    assert train(*flags(corpus=corpus, valid=held_out, steps=2, batch_tokens=128, **its)) == 0
+    resume = ("--out", tmp_path / "run", "--resume")
+
+    held_out.write_text("Their own of words.\n\n" * 20)
+    refused(capsys, "the held-out text has changed since the run began", *resume)
+    held_out.write_text("Words of their own.\n\n" * 20)
+
+    (corpus / "a.txt").rename(corpus / "c.txt")  # now it is the second
+    match = "the corpus has changed since the run began: as many tokens, but other ones or in "
+    refused(capsys, match, *resume)
+    (corpus / "c.txt").rename(corpus / "a.txt")
+    words = (corpus / "a.txt").read_text(encoding="utf-8").split(" ")
+    (corpus / "a.txt").write_text(" ".join([words[1], words[0], *words[2:]]), encoding="utf-8")
+    refused(capsys, match, *resume)
+
+
+def test_a_corpus_that_moved_goes_on_bit_for_bit(
+    text, model_file, flags, tmp_path, monkeypatch, capsys
+):
+    its = {"tokenizer": model_file, "vocab_size": None}  # quicker than training one
+    corpus = tmp_path / "text.raw"
+    corpus.write_bytes(text.read_bytes())
+    assert train(*flags(corpus=corpus, out=tmp_path / "whole", steps=6, **its)) == 0
+    with monkeypatch.context() as patch:
+        stop_in_step(patch, 3, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        assert train(*flags(corpus=corpus, steps=6, **its)) == 0
+    moved = tmp_path / "elsewhere.json"  # the same text, told in another way
+    pages = re.split(r"\n(?= = [^=])", text.read_text(encoding="utf-8"))
+    moved.write_text(json.dumps([{"body": page} for page in pages]))
+    corpus.unlink()
+
+    resume = ("--out", tmp_path / "run", "--resume")
+    refused(capsys, f"no such corpus: {corpus}; if it has moved, name its new place", *resume)
+    refused(capsys, "the corpus has changed", *resume, "--corpus", ROOT / "README.md")
+    assert train(*resume, "--corpus", moved, "--text-field", "body") == 0
+    assert_same_run(tmp_path / "run", tmp_path / "whole")
+    settings = load(tmp_path / "run").settings
+    assert (settings["corpus"], settings["text_field"]) == ([str(moved)], "body")
+
+
+def test_a_checkpoint_without_fingerprints_compares_the_number(text, flags, tmp_path, capsys):
+    assert train(*flags(steps=2)) == 0
+    checkpoint = load(tmp_path / "run")
+    checkpoint.training.fingerprints = {}
+    save_checkpoint(tmp_path / "run" / "ckpt.pt", checkpoint)
+    resume = ("--out", tmp_path / "run", "--resume")
+    refused(capsys, "--corpus", *resume, "--corpus", ROOT / "README.md")
+    assert train(*resume) == 0
+    assert load(tmp_path / "run").training.fingerprints.keys() == {"corpus"}
+
+
 def test_a_folder_with_a_run_is_not_written_over(flags, tmp_path, capsys):
     assert train(*flags(steps=4)) == 0
     before = (tmp_path / "run" / "ckpt.pt").read_bytes()
@@ -910,7 +970,7 @@ def test_bad_corpora_are_refused_in_one_line(flags, tmp_path, capsys, monkeypatc
     refused(capsys, "has no .txt file", *flags(corpus=tmp_path / "empty folder"))
     refused(capsys, "no such corpus", *flags(valid=tmp_path / "nowhere.txt"))
     refused(capsys, "has no text", *flags(valid=tmp_path / "empty.txt"))
-    monkeypatch.setattr(raw_text, "LONGEST_LINE", 1000)
+    monkeypatch.setattr(text_files, "LONGEST_LINE", 1000)
     for name, content in (("long.txt", b"x" * 2000 + b"\n"), ("later.txt", lines + b"x" * 2000)):
         (tmp_path / name).write_bytes(content)
         refused(capsys, "is longer than 1,000 bytes", *flags(corpus=tmp_path / name))

@@ -18,8 +18,9 @@ from typing import NamedTuple
 import numpy as np
 
 from electra.data.processes import end_with_parent, interrupts_for_parent_alone
-from electra.data.raw_text import OPENERS, Line, Source, read_lines
-from electra.data.token_cache import PACKED_RATIO, token_dtype
+from electra.data.raw_text import Line, Reading, read_lines
+from electra.data.sources import Source
+from electra.data.token_cache import token_dtype
 from electra.data.tokenizer import Tokenizer
 from electra.data.waiting import REFRESH, Waiting
 
@@ -38,7 +39,7 @@ class EncodedChunk(NamedTuple):
 
 
 def encode_corpus(
-    sources: list[Source], tokenizer: Tokenizer, errors: str, workers: int, bar: Waiting
+    sources: list[Source], tokenizer: Tokenizer, reading: Reading, workers: int, bar: Waiting
 ) -> Generator[EncodedChunk]:
     """Encode a corpus, chunk after chunk in its order. The bar counts bytes of the files.
 
@@ -46,7 +47,7 @@ def encode_corpus(
 
     Raises ValueError for what cannot be read.
     """
-    chunks = read_chunks(sources, errors, bar)
+    chunks = read_chunks(sources, reading, bar)
     if workers <= 1:
         for chunk in chunks:
             yield encode_lines(chunk, tokenizer)
@@ -86,20 +87,18 @@ def _result(encoded: Future[EncodedChunk], bar: Waiting) -> EncodedChunk:
             ) from None
 
 
-def read_chunks(sources: list[Source], errors: str, bar: Waiting) -> Iterator[list[Line]]:
+def read_chunks(sources: list[Source], reading: Reading, bar: Waiting) -> Iterator[list[Line]]:
     """All lines of a corpus, in lists of about `CHUNK_CHARACTERS`."""
     chunk: list[Line] = []
     size = 0
     for source in sources:
-        packed = source.path.suffix in OPENERS
-        for line in read_lines(source, errors):
+        for line in read_lines(source, *reading):
             chunk.append(line)
             size += len(line.text)
             if size < CHUNK_CHARACTERS:
                 continue
             yield chunk
-            done = size // PACKED_RATIO if packed else size
-            bar.update(min(done, max(0, (bar.total or 0) - bar.n)))
+            bar.update(reading.report.bytes_done - bar.n)
             chunk, size = [], 0
     if chunk:
         yield chunk

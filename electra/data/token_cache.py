@@ -25,13 +25,15 @@ from typing import Any
 import numpy as np
 
 from electra.config import SpecialIds
-from electra.data.raw_text import OPENERS, Source, find_sources, read_lines
+from electra.data.raw_text import read_lines, refuse_unreadable
 from electra.data.sentencepiece import SAMPLE_BYTES, train_tokenizer
+from electra.data.sources import Source, find_sources
+from electra.data.text_files import is_packed
 from electra.data.tokenizer import Tokenizer, load_tokenizer
 from electra.data.waiting import Waiting
 from electra.files import crc32_of, write_atomically
 
-STORE_FORMAT = 1
+STORE_FORMAT = 2  # rises where the same files are read otherwise, or more is stored
 SMALL_BYTES = 4_000_000  # below this, starting processes or writing files costs more than it saves
 PACKED_RATIO = 4  # a compressed file is taken for so many times its size of text
 BATCH = 1_000  # texts that are encoded in one call
@@ -43,11 +45,14 @@ def token_dtype(vocab_size: int) -> type[np.uint16] | type[np.uint32]:
     return np.uint16 if vocab_size <= 1 << 16 else np.uint32
 
 
-def corpus_identity(sources: list[Source], errors: str, **more: Any) -> dict[str, Any]:
+def corpus_identity(
+    sources: list[Source], errors: str, text_field: str | None, **more: Any
+) -> dict[str, Any]:
     """What a cached file was made from. It has a digest of the files: there may be a million."""
     digest = hashlib.sha256()
     for source in sources:
-        entry = f"{source.path.resolve()}\0{source.kind}\0{source.size}\0{source.mtime_ns}\n"
+        facts = (source.path.resolve(), source.is_document, source.size, source.mtime_ns)
+        entry = "\0".join(map(str, facts)) + "\n"
         digest.update(entry.encode(errors="surrogateescape"))
     return {
         "format": STORE_FORMAT,
@@ -56,6 +61,7 @@ def corpus_identity(sources: list[Source], errors: str, **more: Any) -> dict[str
         "bytes": sum(source.size for source in sources),
         "sources": digest.hexdigest(),
         "errors": errors,
+        "text_field": text_field,
         **more,
     }
 
@@ -113,7 +119,12 @@ def _remove_leftovers(cache: Path) -> None:
 
 
 def corpus_tokenizer(
-    patterns: tuple[str, ...], vocab_size: int, cased: bool, errors: str, cache: str
+    patterns: tuple[str, ...],
+    vocab_size: int,
+    cased: bool,
+    errors: str,
+    cache: str,
+    text_field: str | None = None,
 ) -> Tokenizer:
     """The tokenizer of a corpus, found in `cache`, or trained and put there.
 
@@ -121,16 +132,17 @@ def corpus_tokenizer(
     for a corpus that cannot be read or has no text, and as `train_tokenizer` does.
     """
     sources = find_sources(patterns)
-    identity = corpus_identity(sources, errors, vocab_size=vocab_size, cased=cased)
+    identity = corpus_identity(sources, errors, text_field, vocab_size=vocab_size, cased=cased)
     stem = cache_path(cache, "tokenizer", identity)
     if found := _find_tokenizer(stem):
         return found
 
     check_writable(stem.parent)
+    refuse_unreadable(sources, text_field)
     share = _sample_share(sources)
     sampled = "the text" if share == 1 else f"a sample of {share:.0%} of the text"
     print(f"training a tokenizer of up to {vocab_size:,} tokens on {sampled} …", flush=True)
-    lines = _sample_lines(sources, errors, share)
+    lines = _sample_lines(sources, errors, text_field, share)
     first = next(lines, None)
     if first is None:
         raise ValueError(f"the corpus {' '.join(patterns)} has no text")
@@ -154,18 +166,18 @@ def _find_tokenizer(stem: Path) -> Tokenizer | None:
 
 def _sample_share(sources: list[Source]) -> float:
     """The share of the lines to train a tokenizer on."""
-    size = sum(
-        source.size * (PACKED_RATIO if source.path.suffix in OPENERS else 1) for source in sources
-    )
+    size = sum(source.size * (PACKED_RATIO if is_packed(source) else 1) for source in sources)
     return min(1.0, SAMPLE_BYTES / max(1, size))
 
 
-def _sample_lines(sources: list[Source], errors: str, share: float) -> Iterator[str]:
+def _sample_lines(
+    sources: list[Source], errors: str, text_field: str | None, share: float
+) -> Iterator[str]:
     """A share of the lines of a corpus, the same in every run. Ends where it is far too much."""
     rng = np.random.default_rng(0)
     taken = 0
     for source in sources:
-        for line in read_lines(source, errors):
+        for line in read_lines(source, errors, text_field):
             if share < 1.0 and rng.random() >= share:
                 continue
             taken += len(line.text)

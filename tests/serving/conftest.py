@@ -37,7 +37,9 @@ def models(tokenizer, shape):
     def task(words, pairs=False, scale=None, kind="classes", thresholds=()):
         row = Task("t", words, words, kind=kind, scale=scale)
         data = TaskData(row, words, [], [], None)
-        return TaskSettings(data, thresholds, pairs, False, FinetuneConfig(max_len=64, truncate="head"))
+        return TaskSettings(
+            data, thresholds, pairs, False, FinetuneConfig(max_len=64, truncate="head")
+        )
 
     torch.manual_seed(0)
     found = {
