@@ -34,8 +34,9 @@ class Waiting:
 
     def update(self, done: int = 0) -> None:
         """Count units that are done, and show the time; cheap enough to be called often."""
-        self.n += done
-        self.bar.update(done)
+        if done:
+            self.n += done
+            self.bar.update(done)
         now = time.monotonic()
         if now < self._shown + REFRESH:
             return
