@@ -50,6 +50,17 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         action="store_true",
         help="ELECTRA: text with its suspicious words marked, not JSON (on a terminal always)",
     )
+    add_machine_flags(parser)
+    args = parser.parse_args(argv)
+    if args.texts and args.file:
+        parser.error("give texts or --file, not both")
+    if args.texts and args.jsonl:
+        parser.error("--jsonl is for --file and standard input")
+    return args
+
+
+def add_machine_flags(parser: Parser) -> None:
+    """How long and how many the texts of a batch are, and where they are read."""
     parser.add_argument(
         "--batch-tokens",
         type=int,
@@ -64,12 +75,6 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--amp", choices=AMP_CHOICES, default="auto", help="mixed precision (default: auto)"
     )
-    args = parser.parse_args(argv)
-    if args.texts and args.file:
-        parser.error("give texts or --file, not both")
-    if args.texts and args.jsonl:
-        parser.error("--jsonl is for --file and standard input")
-    return args
 
 
 def run(args: argparse.Namespace) -> None:

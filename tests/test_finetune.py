@@ -162,11 +162,11 @@ def test_a_test_set_of_minus_ones_is_predicted_and_not_scored(flags, tmp_path, c
     assert [row["gold"] for row in rows if row["split"] == "test"] == ["", "", ""]
 
 
-def test_imdb_keeps_head_and_tail_unless_told_otherwise(tuned, pretrained):
-    assert result_of(tuned(**REVIEWS))["settings"]["truncate"] == "head+tail"
+def test_imdb_keeps_the_tail_unless_told_otherwise(tuned):
+    assert result_of(tuned(**REVIEWS))["settings"]["truncate"] == "tail"
     assert result_of(tuned())["settings"]["truncate"] == "head"
-    config = FinetuneConfig(task="imdb", truncate="tail")
-    assert resolve_finetuning(config, None, "imdb", 3.0, 512, "head+tail").truncate == "tail"
+    config = FinetuneConfig(task="imdb", truncate="head")
+    assert resolve_finetuning(config, None, "imdb", 3.0, 512, "tail").truncate == "head"
 
 
 def test_the_next_command_is_quoted_for_the_shell(flags, tmp_path, capsys):

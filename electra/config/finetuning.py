@@ -148,7 +148,7 @@ class FinetuneConfig(Settings):
     truncate: str | None = option(
         None,
         "training",
-        "what stays of a longer text (default: head; imdb: head+tail)",
+        "what stays of a longer text (default: head; imdb: tail)",
         TRUNCATIONS,
     )
     seeds: tuple[int, ...] = option((1,), "training", "one run a seed, e.g. 1,2,3", at_least=0)
