@@ -29,7 +29,7 @@ from electra.training.pretraining import (
     read_start,
     restore,
 )
-from electra.training.pretraining_corpus import open_corpus
+from electra.training.pretraining_corpus import check_same_text, open_corpus
 from electra.training.pretraining_log import (
     evaluate_held_out,
     evaluations,
@@ -125,15 +125,17 @@ def build(config: PretrainConfig, given: set[str]) -> PretrainingRun:
         config = resolve_pretraining(config, model_config)
         phases = parse_phases(config.seq_len, config.phases, model_config.max_positions)
         corpus = open_corpus(config, tokenizer, machine.device)
+    training = start.checkpoint.training if start is not None else None  # of a run to resume
+    if training is not None:
+        check_same_text(training, corpus)
     batches = make_batches(config, corpus, phases, machine.device, model_config.special)
     config = resolve_steps(config, lambda: steps_per_epoch(config, batches.stream, phases))
 
     model = make_model(config, model_config, start, machine.device)
     learner = make_learner(config, model, machine, graphs)
     progress = Progress(TrainingState())
-    if config.resume:
-        assert start is not None and start.checkpoint.training is not None
-        progress = restore(start.checkpoint.training, learner, batches.stream, corpus)
+    if training is not None:
+        progress = restore(training, learner, batches.stream)
     folder = open_folder(config, model_config, tokenizer, machine)
 
     return PretrainingRun(

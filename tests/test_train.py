@@ -554,6 +554,9 @@ def test_a_corpus_that_moved_goes_on_bit_for_bit(
     resume = ("--out", tmp_path / "run", "--resume")
     refused(capsys, f"no such corpus: {corpus}; if it has moved, name its new place", *resume)
     refused(capsys, "the corpus has changed", *resume, "--corpus", ROOT / "README.md")
+    short = tmp_path / "short.txt"  # less than one batch
+    short.write_text("Only a few words.\n")
+    refused(capsys, "the corpus has changed", *resume, "--corpus", short)
     assert train(*resume, "--corpus", moved, "--text-field", "body") == 0
     assert_same_run(tmp_path / "run", tmp_path / "whole")
     settings = load(tmp_path / "run").settings

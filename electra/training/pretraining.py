@@ -38,8 +38,6 @@ from electra.training.loss_scale import LossScale
 from electra.training.machine import Machine
 from electra.training.optimizer import Adam, AdamSettings, ShardedAdam, parameter_groups
 from electra.training.passes import CudaGraphs
-from electra.training.pretraining_corpus import check_same_text
-from electra.training.pretraining_run import Corpus
 from electra.training.progress import Progress
 from electra.training.schedule import Schedule
 from electra.training.seeds import PRETRAINING_TAG, derive_seed
@@ -243,15 +241,11 @@ def make_learner(
     )
 
 
-def restore(
-    training: TrainingState, learner: Learner, stream: SpanBatches, corpus: Corpus
-) -> Progress:
+def restore(training: TrainingState, learner: Learner, stream: SpanBatches) -> Progress:
     """Put everything back to where the checkpoint was.
 
-    What all ranks had counted since the last line of the log becomes the first rank's. Raises
-    ValueError where the text is no longer the same.
+    What all ranks had counted since the last line of the log becomes the first rank's.
     """
-    check_same_text(training, corpus)
     learner.optimizer.load_state_dict(training.optimizer)
     learner.scale.load_state_dict(training.scale)
     stream.load(training.stream)
