@@ -14,7 +14,8 @@ import tempfile
 import time
 from pathlib import Path
 
-PRELOADED = ["torch", "torch.nn.parallel", "train", "finetune"]
+# A rank imports the compiler of torch and its shared-out optimizer where it begins.
+PRELOADED = ["torch", "torch._dynamo", "torch.distributed.optim", "train", "finetune"]
 
 
 def server():
