@@ -14,7 +14,8 @@ import tempfile
 import time
 from pathlib import Path
 
-PRELOADED = ["torch", "torch.nn.parallel", "train", "finetune"]
+# A rank imports the compiler of torch and its shared-out optimizer where it begins.
+PRELOADED = ["torch", "torch._dynamo", "torch.distributed.optim", "train", "finetune"]
 
 
 def server():
@@ -75,9 +76,12 @@ class Popen:
         self.process.kill()
 
 
-def run(command, **settings):
-    """subprocess.run, with the settings of Popen above."""
-    return subprocess.CompletedProcess(command, Popen(command, **settings).wait())
+def run(command, capture_output=False, text=True, **settings):
+    """subprocess.run, with the settings of Popen above. What is captured is text."""
+    process = Popen(command, **settings)
+    code = process.wait()
+    captured = process.communicate() if capture_output else (None, None)
+    return subprocess.CompletedProcess(command, code, *captured)
 
 
 def be_the_program(command, folder, environment, outputs, pause):
