@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 from electra.cli import Parser, run_cli
 from electra.config import AMP_CHOICES
 from electra.inference.predictor import BATCH_TOKENS, CPU_BATCH_TOKENS, load_predictor
 from electra.inference.stream import answer_lines
-from electra.inference.texts import Record, read_records, records_of
+from electra.inference.texts import given_records
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -79,26 +78,9 @@ def run(args: argparse.Namespace) -> None:
     if args.question is not None and predictor.model.kind != "reader":
         raise ValueError(f"--question is for a reader, but {args.ckpt} is a {predictor.model.kind}")
     terminal = sys.stdout.isatty()
-    lines = answer_lines(predictor, input_records(args), args.view or terminal, colour=terminal)
+    records = given_records(args.texts, args.file, args.jsonl, args.question)
+    lines = answer_lines(predictor, records, args.view or terminal, colour=terminal)
     sys.stdout.writelines(f"{line}\n" for line in lines)
-
-
-def input_records(args: argparse.Namespace) -> Iterator[Record]:
-    """The texts of the command line, of --file or of standard input."""
-    if args.texts:
-        yield from records_of(args.texts, args.question)
-    elif args.file:
-        with open(args.file, "rb") as file:
-            yield from read_records(
-                file, str(args.file), args.jsonl or args.file.suffix == ".jsonl", args.question
-            )
-    else:
-        if sys.stdin.isatty():
-            print(
-                "reading texts from standard input, one a line, until its end (Ctrl-D)",
-                file=sys.stderr,
-            )
-        yield from read_records(sys.stdin.buffer, "standard input", args.jsonl, args.question)
 
 
 if __name__ == "__main__":

@@ -90,16 +90,13 @@ def load_predictor(
             f"with finetune.py --init"
         )
     config = checkpoint.model_config
-    try:
-        trained_len, task_settings = _read_settings(checkpoint, max_len)
-    except ValueError as problem:
-        raise ValueError(f"{path}: {problem}") from None
+    trained_len, task_settings = read_settings(checkpoint, max_len, path)
     model = _load_model(checkpoint, task_settings, path)
 
     chosen = choose_device(device)
     max_len = max_len or trained_len
-    batch_tokens = batch_tokens or _default_batch_tokens(max_len, chosen)
-    _check_lengths(max_len, batch_tokens, config)
+    batch_tokens = batch_tokens or default_batch_tokens(max_len, chosen)
+    check_lengths(max_len, batch_tokens, config)
     if not all(value.isfinite().all() for value in checkpoint.model.values()):
         raise ValueError(f"{path} has weights that are not finite: its training broke down")
     return Predictor(
@@ -113,11 +110,13 @@ def load_predictor(
     )
 
 
-def _default_batch_tokens(max_len: int, device: torch.device) -> int:
+def default_batch_tokens(max_len: int, device: torch.device) -> int:
+    """Tokens of a batch on a device; at least one example of `max_len`."""
     return max(max_len, CPU_BATCH_TOKENS if device.type == "cpu" else BATCH_TOKENS)
 
 
-def _check_lengths(max_len: int, batch_tokens: int, config: ModelConfig) -> None:
+def check_lengths(max_len: int, batch_tokens: int, config: ModelConfig) -> None:
+    """Raises ValueError for lengths that do not fit the model or each other."""
     if not MIN_LENGTH <= max_len <= config.max_positions:
         raise ValueError(
             f"--max-len {max_len} is outside {MIN_LENGTH} to {config.max_positions}, the model's "
@@ -129,12 +128,21 @@ def _check_lengths(max_len: int, batch_tokens: int, config: ModelConfig) -> None
         )
 
 
-def _read_settings(checkpoint: Checkpoint, max_len: int | None) -> tuple[int, TaskSettings | None]:
+def read_settings(
+    checkpoint: Checkpoint, max_len: int | None, path: str | Path
+) -> tuple[int, TaskSettings | None]:
     """(the longest examples of the training, a fine-tuned model's settings).
 
-    Raises ValueError for settings that do not say how long the examples are, where `max_len` does
-    not either.
+    Raises ValueError, with `path`, for settings that do not say how long the examples are, where
+    `max_len` does not either.
     """
+    try:
+        return _read_settings(checkpoint, max_len)
+    except ValueError as problem:
+        raise ValueError(f"{path}: {problem}") from None
+
+
+def _read_settings(checkpoint: Checkpoint, max_len: int | None) -> tuple[int, TaskSettings | None]:
     if checkpoint.kind not in FINE_TUNED:
         pretraining = from_dict(PretrainConfig, checkpoint.settings)
         max_positions = checkpoint.model_config.max_positions
@@ -162,6 +170,8 @@ def _task_data(checkpoint: Checkpoint, name: str) -> TaskData:
         kind = "tags"
     elif checkpoint.kind == "reader":
         kind = "spans"
+    elif checkpoint.kind == "embedder":
+        kind = "vectors"
     elif checkpoint.scale is not None:
         kind = "regression"
     elif checkpoint.thresholds:
