@@ -38,6 +38,7 @@ class FinetuneConfig(Settings):
             "csv",
             "conll",
             "squad",
+            "pairs",
             "glue",
         ),
     )
@@ -50,8 +51,16 @@ class FinetuneConfig(Settings):
     task_file: str | None = option(
         None, "task", "a task of your own, described in a .toml or .json file"
     )
-    text_columns: tuple[str, ...] = option(("text",), "task", "csv: one or two columns of text")
-    label_column: str = option("label", "task", "csv: the column of labels")
+    text_columns: tuple[str, ...] = option(
+        ("text",),
+        "task",
+        "csv, pairs: columns of text, one or two (default: text; pairs: sentence1 sentence2)",
+    )
+    label_column: str = option(
+        "label",
+        "task",
+        "csv, pairs: the column of labels or scores (default: label; pairs: also score; or none)",
+    )
     label_separator: str | None = option(
         None, "task", "csv: a text may have several labels, with this between them, e.g. '|'"
     )
@@ -88,7 +97,10 @@ class FinetuneConfig(Settings):
     size: str = option("tiny", "model", "shape, with --init none", tuple(SIZES))
     tokenizer: str | None = option(None, "model", "tokenizer file or checkpoint, with --init none")
     pooling: str | None = option(
-        None, "model", "what the head reads (default: by size: tiny mean, others cls)", POOLINGS
+        None,
+        "model",
+        "what the head reads (default: by size: tiny mean, others cls; pairs: mean)",
+        POOLINGS,
     )
     attention_init: str | None = option(
         None, "model", "with --init none: initialisation of the attention heads", ATTENTION_INITS

@@ -200,7 +200,7 @@ def outputs_of(predictor: Predictor, examples: list[Any]) -> Outputs:
     task, model = predictor.task, predictor.model
     assert task is not None and isinstance(model, FineTunedModel)
     encoded = task.kind.encode(predictor.tokenizer, examples, task.data, task.config)
-    rows: list[np.ndarray] = [np.zeros(0)] * len(encoded.ids)
+    rows: list[np.ndarray] = [np.zeros(0)] * len(encoded.lengths)
     for numbers, batch in batches_of(encoded, predictor):
         with predictor.precision.autocast():
             logits = model.logits(batch)
@@ -213,7 +213,8 @@ def outputs_of(predictor: Predictor, examples: list[Any]) -> Outputs:
 def batches_of(encoded: Encoded, predictor: Predictor) -> Iterator[tuple[np.ndarray, Batch]]:
     """(numbers of the examples, their batch on the predictor's device), of like length."""
     padding = Padding(WIDTH_MULTIPLE, predictor.max_len)
-    for rows in bucket_batches(encoded.lengths, predictor.batch_tokens, padding, None):
+    budget = encoded.budget(predictor.batch_tokens, padding)
+    for rows in bucket_batches(encoded.lengths, budget, padding, None):
         batch = encoded.batch(rows, padding)
         yield rows, batch.to(predictor.device)
 

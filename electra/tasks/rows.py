@@ -21,25 +21,27 @@ def read_examples(
 
     With `label_optional` a file without the column of labels is read, too.
     """
+    columns = (*task.text, task.label) if task.label else task.text
     return read_table(
         path,
-        (*task.text, task.label),
+        columns,
         example_maker(task),
         header=task.header,
-        optional=task.label if label_optional else None,
+        optional=task.label if label_optional and task.label else None,
         skip_bad=skip_bad,
     )
 
 
 def example_maker(task: Task) -> Callable[..., Example]:
     """A function of one text or two and a label, which is None where the file has no labels.
+    Where the task has no column of labels, it takes the texts alone.
 
     It raises ValueError for a label that is not one of the task's; see `label_of`.
     """
     clean = _cleaner(task)
 
     def make(*values: Any) -> Example:
-        *texts, word = values
+        texts, word = (values[:-1], values[-1]) if task.label else (values, None)
         texts = [clean(text) for text in texts]
         return Example(texts[0], texts[1] if len(texts) == 2 else None, label_of(task, word))
 
@@ -64,12 +66,14 @@ def label_of(task: Task, word: str | None) -> int | float | tuple[int, ...]:
     Raises ValueError for an empty or unknown label, and for a score that is not a finite number or
     is outside the task's scale.
     """
+    if task.kind == "vectors" and not task.label:
+        return 1.0
     if word is None:
-        return math.nan if task.regression else NO_LABEL
+        return math.nan if task.scored else NO_LABEL
     if task.kind == "labels":
         return tuple(sorted({_index(task, one) for one in split_labels(task, word)}))
     word = label_word(word)
-    if task.regression:
+    if task.scored:
         return _score(task, word)
     return _index(task, word)
 
