@@ -84,7 +84,10 @@ def _add_import(commands: Subparsers) -> None:
 def _add_export(commands: Subparsers) -> None:
     writer = commands.add_parser("export", help="a checkpoint -> a folder that transformers loads")
     writer.add_argument(
-        "checkpoint", type=Path, metavar="CKPT", help="a checkpoint of train.py or finetune.py"
+        "checkpoint",
+        type=Path,
+        metavar="CKPT",
+        help="a checkpoint or run folder of train.py or finetune.py",
     )
     writer.add_argument("folder", type=Path, metavar="DIR", help="the folder to make")
     writer.add_argument(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -9,14 +11,16 @@ from torch import Tensor
 
 from electra.checkpoint.checkpoint import make_checkpoint
 from electra.checkpoint.storage import save_checkpoint
-from electra.config import SIZES, ModelConfig, PretrainConfig, nearest_size
+from electra.config import SIZES, ModelConfig, Origin, PretrainConfig, nearest_size
 from electra.huggingface.merging import NetworkSize, merge_weights, merged_config
 from electra.huggingface.network import Network, read_common_tokenizer, read_networks
+from electra.huggingface.tensor_names import list_names
 from electra.model.bert import BertMLM
 from electra.model.build import build, build_on_meta
 from electra.model.electra import Electra
 
 MAX_LISTED_SHAPES = 8  # in a message
+MAX_LISTED_LEFT_OUT = 4  # names of tensors of one kind, in a message
 
 
 def import_checkpoint(
@@ -35,9 +39,9 @@ def import_checkpoint(
     networks = read_networks(folders)
     tokenizer = read_common_tokenizer(networks)
     config = merged_config(networks, tokenizer.special, objective, partner)
-    weights, with_head = merge_weights(networks, config)
+    merged = merge_weights(networks, config)
 
-    model = _complete_model(config, weights, networks)
+    model = _complete_model(config, merged.weights, networks)
     settings = PretrainConfig(
         corpus=(),
         seq_len=config.max_positions,
@@ -47,13 +51,16 @@ def import_checkpoint(
         dropout=config.dropout,
     )
     out.parent.mkdir(parents=True, exist_ok=True)
-    save_checkpoint(out, make_checkpoint(model, tokenizer, settings))
+    checkpoint = make_checkpoint(model, tokenizer, settings)
+    save_checkpoint(out, replace(checkpoint, origin=Origin(imported=True)))
     return [
-        *_describe_networks(networks, with_head, config),
+        *_describe_networks(networks, merged.with_head, config),
+        *_describe_left_out(merged.left_out),
+        *_describe_segments(networks),
         *_describe_unused_rows(tokenizer.vocab_size, config.vocab_size),
         f"{out} is written. Next:",
-        f"  python train.py --init {out} --corpus YOUR_TEXT",
-        f"  python finetune.py --task imdb --init {out}",
+        f"  python train.py --init {shlex.quote(str(out))} --corpus YOUR_TEXT",
+        f"  python finetune.py --task imdb --init {shlex.quote(str(out))}",
     ]
 
 
@@ -115,6 +122,28 @@ def _describe_networks(
             f"{new}: new, hidden size {hidden} × {layers} layers, sharing the {other}'s embeddings"
         )
     return lines
+
+
+def _describe_left_out(left_out: dict[str, dict[str, list[str]]]) -> list[str]:
+    """One line about all tensors that were not taken; none where there are none."""
+    parts = [
+        f"{what} of the {kind} ({_count_names(names)})"
+        for kind, by_description in left_out.items()
+        for what, names in by_description.items()
+    ]
+    return [f"left out, as no model here uses it: {', '.join(parts)}"] if parts else []
+
+
+def _count_names(names: list[str]) -> str:
+    """The names, or how many there are."""
+    few = len(names) <= MAX_LISTED_LEFT_OUT
+    return list_names(names) if few else f"{len(names)} tensors"
+
+
+def _describe_segments(networks: list[Network]) -> list[str]:
+    if all(network.config.type_vocab_size > 1 for network in networks):
+        return []
+    return ["segments: the network knows one; the second text of a pair gets the same embedding"]
 
 
 def _describe_unused_rows(tokens: int, rows: int) -> list[str]:

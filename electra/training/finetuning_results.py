@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 from electra.checkpoint.checkpoint import make_checkpoint
@@ -63,6 +64,8 @@ def save_classifier(
         scale=data.task.scale,
         thresholds=best.thresholds,
     )
+    if prepared.checkpoint is not None:
+        checkpoint = replace(checkpoint, origin=prepared.checkpoint.origin_now())
     save_checkpoint(folder.checkpoint, checkpoint)
 
 

@@ -184,3 +184,31 @@ def saved(tmp_path, shape, tokenizers):
         return tmp_path / name
 
     return make
+
+
+@pytest.fixture(scope="session")
+def transformers():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        module = pytest.importorskip("transformers")
+        module.logging.set_verbosity_error()
+        module.logging.disable_progress_bar()
+        yield module
+
+
+@pytest.fixture
+def theirs_in(tmp_path, vocabulary):
+    """theirs_in(model, name, pickled) -> the folder that transformers wrote, with a vocabulary."""
+
+    def make(model, name, pickled=False):
+        folder = tmp_path / name
+        model.save_pretrained(folder)
+        if pickled:
+            (folder / "model.safetensors").unlink()
+            torch.save(model.state_dict(), folder / "pytorch_model.bin")
+        (folder / "vocab.txt").write_text(
+            "".join(f"{token}\n" for token in vocabulary), encoding="utf-8"
+        )
+        return folder
+
+    return make
