@@ -31,7 +31,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(args: argparse.Namespace) -> None:
     if args.command == "import":
-        notes = import_checkpoint(args.folders, args.out, args.objective, args.partner)
+        notes = import_checkpoint(
+            args.folders, args.out, args.objective, args.partner, args.encoder_only
+        )
     else:
         notes = export_checkpoint(args.checkpoint, args.folder, args.onnx)
     print("\n".join(map(one_line, notes)))
@@ -56,7 +58,7 @@ def _add_import(commands: Subparsers) -> None:
     reader = commands.add_parser(
         "import",
         help="downloaded folders (a discriminator's and a generator's, or one alone) -> one "
-        "checkpoint for train.py and finetune.py",
+        "checkpoint for train.py and finetune.py; a fine-tuned one -> one for predict.py",
     )
     reader.add_argument(
         "folders",
@@ -78,6 +80,11 @@ def _add_import(commands: Subparsers) -> None:
         metavar="HIDDEN:LAYERS:HEADS",
         help="size of the new network beside an ELECTRA's that comes alone (default: the paper's "
         "proportions)",
+    )
+    reader.add_argument(
+        "--encoder-only",
+        action="store_true",
+        help="of a fine-tuned folder: leave its head out, for train.py and for finetune.py --init",
     )
 
 

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from electra.data.batch import Batch
 from electra.model.bert import BertMLM
-from electra.model.classifier import Classifier
 from electra.model.electra import Electra
+from electra.model.fine_tuned import FineTunedModel
+from electra.model.reader import Reader
 
 LARGEST_BATCH = 4_096
 TOLERANCE = 1e-4  # between a logit of the file and of the model
@@ -24,10 +25,11 @@ CHECKED_SHAPES = ((1, 7), (3, 24))  # rows, tokens; others than that of the expo
 class Logits(nn.Module):
     """What an ONNX file computes, in float32.
 
-    A discriminator's logits (B, T), a masked LM's (B, T, V), or a classifier's (B, labels).
+    A discriminator's logits (B, T), a masked LM's (B, T, V), a classifier's (B, labels), a tagger's
+    (B, T, labels), or a reader's (B, T, 2).
     """
 
-    def __init__(self, model: Electra | BertMLM | Classifier) -> None:
+    def __init__(self, model: Electra | BertMLM | FineTunedModel) -> None:
         super().__init__()
         self.model = model
 
@@ -36,7 +38,9 @@ class Logits(nn.Module):
         batch = Batch(input_ids, token_type_ids, attention_mask.bool())
         if isinstance(self.model, Electra):
             return self.model.detect(input_ids, batch)
-        if isinstance(self.model, Classifier):
+        if isinstance(self.model, Reader):  # not -inf on padding, as in `transformers`
+            return self.model.head(self.model.hidden(batch))
+        if isinstance(self.model, FineTunedModel):
             return self.model.logits(batch)
         embeddings, mlm = self.model.embeddings, self.model.mlm
         hidden = mlm.encoder(embeddings(input_ids, token_type_ids), batch.attention_mask)
@@ -56,7 +60,7 @@ def check_onnx_packages() -> None:
 
 
 @torch.no_grad()
-def write_onnx(path: Path, model: Electra | BertMLM | Classifier) -> None:
+def write_onnx(path: Path, model: Electra | BertMLM | FineTunedModel) -> None:
     """Write a file with free batch and length.
 
     Raises ValueError where its answers differ from the model's by more than `TOLERANCE`.
@@ -84,7 +88,7 @@ def write_onnx(path: Path, model: Electra | BertMLM | Classifier) -> None:
 
 
 def _random_inputs(
-    model: Electra | BertMLM | Classifier, rows: int, width: int
+    model: Electra | BertMLM | FineTunedModel, rows: int, width: int
 ) -> dict[str, Tensor]:
     """Random words in rows of half the width to all of it, at most the model's positions."""
     width = min(width, model.config.max_positions)
