@@ -86,7 +86,7 @@ def run_command(argv: list[str] | None) -> None:
 def fine_tune(config: FinetuneConfig, given: set[str]) -> None:
     """Fine-tune on one task, or on all of GLUE. given: names of the flags that were typed."""
     check_finetune_flags(config, given)
-    checkpoint = read_start(config.init)
+    checkpoint, config = read_start(config)
     machine = choose_machine(config.device, config.amp, config.rank_timeout)
     if config.task == "glue":
         run_glue(config, checkpoint, machine, run_task)

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from electra.checkpoint.checkpoint import TrainingState
 from electra.cli import parse, run_cli
-from electra.config import PretrainConfig, parse_phases, resolve_pretraining, resolve_steps
+from electra.config import Origin, PretrainConfig, parse_phases, resolve_pretraining, resolve_steps
 from electra.training import distributed
 from electra.training.device import explain_out_of_memory, give_memory_back, make_deterministic
 from electra.training.log import MetricsLog
@@ -138,6 +138,7 @@ def build(config: PretrainConfig, given: set[str]) -> PretrainingRun:
         config=config,
         machine=machine,
         tokenizer=tokenizer,
+        origin=Origin() if start is None else start.origin,
         corpus=corpus,
         batches=batches,
         model=model,

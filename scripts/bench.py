@@ -131,7 +131,7 @@ def add_pretrain(commands: Any) -> None:
     )
     flag = partial(add_flag, groups.what)
     flag("--corpus", None, "text to train on", "dense batches of random ids", nargs="+")
-    flag("--tokenizer", None, "with --corpus: SentencePiece model or vocab.txt", "train one")
+    flag("--tokenizer", None, "with --corpus: a file, a checkpoint or a run folder", "train one")
     flag("--objective", "electra", "electra, or mlm: a BERT", choices=OBJECTIVES)
     flag("--dropout", None, "dropout", "by size, as in train.py", type=float)
     flag("--seq-len", 128, "tokens of an example", type=positive)
@@ -167,7 +167,7 @@ def add_finetune(commands: Any) -> None:
     flag(
         "--examples", 2000, "drawn from its training set; an epoch of them is a turn", type=positive
     )
-    flag("--tokenizer", None, "a file, or a checkpoint", "train one")
+    flag("--tokenizer", None, "a file, a checkpoint or a run folder", "train one")
     flag("--max-len", None, "longest example in tokens", "128; imdb: 512", type=positive)
     add_training_flags(groups)
 
@@ -271,7 +271,11 @@ def add_training_flags(groups: Groups) -> None:
 def add_text_flags(groups: Groups) -> None:
     add = groups.what.add_argument
     add("--corpus", nargs="+", required=True, help="files, folders or globs")
-    add("--tokenizer", required=True, help="SentencePiece model or vocab.txt")
+    add(
+        "--tokenizer",
+        required=True,
+        help="SentencePiece model, vocab.txt, checkpoint or run folder",
+    )
 
 
 def add_device_flags(groups: Groups) -> None:

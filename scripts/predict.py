@@ -34,7 +34,9 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         "texts", nargs="*", help="texts to judge (default: --file, or standard input)"
     )
     parser.add_argument(
-        "--ckpt", required=True, help="checkpoint of finetune.py, or of train.py with ELECTRA"
+        "--ckpt",
+        required=True,
+        help="checkpoint or run folder of finetune.py, or of train.py with ELECTRA",
     )
     parser.add_argument("--file", type=Path, help="one text a line; .jsonl: one object a line")
     parser.add_argument(

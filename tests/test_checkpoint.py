@@ -28,7 +28,7 @@ from electra.checkpoint.checkpoint import (
 )
 from electra.checkpoint.run_folder import RunFolder, link, load_newest
 from electra.checkpoint.storage import load_checkpoint, save_checkpoint, write_sealed
-from electra.config import FinetuneConfig, PretrainConfig, from_dict
+from electra.config import FinetuneConfig, Origin, PretrainConfig, from_dict
 from electra.model.bert import BertMLM
 from electra.model.classifier import Classifier
 from electra.model.electra import Electra
@@ -97,6 +97,44 @@ def test_what_is_saved_comes_back_bitwise(checkpoint, path):
         found.model_config == checkpoint.model_config
         and vars(found).keys() == vars(checkpoint).keys()
     )
+
+
+@pytest.mark.fast
+def test_the_origin_comes_back_and_counts_the_run(checkpoint, path):
+    assert load_checkpoint(path, PRETRAINED).origin == Origin()
+    checkpoint.origin = Origin(imported=True, tokens=100)
+    checkpoint.settings["batch_tokens"] = 10
+    save_checkpoint(path, checkpoint)
+    found = load_checkpoint(path, PRETRAINED)
+    assert (found.origin, found.origin_now()) == (Origin(True, 100), Origin(True, 130))
+    found.training = None
+    assert found.origin_now() == Origin(True, 100)
+
+
+@pytest.mark.fast
+def test_a_file_of_an_earlier_version_was_imported_where_it_read_no_corpus(model, tokenizer, path):
+    for corpus, imported in (((), True), (("wiki.raw",), False)):
+        save_checkpoint(path, make_checkpoint(model, tokenizer, PretrainConfig(corpus=corpus)))
+        assert "origin" not in torch.load(path, weights_only=True)
+        assert load_checkpoint(path, PRETRAINED).origin == Origin(imported)
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize(
+    "origin",
+    [
+        3,
+        {},
+        {"imported": True},
+        {"imported": 1, "tokens": 0},
+        {"imported": True, "tokens": -1},
+        {"imported": True, "tokens": True},
+        {"imported": True, "tokens": 0, "more": 0},
+    ],
+)
+def test_an_origin_of_a_wrong_kind_is_refused(checkpoint, path, origin):
+    write_sealed(path, {**checkpoint.to_dict(), "origin": origin})
+    refused("origin missing or of a wrong kind", path)
 
 
 @pytest.mark.fast

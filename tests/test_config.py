@@ -18,6 +18,7 @@ from electra.config import (
     Bounds,
     FinetuneConfig,
     ModelConfig,
+    Origin,
     Phase,
     PretrainConfig,
     Settings,
@@ -395,13 +396,15 @@ def test_steps_come_from_epochs_and_the_warm_up_is_a_tenth_at_most(config, steps
 
 def test_finetuning_takes_what_is_open_from_the_task_and_the_size():
     shape = preset_model_config("base", "mlm", 1_000)
-    found = resolve_finetuning(FinetuneConfig(init="a/run/ckpt.pt"), shape, "rte", 10.0, 128)
+    found = resolve_finetuning(
+        FinetuneConfig(init="a/run/ckpt.pt"), shape, Origin(), "rte", 10.0, 128
+    )
     base = SIZES["base"]
     assert (found.task, found.size, found.epochs, found.max_len) == ("rte", "base", 10.0, 128)
     assert (found.lr, found.layer_decay, found.pooling) == (base.finetune_lr, 0.8, "cls")
     assert found.out == "runs/rte-run"
     mine = FinetuneConfig(size="small", lr=1.0, epochs=2.0, max_len=9, pooling="mean", out="x")
-    assert resolve_finetuning(mine, None, "sst2", 10.0, 128) == dataclasses.replace(
+    assert resolve_finetuning(mine, None, Origin(), "sst2", 10.0, 128) == dataclasses.replace(
         mine, layer_decay=0.8
     )
 

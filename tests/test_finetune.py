@@ -369,6 +369,18 @@ def test_imdb_is_scored_on_its_test_set(tuned):
     assert result["test_sd"] == 0 and not any("<br" in row["text"] for row in rows)
 
 
+def test_init_takes_a_run_folder_and_says_which_defaults_follow(
+    pretrained, flags, tmp_path, capsys
+):
+    capsys.readouterr()
+    assert finetune(*flags(init=pretrained(), out=None, layer_decay=0.9)) == 0
+    said = "defaults: lr 0.0004, pooling mean, for a briefly trained ELECTRA with 2.4 M parameters"
+    assert said in capsys.readouterr().out
+    folder = tmp_path / "runs" / "sst2-electra"
+    assert result_of(folder)["settings"]["init"] == str(pretrained() / "ckpt.pt")
+    assert load_checkpoint(folder, ("classifier",)).origin == (False, 10 * 512)
+
+
 def test_random_weights_are_the_control(pretrained, flags, tmp_path):
     for name, tokenizer in (
         ("a", pretrained() / "ckpt.pt"),

@@ -32,8 +32,8 @@ from electra.data.tokenizer import tokenizer_from_bytes
 from electra.download import archives
 from electra.files import LONGEST_MESSAGE, one_line
 from electra.huggingface.config import read_config
-from electra.huggingface.safetensors import read_weights
 from electra.huggingface.tokenizer_files import write_tokenizer
+from electra.huggingface.weight_files import read_weights
 from electra.inference.replaced import mark_words
 from electra.model.build import build, check_weights
 from electra.tasks.imdb import read_reviews

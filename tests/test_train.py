@@ -758,6 +758,18 @@ def test_init_takes_a_gentler_learning_rate_by_itself(trained, flags, tmp_path):
     assert config["size"] == "tiny" and config["lr"] == SIZES["tiny"].continue_lr < SIZES["tiny"].lr
 
 
+def test_init_takes_a_run_folder_and_says_which_defaults_follow(trained, flags, tmp_path, capsys):
+    capsys.readouterr()
+    assert train(*flags(init=trained, size=None, vocab_size=None, steps=1)) == 0
+    settings = json.loads((trained / "config.json").read_text())
+    assert "\ndefaults: lr 0.0001, for a briefly trained ELECTRA with " in capsys.readouterr().out
+    found = load_checkpoint(tmp_path / "run", PRETRAINED)
+    assert found.settings["init"] == str(trained / "ckpt.pt")
+    before = settings["steps"] * settings["batch_tokens"]
+    assert found.origin == (False, before)
+    assert found.origin_now() == (False, before + settings["batch_tokens"])
+
+
 def test_init_refuses_what_comes_with_the_checkpoint(trained, flags, tmp_path, capsys):
     plain = {"init": trained / "ckpt.pt", "size": None, "vocab_size": None}
     refused(capsys, "objective electra", *flags(**plain, objective="mlm"))
@@ -791,8 +803,9 @@ def test_a_resumed_run_names_its_own_checkpoint(trained, flags, tmp_path, capsys
     )
 
 
-def test_tokenizer_of_another_run_is_taken(trained, flags, tmp_path):
-    assert train(*flags(tokenizer=trained / "tokenizer.model", vocab_size=None, steps=1)) == 0
+@pytest.mark.parametrize("name", ["tokenizer.model", ""])
+def test_tokenizer_of_another_run_is_taken(trained, flags, tmp_path, name):
+    assert train(*flags(tokenizer=trained / name, vocab_size=None, steps=1)) == 0
     assert (tmp_path / "run" / "tokenizer.model").read_bytes() == (
         trained / "tokenizer.model"
     ).read_bytes()

@@ -14,11 +14,12 @@ import torch
 from electra.benchmark.contender import Contender, Measurement, Workload, take_turns
 from electra.benchmark.memory import tree_peak
 from electra.benchmark.steps import go_through
+from electra.checkpoint.storage import load_tokenizer_at
 from electra.data.raw_text import Line, find_sources, read_lines
 from electra.data.spans import SpanBatches
 from electra.data.token_cache import token_dtype
 from electra.data.token_store import open_store, whole_text
-from electra.data.tokenizer import Tokenizer, load_tokenizer
+from electra.data.tokenizer import Tokenizer
 from electra.training.pretraining_text import width_multiple
 
 LINES_PER_CHUNK = 1000  # of the peer: it has no stream of its own
@@ -29,7 +30,7 @@ def measure_tokenizing(args: argparse.Namespace) -> Measurement:
 
     Raises ValueError for flags that contradict each other.
     """
-    tokenizer = load_tokenizer(args.tokenizer)
+    tokenizer = load_tokenizer_at(args.tokenizer)
     if args.peer and not args.tokenizer.endswith(".txt"):
         raise ValueError("--peer tokenizers reads a vocab.txt; give one as --tokenizer")
     if args.pipeline and (args.peer or args.repeat_text > 1):
@@ -84,7 +85,7 @@ def _tokenizing_contenders(args: argparse.Namespace, folder: str) -> list[Conten
 def _write_store(patterns: tuple[str, ...], args: argparse.Namespace) -> Workload:
     """Write a new token store, with a tokenizer that has not met any word yet."""
     with tempfile.TemporaryDirectory() as cache:
-        tokenizer = load_tokenizer(args.tokenizer)
+        tokenizer = load_tokenizer_at(args.tokenizer)
         store = open_store(patterns, tokenizer, "strict", cache, args.processes)
         return Workload(tokens=len(store.tokens), megabytes=megabytes(patterns))
 

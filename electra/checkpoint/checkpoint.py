@@ -14,6 +14,8 @@
                       which on it is given; of a reader that may find no answer: by how much "no
                       answer" must score above the best answer; else none
     settings          of the run, of `config.PretrainConfig` or `config.FinetuneConfig`
+    origin            of `config.Origin`, what the model had behind it before this run; absent
+                      where that is nothing
     training          what an exact resume needs; absent from a classifier and from an import
 
 No random state is stored: masks, samples and dropout of step n are functions of (seed, n).
@@ -30,7 +32,7 @@ import torch
 from torch import Tensor, nn
 
 from electra.checkpoint.safe_load import is_plain
-from electra.config import ModelConfig, from_dict, to_dict
+from electra.config import ModelConfig, Origin, from_dict, to_dict
 from electra.data.tokenizer import Tokenizer, tokenizer_from_bytes
 from electra.files import is_encodable
 
@@ -137,6 +139,7 @@ class Checkpoint:
     pairs: bool = False  # whether a classifier reads two texts
     scale: float | None = None  # unit of a regression's values; None for classes
     thresholds: tuple[float, ...] = ()  # of several labels at once, or of "no answer"
+    origin: Origin = Origin()  # what the model had behind it before this run
     training: TrainingState | None = None  # None for a classifier and for an import
 
     def to_dict(self) -> dict[str, Any]:
@@ -155,6 +158,8 @@ class Checkpoint:
         }
         if self.thresholds:
             content["thresholds"] = list(self.thresholds)
+        if self.origin != Origin():
+            content["origin"] = self.origin._asdict()
         if self.training is not None:
             content["training"] = self.training.to_dict()
         return content
@@ -185,8 +190,16 @@ class Checkpoint:
             pairs=content.get("pairs", False),
             scale=content.get("scale"),
             thresholds=tuple(content.get("thresholds", ())),
+            origin=_read_origin(content),
             training=None if training is None else TrainingState.from_dict(training),
         )
+
+    def origin_now(self) -> Origin:
+        """What the model has behind it, this run's pre-training included."""
+        tokens = self.settings.get("batch_tokens")
+        if self.training is None or not isinstance(tokens, int):
+            return self.origin
+        return self.origin._replace(tokens=self.origin.tokens + self.training.step * tokens)
 
 
 def make_checkpoint(
@@ -232,6 +245,7 @@ def _check_parts(content: dict[str, Any]) -> None:
         "pairs": isinstance(content.get("pairs", False), bool),
         "scale": scale is None or (isinstance(scale, (int, float)) and 0 < scale < math.inf),
         "thresholds": _are_thresholds(content),
+        "origin": _is_origin(content.get("origin")),
         "training": _is_named(content.get("training", {})),
     }
     wrong = [name for name, is_sound in sound.items() if not is_sound]
@@ -248,6 +262,28 @@ def _are_thresholds(content: dict[str, Any]) -> bool:
         and len(thresholds) in (0, count)
         and all(isinstance(one, float) and math.isfinite(one) for one in thresholds)
     )
+
+
+def _is_origin(values: Any) -> bool:
+    """Whether it is the origin in a file; files of earlier versions have none."""
+    return values is None or (
+        _is_named(values)
+        and values.keys() == set(Origin._fields)
+        and isinstance(values["imported"], bool)
+        and type(values["tokens"]) is int
+        and values["tokens"] >= 0
+    )
+
+
+def _read_origin(content: dict[str, Any]) -> Origin:
+    """The origin in a file.
+
+    A file of an earlier version has none. Its model was imported if it was pre-trained on no text.
+    """
+    if content.get("origin") is not None:
+        return Origin(**content["origin"])
+    no_corpus = "corpus" in content["settings"] and not content["settings"]["corpus"]
+    return Origin(imported=content["kind"] in PRETRAINED and no_corpus)
 
 
 def _is_named(values: object) -> bool:

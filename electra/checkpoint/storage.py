@@ -11,13 +11,16 @@ import contextlib
 import hashlib
 import os
 import struct
+import zipfile
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
 
-from electra.checkpoint.checkpoint import FORMAT, Checkpoint
+from electra.checkpoint.checkpoint import FORMAT, KINDS, Checkpoint
+from electra.checkpoint.location import locate_checkpoint
 from electra.checkpoint.safe_load import read_pickle
+from electra.data.tokenizer import Tokenizer, load_tokenizer
 
 _COMMENT_LENGTH = len(b"sha256:") + 64
 _COMMENT = struct.pack("<H", _COMMENT_LENGTH) + b"sha256:"  # a zip comment begins with its length
@@ -33,12 +36,13 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def load_checkpoint(path: str | Path, kinds: tuple[str, ...]) -> Checkpoint:
-    """Read and verify a checkpoint. Runs no code from the file.
+    """Read and verify a checkpoint, or the ckpt.pt of a run folder. Runs no code from the file.
 
     Raises ValueError, in one line, for a file that is missing, cut off, damaged, not a checkpoint,
     of another version, or of a kind that is not in `kinds`.
     """
-    content = _read_sealed(Path(path))
+    path = locate_checkpoint(path)
+    content = _read_sealed(path)
     if not isinstance(content, dict) or "format" not in content:
         raise ValueError(f"{path} is not a checkpoint of this program")
     if type(content["format"]) is not int or content["format"] != FORMAT:
@@ -54,6 +58,17 @@ def load_checkpoint(path: str | Path, kinds: tuple[str, ...]) -> Checkpoint:
         return Checkpoint.from_dict(content)
     except ValueError as problem:
         raise ValueError(f"{path} is not a checkpoint that this program wrote: {problem}") from None
+
+
+def load_tokenizer_at(path: str | Path, cased: bool = False) -> Tokenizer:
+    """The tokenizer of a checkpoint or of a run folder, or the one in a file of its own.
+
+    cased: as `load_tokenizer` has it. Raises ValueError, in one line, for anything else.
+    """
+    path = Path(path)
+    if path.is_dir() or path.suffix in (".pt", ".safetensors") or zipfile.is_zipfile(path):
+        return load_checkpoint(path, KINDS).tokenizer
+    return load_tokenizer(path, cased)
 
 
 def write_sealed(path: Path, content: dict[str, Any]) -> None:

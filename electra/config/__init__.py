@@ -4,6 +4,14 @@ A field's name is its flag, its default its default, its metadata its help and i
 dictionary is strict: an unknown or missing key raises, so no setting is dropped in silence.
 """
 
+from electra.config.defaults import (
+    LONG_TRAINING,
+    Origin,
+    continue_defaults,
+    describe_model,
+    finetune_defaults,
+    preset_finetune_defaults,
+)
 from electra.config.file import read_settings
 from electra.config.finetuning import (
     TRUNCATIONS,
@@ -28,6 +36,7 @@ from electra.config.model import (
     ModelConfig,
     Size,
     SpecialIds,
+    encoder_parameters,
     nearest_size,
     preset_model_config,
 )
@@ -49,6 +58,7 @@ __all__ = [
     "CLS",
     "LARGEST_SIZE",
     "LONGEST_TIMEOUT",
+    "LONG_TRAINING",
     "MASK",
     "MOST_LAYERS",
     "OBJECTIVES",
@@ -63,6 +73,7 @@ __all__ = [
     "Bounds",
     "FinetuneConfig",
     "ModelConfig",
+    "Origin",
     "Phase",
     "PretrainConfig",
     "Settings",
@@ -72,7 +83,11 @@ __all__ = [
     "check_objective_flags",
     "check_pretrain_flags",
     "chosen_model_config",
+    "continue_defaults",
     "default_out",
+    "describe_model",
+    "encoder_parameters",
+    "finetune_defaults",
     "flag_of",
     "flag_type",
     "from_dict",
@@ -80,6 +95,7 @@ __all__ = [
     "option",
     "parse_phases",
     "read_settings",
+    "preset_finetune_defaults",
     "preset_model_config",
     "resolve_finetuning",
     "resolve_pretraining",

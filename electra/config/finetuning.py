@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from electra.config.defaults import Origin, finetune_defaults, preset_finetune_defaults
 from electra.config.model import ATTENTION_INITS, POOLINGS, SIZES, ModelConfig, nearest_size
 from electra.config.options import Settings, flag_of, option
 from electra.config.pretraining import AMP_CHOICES, LONGEST_TIMEOUT
@@ -16,8 +17,7 @@ TRUNCATIONS = ("head", "tail", "head+tail")
 class FinetuneConfig(Settings):
     """Settings of finetune.py.
 
-    `None` means: from the task's row, or from the preset of the checkpoint's size, by
-    `resolve_finetuning`.
+    `None` means: from the task's row, or from what the checkpoint is, by `resolve_finetuning`.
     """
 
     task: str = option(
@@ -92,14 +92,19 @@ class FinetuneConfig(Settings):
     references: bool = option(False, "task", "glue: put published scores into the table")
 
     init: str = option(
-        "none", "model", "pre-trained checkpoint, or none: random weights, the control"
+        "none",
+        "model",
+        "pre-trained checkpoint or its run folder, or none: random weights, the control",
     )
     size: str = option("tiny", "model", "shape, with --init none", tuple(SIZES))
-    tokenizer: str | None = option(None, "model", "tokenizer file or checkpoint, with --init none")
+    tokenizer: str | None = option(
+        None, "model", "tokenizer file, checkpoint or run folder, with --init none"
+    )
     pooling: str | None = option(
         None,
         "model",
-        "what the head reads (default: by size: tiny mean, others cls; pairs: mean)",
+        "what the head reads (default: mean for pairs, and for a tiny model that was trained "
+        "here; else cls)",
         POOLINGS,
     )
     attention_init: str | None = option(
@@ -124,11 +129,13 @@ class FinetuneConfig(Settings):
         "tokens of one step, padding included; a step also has at most 32 examples",
         above=0,
     )
-    lr: float | None = option(None, "training", "peak learning rate (default: by size)", above=0)
+    lr: float | None = option(
+        None, "training", "peak learning rate (default: by what the model is)", above=0
+    )
     layer_decay: float | None = option(
         None,
         "training",
-        "factor on the learning rate per layer downwards (default: by size)",
+        "factor on the learning rate per layer downwards (default: by what the model is)",
         above=0,
     )
     warmup: float = option(
@@ -192,17 +199,20 @@ def check_finetune_flags(config: FinetuneConfig, given: set[str]) -> None:
 def resolve_finetuning(
     config: FinetuneConfig,
     model_config: ModelConfig | None,
+    origin: Origin,
     task: str,
     epochs: float,
     max_len: int,
 ) -> FinetuneConfig:
     """Fill in all that the user left open.
 
-    model_config: of the checkpoint to start from, None for random weights.
+    model_config, origin: of the checkpoint to start from; no model_config for random weights.
     task, epochs, max_len: what the task says, where the user does not.
     """
-    size = config.size if model_config is None else nearest_size(model_config)
-    preset = SIZES[size]
+    if model_config is None:
+        size, defaults = config.size, preset_finetune_defaults(config.size)
+    else:
+        size, defaults = nearest_size(model_config), finetune_defaults(model_config, origin)
     start = "random" if model_config is None else Path(config.init).resolve().parent.name
     return replace(
         config,
@@ -210,8 +220,8 @@ def resolve_finetuning(
         size=size,
         epochs=epochs if config.epochs is None else config.epochs,
         max_len=max_len if config.max_len is None else config.max_len,
-        lr=preset.finetune_lr if config.lr is None else config.lr,
-        layer_decay=preset.layer_decay if config.layer_decay is None else config.layer_decay,
-        pooling=config.pooling or str(preset.model["pooling"]),
+        lr=defaults.lr if config.lr is None else config.lr,
+        layer_decay=defaults.layer_decay if config.layer_decay is None else config.layer_decay,
+        pooling=config.pooling or defaults.pooling,
         out=config.out or f"runs/{task}-{start}",
     )

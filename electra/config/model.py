@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import typing
 from dataclasses import dataclass, fields, replace
 
@@ -239,12 +240,25 @@ def preset_model_config(
     )
 
 
+def encoder_parameters(config: ModelConfig) -> int:
+    """Parameters of the encoder that is fine-tuned, without the embeddings.
+
+    They tell how large a model is: embeddings depend on the vocabulary, and width alone makes a
+    model of six layers as small as one of three.
+    """
+    hidden, inner, embedding = config.hidden_size, config.intermediate_size, config.embedding_size
+    attention = 4 * (hidden * hidden + hidden)
+    feed_forward = 2 * hidden * inner + inner + hidden
+    norms = 2 * 2 * hidden
+    projection = 0 if embedding == hidden else embedding * hidden + hidden
+    return config.num_layers * (attention + feed_forward + norms) + projection
+
+
 def nearest_size(config: ModelConfig) -> str:
-    """The preset closest to a model in hidden size, for the settings of training."""
-    return min(
-        SIZES,
-        key=lambda name: (
-            abs(SIZES[name].model["hidden_size"] - config.hidden_size),
-            abs(SIZES[name].model["num_layers"] - config.num_layers),
-        ),
-    )
+    """The preset closest to a model in parameters of the encoder, by their ratio."""
+
+    def distance(name: str) -> float:
+        preset = encoder_parameters(preset_model_config(name, "mlm", SIZES[name].vocab_size))
+        return abs(math.log(encoder_parameters(config) / preset))
+
+    return min(SIZES, key=distance)

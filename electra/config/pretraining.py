@@ -35,7 +35,8 @@ class PretrainConfig(Settings):
     tokenizer: str | None = option(
         None,
         "tokenizer",
-        "an existing tokenizer: a SentencePiece model, or a BERT vocab.txt (default: train one)",
+        "an existing tokenizer: a SentencePiece model, a BERT vocab.txt, a checkpoint or its run "
+        "folder (default: train one)",
     )
     vocab_size: int | None = option(
         None,
@@ -61,7 +62,9 @@ class PretrainConfig(Settings):
         ATTENTION_INITS,
     )
     init: str | None = option(
-        None, "model", "checkpoint whose weights, sizes and tokenizer to start from"
+        None,
+        "model",
+        "checkpoint, or its run folder, whose weights, sizes and tokenizer to start from",
     )
 
     seq_len: int = option(128, "batches", "tokens of an example, [CLS] and [SEP] included")

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from electra.config.defaults import continue_defaults
 from electra.config.model import (
     SIZES,
     ModelConfig,
@@ -120,7 +121,7 @@ def resolve_pretraining(config: PretrainConfig, model_config: ModelConfig) -> Pr
     size = nearest_size(model_config) if config.init else config.size
     preset = SIZES[size]
     if config.init:
-        lr = preset.continue_lr
+        lr = continue_defaults(model_config).lr
     else:
         lr = preset.lr if model_config.objective == "electra" else preset.mlm_lr
     unlimited = config.steps is None and config.minutes is None and config.epochs is None

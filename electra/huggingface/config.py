@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -54,7 +56,6 @@ _THEIR_DEFAULTS = {
 }
 _RANGES = {
     "num_layers": (1, MOST_LAYERS),
-    "type_vocab_size": (2, LARGEST_SIZE),  # an example has segments A and B
 }
 # Settings with which the same weights would be another network; None: may be absent.
 _REQUIRED_VALUES = {
@@ -69,12 +70,25 @@ _ARCHITECTURES = {
     "bert": "BertForMaskedLM",
 }
 _ENCODER_ARCHITECTURES = {"electra": "ElectraModel", "bert": "BertModel"}
+# Where config.json has no model_type: the names of classes, and the beginnings of tensors' names.
+_CLASSES = {"electra": r"Electra(Model|For\w+)", "bert": r"Bert(Model|LMHeadModel|For\w+)"}
+_BEGINNINGS = {
+    "electra": (
+        *("electra.", "embeddings_project."),
+        *("discriminator_predictions.", "generator_predictions."),
+    ),
+    "bert": ("bert.", "cls.", "embeddings.word_embeddings."),
+}
 
 
-def read_config(folder: Path) -> dict[str, Any]:
-    """`config.json` of a folder.
+def read_config(
+    folder: Path, tensor_names: Callable[[], Collection[str]] = tuple
+) -> dict[str, Any]:
+    """`config.json` of a folder, with its model_type, which old files lack.
 
-    Raises ValueError where there is none, or it is of a network that cannot be read here.
+    `tensor_names` are those of the weights; it is called where config.json does not tell what they
+    are. Raises ValueError where there is no such file, or it is of a network that cannot be read
+    here.
     """
     path = folder / "config.json"
     if not folder.is_dir():
@@ -86,14 +100,39 @@ def read_config(folder: Path) -> dict[str, Any]:
     values = read_json(path)
 
     model_type = values.get("model_type")
+    if model_type is None:
+        model_type = _guess_model_type(values, tensor_names)
     if model_type not in tuple(_ENCODER_ARCHITECTURES):
-        raise ValueError(f"{path}: model_type is {model_type!r}; only electra and bert can be read")
+        raise ValueError(
+            f"{path}: model_type is {model_type!r:.60}; only electra and bert can be read"
+        )
     for name, allowed in _REQUIRED_VALUES.items():
         if values.get(name) not in allowed:
             raise ValueError(
                 f"{path}: {name} is {values.get(name)!r}; only {allowed[0]!r} is known here"
             )
-    return values
+    return {**values, "model_type": model_type}
+
+
+def _guess_model_type(
+    values: dict[str, Any], tensor_names: Callable[[], Collection[str]]
+) -> str | None:
+    """By the architectures in config.json, and without them by the names of the tensors.
+
+    Architectures of another network are the answer themselves; None: the names tell nothing. An
+    encoder alone, without prefix, is a BERT, unless it has ELECTRA's projection.
+    """
+    architectures = values.get("architectures")
+    if isinstance(architectures, list) and architectures:
+        name = str(architectures[0])
+        known = (kind for kind, classes in _CLASSES.items() if re.fullmatch(classes, name))
+        return next(known, name)
+
+    names = tensor_names()
+    for kind, beginnings in _BEGINNINGS.items():
+        if any(name.startswith(beginnings) for name in names):
+            return kind
+    return None
 
 
 def network_config(values: dict[str, Any], source: str) -> NetworkConfig:

@@ -16,6 +16,8 @@ from electra.huggingface.tensor_names import import_weights
 # Where no preset fits, a discriminator is so many times as wide as its generator (paper, section
 # 3.2).
 WIDTH_RATIO = 4
+SEGMENTS = 2  # A and B: an example here may be a pair of texts
+_TYPES = "embeddings.token_type.weight"
 _SHARED_SETTINGS = (
     "vocab_size",
     "embedding_size",
@@ -101,6 +103,7 @@ def _whole_config(
     objective: str, network: NetworkConfig, generator: NetworkSize, special: SpecialIds
 ) -> ModelConfig:
     """`network` is the discriminator, or the BERT. Pooling is that of the nearest preset."""
+    network = network._replace(type_vocab_size=max(SEGMENTS, network.type_vocab_size))
     config = ModelConfig(
         objective=objective,
         generator_hidden_size=generator.hidden_size,
@@ -157,32 +160,43 @@ def default_discriminator(generator: NetworkConfig) -> NetworkSize:
     )
 
 
-def merge_weights(
-    networks: list[Network], config: ModelConfig
-) -> tuple[dict[str, Tensor], set[str]]:
-    """(all weights by their names here, the kinds of the networks that brought their head).
+class MergedWeights(NamedTuple):
+    """The weights of the whole model."""
+
+    weights: dict[str, Tensor]  # by their names here
+    with_head: set[str]  # the kinds of the networks that brought their head
+    left_out: dict[str, dict[str, list[str]]]  # kind -> what it is -> names of its tensors
+
+
+def merge_weights(networks: list[Network], config: ModelConfig) -> MergedWeights:
+    """The weights of all networks.
+
+    Where a network knows one segment only, B gets a copy of A's embedding: then a pair computes
+    what `transformers` computes, which has segment A everywhere.
 
     Raises ValueError where two networks have embeddings of their own, and as `import_weights`
     does.
     """
-    merged: dict[str, Tensor] = {}
-    with_head: set[str] = set()
+    merged = MergedWeights({}, set(), {})
     for network in networks:
         is_generator = network.kind == "generator" and config.objective == "electra"
         own_config = config.generator() if is_generator else config
-        weights, has_head = import_weights(
+        weights, has_head, left_out = import_weights(
             network.tensors, network.kind, own_config, str(network.folder)
         )
+        merged.left_out[network.kind] = left_out
         if has_head:
-            with_head.add(network.kind)
+            merged.with_head.add(network.kind)
+        if network.config.type_vocab_size == 1 and len(weights[_TYPES]) == 1:
+            weights[_TYPES] = weights[_TYPES].repeat(SEGMENTS, 1)
 
         # What two networks have in common are the embeddings.
-        for name in sorted(weights.keys() & merged.keys()):
-            if not torch.equal(weights[name], merged[name]):
+        for name in sorted(weights.keys() & merged.weights.keys()):
+            if not torch.equal(weights[name], merged.weights[name]):
                 raise ValueError(
                     f"{networks[0].folder} and {networks[1].folder} differ in {name}: an ELECTRA "
                     f"shares its embeddings, so these two are not of one pre-training; import one "
                     f"of them alone"
                 )
-        merged |= weights
-    return merged, with_head
+        merged.weights.update(weights)
+    return merged

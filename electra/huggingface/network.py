@@ -9,8 +9,9 @@ from torch import Tensor
 
 from electra.data.tokenizer import Tokenizer
 from electra.huggingface.config import NetworkConfig, network_config, read_config
-from electra.huggingface.safetensors import read_weights
+from electra.huggingface.tensor_names import without_wrappers
 from electra.huggingface.tokenizer_files import has_tokenizer, read_tokenizer
+from electra.huggingface.weight_files import read_weights
 
 
 class Network(NamedTuple):
@@ -39,10 +40,14 @@ def read_networks(folders: list[Path]) -> list[Network]:
 
 def read_network(folder: Path) -> Network:
     """Settings and weights of a folder, and which kind of network they are."""
-    values = read_config(folder)
+    values = read_config(folder, lambda: _read_tensors(folder))
     config = network_config(values, str(folder))
-    tensors = read_weights(folder)
+    tensors = _read_tensors(folder)
     return Network(folder, _kind_of(values, tensors, folder), config, tensors)
+
+
+def _read_tensors(folder: Path) -> dict[str, Tensor]:
+    return without_wrappers(read_weights(folder), str(folder))
 
 
 def _kind_of(values: dict[str, Any], tensors: dict[str, Tensor], folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""Weights in files: safetensors, and pickles that are read without trust."""
+"""The format safetensors: tensors with their names, read without trust, and written."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import Any, BinaryIO, NamedTuple
 import torch
 from torch import Tensor
 
-from electra.checkpoint.safe_load import is_plain, read_pickle
 from electra.huggingface.json_files import parse_json_object
 
 _DTYPES = {
@@ -29,37 +28,6 @@ _DTYPES = {
 _LENGTH_BYTES = 8  # before the header
 _LARGEST_HEADER = 100_000_000  # bytes, as in the reference implementation
 _LARGEST_SHAPE = 1 << 56  # elements
-
-
-def read_weights(folder: Path) -> dict[str, Tensor]:
-    """The tensors in `model.safetensors` or `pytorch_model.bin` of a folder.
-
-    Raises ValueError where there is neither, or it is damaged or holds more than tensors.
-    """
-    safe, pickled = folder / "model.safetensors", folder / "pytorch_model.bin"
-    if safe.is_file():
-        return read_safetensors(safe)
-    if pickled.is_file():
-        return _read_pickled(pickled)
-    parts = sorted(path.name for path in folder.glob("*.index.json"))
-    if parts:
-        raise ValueError(f"{folder} has weights in several parts ({parts[0]}), which are not read")
-    raise ValueError(f"{folder} has neither model.safetensors nor pytorch_model.bin")
-
-
-def _read_pickled(path: Path) -> dict[str, Tensor]:
-    try:
-        tensors = read_pickle(path)
-    except ValueError as problem:
-        raise ValueError(
-            f"{path} is damaged, or holds something other than tensors, and was not loaded: "
-            f"{problem}"
-        ) from None
-    if not isinstance(tensors, dict) or not all(
-        isinstance(name, str) and is_plain(tensor) for name, tensor in tensors.items()
-    ):
-        raise ValueError(f"{path} is not a dictionary of tensors")
-    return tensors
 
 
 class _Entry(NamedTuple):

@@ -5,12 +5,14 @@ Three networks are known: "discriminator" and "generator" (an ELECTRA's) and "be
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from electra.config import ModelConfig
+from electra.huggingface.left_out import why_left_out
 
 MAX_LISTED_NAMES = 12  # in a message
 MAX_NAME_LENGTH = 120
@@ -53,15 +55,6 @@ _HEADS = {
         "head.bias": "cls.predictions.bias",
     },
 }
-# In their files, but not used here: the table 0, 1, 2, …; the head of next-sentence prediction
-# and the pooler below it.
-_IGNORED = {
-    "embeddings.position_ids",
-    "pooler.dense.weight",
-    "pooler.dense.bias",
-    "cls.seq_relationship.weight",
-    "cls.seq_relationship.bias",
-}
 # The same tensor under a second name. Where a file has both, they must be equal: every model here
 # ties its output table to its word embeddings.
 _SECOND_NAMES = {
@@ -69,6 +62,8 @@ _SECOND_NAMES = {
     "generator_lm_head.weight": "embeddings.word_embeddings.weight",
     "cls.predictions.decoder.bias": "cls.predictions.bias",
 }
+# Before every name in a file that was saved from a model inside torch's DataParallel or compile.
+_WRAPPERS = ("module.", "_orig_mod.")
 PREFIX = {"discriminator": "electra.", "generator": "electra.", "bert": "bert."}
 # Of LayerNorms, in files that were converted from TensorFlow.
 _OLD_ENDINGS = {".gamma": ".weight", ".beta": ".bias"}
@@ -121,19 +116,26 @@ def head_names(network: str, prefix: str) -> dict[str, tuple[str, ...]]:
     return {prefix + ours: (theirs,) for ours, theirs in _HEADS[network].items()}
 
 
+class ImportedWeights(NamedTuple):
+    """One network's weights."""
+
+    weights: dict[str, Tensor]  # by their names here, float32
+    has_head: bool  # whether the network's head is among them
+    left_out: dict[str, list[str]]  # what it is -> names of tensors that were not taken
+
+
 def import_weights(
     tensors: dict[str, Tensor], network: str, config: ModelConfig, source: str
-) -> tuple[dict[str, Tensor], bool]:
+) -> ImportedWeights:
     """Rename the tensors of a released checkpoint.
 
-    Returns (weights by their names here, float32; whether the network's head is among them).
     `config` is that of the network itself (a generator's is `ModelConfig.generator()`), and its
     objective says which model the network becomes a part of. Shapes are not checked here.
 
     Raises ValueError, with `source` and the names, for tensors that are missing, unexpected, not
     tied, or cannot be concatenated.
     """
-    tensors = _merge_tied(_current_names(tensors, network), source)
+    tensors, left_out = _merge_tied(_current_names(tensors, network, source), source)
     encoder_prefix, head_prefix = prefixes_of(network, config.objective)
     assert head_prefix is not None
     names, heads = encoder_names(config, encoder_prefix), head_names(network, head_prefix)
@@ -141,6 +143,12 @@ def import_weights(
     if has_head:
         names |= heads
 
+    has_projection = config.embedding_size != config.hidden_size
+    for name in sorted(tensors):
+        why = why_left_out(name, has_projection)
+        if why is not None:
+            left_out.setdefault(why, []).append(name)
+            del tensors[name]
     _check_names(tensors, names, network, source)
     try:
         weights = {
@@ -151,33 +159,75 @@ def import_weights(
         raise ValueError(
             f"{source}: query, key and value of a layer have shapes that do not go together"
         ) from None
-    return weights, has_head
+    return ImportedWeights(weights, has_head, left_out)
 
 
-def _current_names(tensors: dict[str, Tensor], network: str) -> dict[str, Tensor]:
+def without_wrappers(tensors: dict[str, Tensor], source: str) -> dict[str, Tensor]:
+    """The names that the model itself gave, without those of what it was wrapped in.
+
+    Raises ValueError as `_renamed` does.
+    """
+
+    def unwrap(name: str) -> str:
+        while name.startswith(_WRAPPERS):
+            name = name.split(".", 1)[1]
+        return name
+
+    return _renamed(tensors, unwrap, source)
+
+
+def _current_names(tensors: dict[str, Tensor], network: str, source: str) -> dict[str, Tensor]:
     """Without the network's prefix, and with today's names of the weights of a LayerNorm."""
-    renamed = {}
-    for name, tensor in tensors.items():
+
+    def rename(name: str) -> str:
         name = name.removeprefix(PREFIX[network])
         for old, new in _OLD_ENDINGS.items():
             if name.endswith("LayerNorm" + old):
                 name = name.removesuffix(old) + new
-        renamed[name] = tensor
+        return name
+
+    return _renamed(tensors, rename, source)
+
+
+def _renamed(
+    tensors: dict[str, Tensor], rename: Callable[[str], str], source: str
+) -> dict[str, Tensor]:
+    """Raises ValueError where two different tensors get the same name."""
+    renamed: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        other = renamed.setdefault(rename(name), tensor)
+        if other is not tensor and not _is_equal(other, tensor):
+            raise ValueError(
+                f"{source}: two different tensors are called {list_names([rename(name)])}, one of "
+                f"them as {list_names([name])}"
+            )
     return renamed
 
 
-def _merge_tied(tensors: dict[str, Tensor], source: str) -> dict[str, Tensor]:
-    """Without second names of tied tensors. Raises ValueError where the two differ."""
+def _is_equal(one: Tensor, other: Tensor) -> bool:
+    return one.dtype == other.dtype and torch.equal(one, other)
+
+
+def _merge_tied(
+    tensors: dict[str, Tensor], source: str
+) -> tuple[dict[str, Tensor], dict[str, list[str]]]:
+    """(tensors without second names of tied ones, what was left out).
+
+    Raises ValueError where the two differ.
+    """
     merged = dict(tensors)
+    left_out: dict[str, list[str]] = {}
     for second, first in _SECOND_NAMES.items():
         if second not in merged:
             continue
         tensor = merged.pop(second)
+        if first in merged:
+            left_out.setdefault("repetition of a tied tensor", []).append(second)
         if not torch.equal(merged.setdefault(first, tensor), tensor):
             raise ValueError(
                 f"{source}: {second} differs from {first}; models with untied tables cannot be read"
             )
-    return merged
+    return merged, left_out
 
 
 def _check_names(
@@ -186,7 +236,7 @@ def _check_names(
     """Raises ValueError that lists what is missing and what is unexpected."""
     wanted = {name for parts in names.values() for name in parts}
     missing = sorted(wanted - tensors.keys())
-    unexpected = sorted(tensors.keys() - wanted - _IGNORED)
+    unexpected = sorted(tensors.keys() - wanted)
     problems = []
     if missing:
         problems.append(f"missing: {list_names(missing)}")

@@ -7,14 +7,18 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from electra.checkpoint.checkpoint import KINDS as CHECKPOINT_KINDS
 from electra.checkpoint.checkpoint import PRETRAINED, Checkpoint
+from electra.checkpoint.location import locate_checkpoint
 from electra.checkpoint.run_folder import RunFolder
-from electra.checkpoint.storage import load_checkpoint
+from electra.checkpoint.storage import load_checkpoint, load_tokenizer_at
 from electra.config import (
     SIZES,
     FinetuneConfig,
     ModelConfig,
+    Origin,
+    describe_model,
+    finetune_defaults,
+    preset_finetune_defaults,
     preset_model_config,
     resolve_finetuning,
     to_dict,
@@ -22,7 +26,7 @@ from electra.config import (
 from electra.data.examples import Encoded
 from electra.data.sentencepiece import train_tokenizer
 from electra.data.token_cache import CachedTokenizer
-from electra.data.tokenizer import Tokenizer, load_tokenizer
+from electra.data.tokenizer import Tokenizer
 from electra.evaluation import results
 from electra.model.build import build, check_weights
 from electra.tasks.conll import Columns
@@ -58,16 +62,17 @@ class Prepared:
 SMALL_SET, SMALL_SET_EPOCHS = 3_000, 10
 
 
-def read_start(init: str) -> Checkpoint | None:
-    """The pre-trained checkpoint to start from; None for random weights.
+def read_start(config: FinetuneConfig) -> tuple[Checkpoint | None, FinetuneConfig]:
+    """The pre-trained checkpoint to start from, None for random weights, and settings that name it.
 
     Raises ValueError for a file that is none, or whose weights are not those of its settings.
     """
-    if init == "none":
-        return None
-    start = load_checkpoint(init, PRETRAINED)
-    check_weights(lambda config: build(config, 0.15), start.model_config, start.model, init)
-    return start
+    if config.init == "none":
+        return None, config
+    path = locate_checkpoint(config.init)
+    start = load_checkpoint(path, PRETRAINED)
+    check_weights(lambda shape: build(shape, 0.15), start.model_config, start.model, path)
+    return start, replace(config, init=str(path))
 
 
 # ---------------------------------------------------------------- the task
@@ -98,13 +103,15 @@ def fill_in(
     epochs = data.task.epochs
     if len(data.train) < SMALL_SET:
         epochs = max(SMALL_SET_EPOCHS, epochs)
-    model_config = None if checkpoint is None else checkpoint.model_config
+    model_config, origin = None, Origin()
+    if checkpoint is not None:
+        model_config, origin = checkpoint.model_config, checkpoint.origin_now()
     if data.task.kind == "vectors":
         if config.freeze_epochs:
             raise ValueError("--freeze-epochs is for a head, and a task of vectors has none")
         config = replace(config, pooling=config.pooling or "mean")
     return resolve_finetuning(
-        config, model_config, data.task.name, float(epochs), data.task.max_len
+        config, model_config, origin, data.task.name, float(epochs), data.task.max_len
     )
 
 
@@ -189,10 +196,8 @@ def choose_model(
 
 def _choose_tokenizer(config: FinetuneConfig, data: TaskData) -> Tokenizer:
     """The tokenizer that --tokenizer names, or one trained on the task's texts."""
-    if config.tokenizer and config.tokenizer.endswith(".pt"):
-        return load_checkpoint(config.tokenizer, CHECKPOINT_KINDS).tokenizer
     if config.tokenizer:
-        return load_tokenizer(config.tokenizer)
+        return load_tokenizer_at(config.tokenizer)
     kind = KINDS[data.task.kind]
     texts = (text for example in data.train for text in kind.texts(example))
     return train_tokenizer(texts, SIZES[config.size].vocab_size)
@@ -251,6 +256,24 @@ def print_start(config: FinetuneConfig, prepared: Prepared, machine: Machine) ->
         + f"), into {config.out}",
         flush=True,
     )
+    print_defaults(config, prepared.checkpoint)
+
+
+def print_defaults(config: FinetuneConfig, checkpoint: Checkpoint | None) -> None:
+    """Say which settings are defaults, and of what kind of model."""
+    if checkpoint is None:
+        defaults, model = preset_finetune_defaults(config.size), f"random weights, {config.size}"
+    else:
+        model_config, origin = checkpoint.model_config, checkpoint.origin_now()
+        defaults = finetune_defaults(model_config, origin)
+        model = describe_model(model_config, origin)
+    taken = [
+        f"{name.replace('_', ' ')} {value}"
+        for name, value in defaults._asdict().items()
+        if getattr(config, name) == value
+    ]
+    if taken:
+        print(f"defaults: {', '.join(taken)}, for {model}", flush=True)
 
 
 def smaller_batches(config: FinetuneConfig) -> str:

@@ -71,7 +71,10 @@ def save_classifier(
         pairs=getattr(data.train[0], "text_b", None) is not None,
         scale=data.task.scale,
     )
-    save_checkpoint(folder.checkpoint, replace(checkpoint, thresholds=best.thresholds))
+    checkpoint = replace(checkpoint, thresholds=best.thresholds)
+    if prepared.checkpoint is not None:
+        checkpoint = replace(checkpoint, origin=prepared.checkpoint.origin_now())
+    save_checkpoint(folder.checkpoint, checkpoint)
 
 
 def write_tables(folder: RunFolder, data: TaskData, outcomes: list[Outcome], best: Outcome) -> None:

@@ -9,11 +9,13 @@ from typing import NamedTuple
 import torch
 
 from electra.checkpoint.checkpoint import PRETRAINED, Checkpoint, TrainingState
+from electra.checkpoint.location import locate_checkpoint
 from electra.checkpoint.run_folder import RunFolder, load_newest, of_run
-from electra.checkpoint.storage import load_checkpoint
+from electra.checkpoint.storage import load_checkpoint, load_tokenizer_at
 from electra.config import (
     SIZES,
     ModelConfig,
+    Origin,
     Phase,
     PretrainConfig,
     check_objective_flags,
@@ -27,7 +29,7 @@ from electra.config import (
 )
 from electra.data import token_cache
 from electra.data.spans import SpanBatches
-from electra.data.tokenizer import Tokenizer, load_tokenizer
+from electra.data.tokenizer import Tokenizer
 from electra.model.bert import BertMLM
 from electra.model.build import build, with_weights
 from electra.model.electra import Electra
@@ -65,6 +67,7 @@ class Start(NamedTuple):
 
     checkpoint: Checkpoint
     path: str | Path  # the file that it was read from
+    origin: Origin  # what the model had behind it before this run
 
 
 def read_start(config: PretrainConfig, given: set[str]) -> tuple[Start | None, PretrainConfig]:
@@ -83,9 +86,11 @@ def read_start(config: PretrainConfig, given: set[str]) -> tuple[Start | None, P
     check_pretrain_flags(config, given)
     if not config.init:
         return None, config
-    checkpoint = load_checkpoint(config.init, PRETRAINED)
+    path = locate_checkpoint(config.init)
+    checkpoint = load_checkpoint(path, PRETRAINED)
+    origin = checkpoint.origin_now()
     checkpoint.training = None  # lets its memory go: the new run has an optimizer of its own
-    return Start(checkpoint, config.init), config
+    return Start(checkpoint, path, origin), replace(config, init=str(path))
 
 
 def _out_of_first_start(config: PretrainConfig) -> str:
@@ -125,7 +130,7 @@ def read_run(config: PretrainConfig, given: set[str]) -> tuple[Start, PretrainCo
             f"{getattr(old, name)}; leave it out, or begin another run with --init"
         )
     free = {name: getattr(config, name) for name in (FREE_ON_RESUME & given) | {"out", "resume"}}
-    return Start(checkpoint, path), replace(old, **free)
+    return Start(checkpoint, path, checkpoint.origin), replace(old, **free)
 
 
 # ---------------------------------------------------------------- model
@@ -140,7 +145,7 @@ def choose_model(
         return start.checkpoint.tokenizer, model_config
     check_objective_flags(config.objective, given)
     if config.tokenizer:
-        tokenizer = load_tokenizer(config.tokenizer, config.cased)
+        tokenizer = load_tokenizer_at(config.tokenizer, config.cased)
     else:
         vocab_size = config.vocab_size or SIZES[config.size].vocab_size
         tokenizer = token_cache.corpus_tokenizer(

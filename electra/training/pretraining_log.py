@@ -7,6 +7,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from electra.config import continue_defaults, describe_model
 from electra.training.evaluate import (
     auc_of,
     evaluate,
@@ -35,6 +36,21 @@ def print_start(run: PretrainingRun) -> None:
         f"(amp {machine.precision.name}{ranks}), into {config.out}{begun}",
         flush=True,
     )
+    if config.init and not run.progress.step:
+        print_defaults(run)
+
+
+def print_defaults(run: PretrainingRun) -> None:
+    """Say which settings are defaults of the model that goes on, and of what kind of model."""
+    config, model_config = run.config, run.model.config
+    defaults = continue_defaults(model_config)
+    taken = {
+        f"lr {defaults.lr:g}": config.lr == defaults.lr,
+        f"{defaults.batch_tokens:,} tokens a step": config.batch_tokens == defaults.batch_tokens,
+    }
+    if any(taken.values()):
+        names = ", ".join(name for name, is_taken in taken.items() if is_taken)
+        print(f"defaults: {names}, for {describe_model(model_config, run.origin)}", flush=True)
 
 
 def progress_bar(run: PretrainingRun) -> tqdm:

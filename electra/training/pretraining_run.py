@@ -8,7 +8,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from electra.checkpoint.run_folder import RunFolder
-from electra.config import PretrainConfig
+from electra.config import Origin, PretrainConfig
 from electra.data.batch import Batch
 from electra.data.spans import SpanBatches
 from electra.data.token_store import Text
@@ -45,6 +45,7 @@ class PretrainingRun:
     config: PretrainConfig  # every None that has a default is filled in
     machine: Machine
     tokenizer: Tokenizer
+    origin: Origin  # what the model had behind it before this run
     corpus: Corpus
     batches: Batches
     model: Electra | BertMLM

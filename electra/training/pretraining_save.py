@@ -67,6 +67,7 @@ def save(run: PretrainingRun) -> None:
     )
     settings = replace(run.config, resume=False)
     checkpoint = make_checkpoint(run.model, run.tokenizer, settings, training)
+    checkpoint.origin = run.origin
     run.folder.save(checkpoint, progress.step, run.config.keep)
 
 

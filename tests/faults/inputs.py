@@ -58,8 +58,9 @@ from electra.data import raw_text, token_store
 from electra.data.sentencepiece import train_tokenizer
 from electra.data.tokenizer import Tokenizer, load_tokenizer
 from electra.download import archives as archives_module
-from electra.huggingface.safetensors import read_safetensors, read_weights
+from electra.huggingface.safetensors import read_safetensors, write_safetensors
 from electra.huggingface.tokenizer_files import write_tokenizer
+from electra.huggingface.weight_files import read_weights
 from electra.inference.predictor import load_predictor
 from electra.model.classifier import Classifier
 from electra.model.electra import Electra
@@ -685,6 +686,46 @@ def released(rng: random.Random, folder: Path) -> Read:
     return lambda: _printed(through("convert", "import", root, "--out", folder / "to" / "out.pt"))
 
 
+def parts(rng: random.Random, folder: Path) -> Read:
+    """Read weights in two parts, of which the index or a part is spoiled."""
+    root = place(rng, folder, "parts")
+    root.mkdir()
+    pickled = rng.random() < 0.3
+    whole = "pytorch_model.bin" if pickled else "model.safetensors"
+    names = [f"{number}-of-2{Path(whole).suffix}" for number in (1, 2)]
+    places = {f"layer.{number}": rng.choice(names) for number in range(6)}
+    for part in names:
+        own = {name: torch.ones(3, 4) for name in places if places[name] == part}
+        torch.save(own, root / part) if pickled else write_safetensors(root / part, own)
+    size = 10 * sum((root / part).stat().st_size for part in names)
+
+    if rng.random() < 0.4:
+        elsewhere = (
+            *NAMES,
+            "../to",
+            "/etc/passwd",
+            "..",
+            "",
+            "a\0b",
+            "x" * 9_999,
+            "a/../" + names[0],
+        )
+        places[rng.choice(sorted(places))] = rng.choice(elsewhere)
+    index = {"metadata": {"total_size": 1}, "weight_map": places}
+    kind = rng.randrange(6)
+    (root / f"{whole}.index.json").write_bytes(
+        text_of(rng, index) if kind < 2 else json.dumps(index).encode()
+    )
+    if kind == 2:
+        (root / names[0]).write_bytes(bytes_of(rng, (root / names[0]).read_bytes()))
+    elif kind == 3:
+        os.unlink(root / names[0])
+    elif kind == 4 and rng.random() < 0.3:
+        os.unlink(root / names[1])
+        os.mkfifo(root / names[1])
+    return lambda: _use_tensors(read_weights(root), size)
+
+
 def _written(path: Path, data: bytes) -> Path:
     path.write_bytes(data)
     return path
@@ -1207,6 +1248,7 @@ READERS: dict[str, Callable[[random.Random, Path], Read]] = {
     "safetensors": safetensors,
     "pickled": pickled,
     "released": released,
+    "parts": parts,
     "checkpoint": stored,
     "archives": archives,
     "lines": lines,

@@ -1,5 +1,7 @@
 """`convert.py import`: which folders make which model, and that it computes the same function."""
 
+import shlex
+
 import pytest
 import torch
 
@@ -177,6 +179,12 @@ def test_a_vocabulary_smaller_than_the_embedding_leaves_rows_unused(
     )
     checkpoint, _ = loaded(tmp_path / "x.pt")
     assert checkpoint.tokenizer.vocab_size + 24 == checkpoint.model_config.vocab_size
+
+
+def test_the_commands_that_come_next_are_quoted_for_the_shell(folder_of, tmp_path, done):
+    out = tmp_path / "it's new.pt"
+    for line in done("import", folder_of("bert"), "--out", out).splitlines()[-2:]:
+        assert str(out) in shlex.split(line)
 
 
 def test_one_tokenizer_of_a_pair_is_enough(folder_of, tmp_path, done):

@@ -20,7 +20,7 @@ def test_folders_that_lack_something_are_refused(folder_of, tmp_path, refused):
     weights.rename(folder / "model-00001-of-00002.safetensors")
     refused("neither model.safetensors nor pytorch_model.bin", "import", folder, *out)
     (folder / "model.safetensors.index.json").write_text("{}")
-    refused(["in several parts", "model.safetensors.index.json"], "import", folder, *out)
+    refused(["model.safetensors.index.json", "no weight_map"], "import", folder, *out)
     (folder / "model-00001-of-00002.safetensors").rename(weights)
     (folder / "vocab.txt").rename(tmp_path / "vocab.txt")
     refused("neither vocab.txt nor tokenizer.json", "import", folder, *out)

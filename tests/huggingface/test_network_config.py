@@ -204,7 +204,6 @@ def test_settings_that_are_no_sizes_or_shares_are_refused(name, value):
     [
         ("num_hidden_layers", 10**9),
         ("num_hidden_layers", 1_001),
-        ("type_vocab_size", 1),
         ("hidden_size", 2**24 + 1),
     ],
 )

@@ -7,7 +7,7 @@ import random
 import pytest
 import torch
 
-from electra.huggingface.safetensors import read_weights
+from electra.huggingface.weight_files import read_weights
 from huggingface.checks import assert_computes
 
 

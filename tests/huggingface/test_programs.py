@@ -6,6 +6,7 @@ import pytest
 
 import finetune
 import train
+from electra.config import Origin
 from electra.inference import labels, replaced
 from electra.model import masking
 from huggingface.checks import assert_encoder_and_head, loaded
@@ -68,6 +69,10 @@ def test_an_imported_checkpoint_trains_fine_tunes_and_predicts(
     start = imported(objective)
     assert_pre_trains(start, cache, tmp_path / "run", monkeypatch)
     assert_fine_tunes(tmp_path / "run" / "ckpt.pt", tmp_path / "tuned", monkeypatch)
+
+    run(train.main, f"--out {tmp_path / 'run'} --resume")
+    (pretrained, _), (tuned, _) = loaded(tmp_path / "run" / "ckpt.pt"), loaded(tmp_path / "tuned")
+    assert (pretrained.origin, tuned.origin) == (Origin(True, 0), Origin(True, 3 * 512))
 
     asked = []
     spy(monkeypatch, replaced, "example_ids", lambda _, result: asked.append(result[0]))

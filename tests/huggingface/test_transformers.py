@@ -12,9 +12,9 @@ from electra.huggingface.config import network_config
 from electra.huggingface.merging import merge_weights, merged_config
 from electra.huggingface.network import Network
 from electra.model.build import build
-from huggingface.checks import computed, loaded
+from huggingface.checks import loaded
 from huggingface.conftest import SAMPLE
-from huggingface.released import random_batch
+from huggingface.theirs import SMALL, assert_equal_to, shaken
 
 HAND_PICKED = [
     "A plain Sentence, with CAPITALS and 1,234.5 numbers.",
@@ -32,73 +32,6 @@ HAND_PICKED = [
     "x",
     "\u2028line",
 ]
-
-
-@pytest.fixture(scope="session")
-def transformers():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HF_HUB_OFFLINE", "1")
-        module = pytest.importorskip("transformers")
-        module.logging.set_verbosity_error()
-        module.logging.disable_progress_bar()
-        yield module
-
-
-def shaken(model):
-    """A model of theirs whose biases are not 0 and whose LayerNorms are not 1."""
-    torch.manual_seed(3)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.15 * torch.randn_like(parameter))
-    return model.eval()
-
-
-@torch.no_grad()
-def assert_equal_to(theirs, model, network, vocab_size, lengths=(20, 13, 4), width=20):
-    """Hidden states of every layer and logits, within 1e-5."""
-    batch = random_batch(vocab_size, lengths, width)
-    said = theirs(
-        input_ids=batch.input_ids,
-        attention_mask=batch.attention_mask.long(),
-        token_type_ids=batch.token_type_ids,
-        output_hidden_states=True,
-    )
-    states, logits = computed(model, network, batch)
-    assert len(said.hidden_states) == len(states)
-    for mine, other in zip(states, said.hidden_states, strict=True):
-        torch.testing.assert_close(mine, other, rtol=0, atol=1e-5)
-    other = said.get("logits", said.get("prediction_logits"))
-    if other is not None:
-        torch.testing.assert_close(logits, other, rtol=0, atol=1e-5)
-        assert other.std() > 0.02
-    return other is not None
-
-
-@pytest.fixture
-def theirs_in(tmp_path, vocabulary):
-    """theirs_in(model, name, pickled) -> the folder that transformers wrote, with a vocabulary."""
-
-    def make(model, name, pickled=False):
-        folder = tmp_path / name
-        model.save_pretrained(folder)
-        if pickled:
-            (folder / "model.safetensors").unlink()
-            torch.save(model.state_dict(), folder / "pytorch_model.bin")
-        (folder / "vocab.txt").write_text(
-            "".join(f"{token}\n" for token in vocabulary), encoding="utf-8"
-        )
-        return folder
-
-    return make
-
-
-SMALL = {
-    "hidden_size": 24,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 2,
-    "intermediate_size": 40,
-    "max_position_embeddings": 64,
-}
 
 
 def their_pair(transformers, vocab_size, **changes):
@@ -220,7 +153,7 @@ def test_base_models_equal_transformers(transformers, kind):
     assert config == preset_model_config("base", "electra" if kind == "electra" else "mlm", 1_000)
     with torch.device("meta"):
         model = build(config, 0.15)
-    model.load_state_dict(merge_weights(found, config)[0], assign=True)
+    model.load_state_dict(merge_weights(found, config).weights, assign=True)
     for name, other in theirs.items():
         assert assert_equal_to(other, model.eval(), name, 1_000, (48, 29), 48)
 
