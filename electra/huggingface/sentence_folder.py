@@ -10,7 +10,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from electra.checkpoint.checkpoint import Checkpoint
+from electra.checkpoint.checkpoint import FINE_TUNED, Checkpoint
+from electra.config import PretrainConfig, from_dict, longest_phase
 
 MODULES = "sentence_transformers.models"
 # Pooling here -> its switch in the library's configuration, which has one for each kind.
@@ -43,7 +44,7 @@ def write_sentence_files(
     values = {"word_embedding_dimension": config.hidden_size, **switches}
     _write(folder / "1_Pooling" / "config.json", values)
 
-    max_len = min(checkpoint.settings.get("max_len") or config.max_positions, config.max_positions)
+    max_len = min(longest_text(checkpoint), config.max_positions)
     # The tokenizer lowers the case itself, where it does.
     _write(
         folder / "sentence_bert_config.json", {"max_seq_length": max_len, "do_lower_case": False}
@@ -55,6 +56,15 @@ def write_sentence_files(
         f'  SentenceTransformer("{name}")   of sentence-transformers: {pooling} pooling, vectors '
         f"{length}"
     ]
+
+
+def longest_text(checkpoint: Checkpoint) -> int:
+    """Tokens of the longest texts of a checkpoint's training."""
+    max_positions = checkpoint.model_config.max_positions
+    if checkpoint.kind in FINE_TUNED:
+        return int(checkpoint.settings.get("max_len") or max_positions)
+    settings = from_dict(PretrainConfig, checkpoint.settings)
+    return longest_phase(settings.seq_len, settings.phases, max_positions)
 
 
 def _write(path: Path, values: Any) -> None:

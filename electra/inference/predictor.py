@@ -19,7 +19,7 @@ from electra.config import (
     ModelConfig,
     PretrainConfig,
     from_dict,
-    parse_phases,
+    longest_phase,
 )
 from electra.data.batch import Batch, Padding, bucket_batches
 from electra.data.examples import Encoded
@@ -146,8 +146,7 @@ def _read_settings(checkpoint: Checkpoint, max_len: int | None) -> tuple[int, Ta
     if checkpoint.kind not in FINE_TUNED:
         pretraining = from_dict(PretrainConfig, checkpoint.settings)
         max_positions = checkpoint.model_config.max_positions
-        phases = parse_phases(pretraining.seq_len, pretraining.phases, max_positions)
-        return max(phase.seq_len for phase in phases), None
+        return longest_phase(pretraining.seq_len, pretraining.phases, max_positions), None
 
     finetuning = from_dict(FinetuneConfig, checkpoint.settings)
     trained_len = finetuning.max_len or max_len
