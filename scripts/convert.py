@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from electra.cli import Parser, run_cli
+from electra.config import POOLINGS
 from electra.files import one_line
 from electra.huggingface.exporting import export_checkpoint
 from electra.huggingface.importing import import_checkpoint
@@ -31,9 +32,11 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(args: argparse.Namespace) -> None:
     if args.command == "import":
-        notes = import_checkpoint(args.folders, args.out, args.objective, args.partner)
+        notes = import_checkpoint(
+            args.folders, args.out, args.objective, args.partner, args.encoder_only
+        )
     else:
-        notes = export_checkpoint(args.checkpoint, args.folder, args.onnx)
+        notes = export_checkpoint(args.checkpoint, args.folder, args.onnx, args.vectors)
     print("\n".join(map(one_line, notes)))
 
 
@@ -56,7 +59,7 @@ def _add_import(commands: Subparsers) -> None:
     reader = commands.add_parser(
         "import",
         help="downloaded folders (a discriminator's and a generator's, or one alone) -> one "
-        "checkpoint for train.py and finetune.py",
+        "checkpoint for train.py and finetune.py; a fine-tuned one -> one for predict.py",
     )
     reader.add_argument(
         "folders",
@@ -79,6 +82,11 @@ def _add_import(commands: Subparsers) -> None:
         help="size of the new network beside an ELECTRA's that comes alone (default: the paper's "
         "proportions)",
     )
+    reader.add_argument(
+        "--encoder-only",
+        action="store_true",
+        help="of a fine-tuned folder: leave its head out, for train.py and for finetune.py --init",
+    )
 
 
 def _add_export(commands: Subparsers) -> None:
@@ -94,6 +102,12 @@ def _add_export(commands: Subparsers) -> None:
         "--onnx",
         action="store_true",
         help="write model.onnx too, with free batch and length; needs the extra [onnx]",
+    )
+    writer.add_argument(
+        "--vectors",
+        choices=POOLINGS,
+        help="write what sentence-transformers reads too: a vector a text, the mean of the tokens "
+        "or that of [CLS] (after finetune.py --task pairs always, as in training)",
     )
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 from electra.cli import Parser, run_cli
@@ -20,7 +19,7 @@ from electra.config import AMP_CHOICES
 from electra.files import is_utf8
 from electra.inference.predictor import BATCH_TOKENS, CPU_BATCH_TOKENS, load_predictor
 from electra.inference.stream import answer_lines
-from electra.inference.texts import Record, read_records, records_of
+from electra.inference.texts import given_records
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -89,30 +88,12 @@ def run(args: argparse.Namespace) -> None:
     terminal = sys.stdout.isatty()
     lines = answer_lines(
         predictor,
-        input_records(args),
+        given_records(args.texts, args.file, args.jsonl, args.question),
         args.view or terminal,
         colour=terminal,
         ascii_only=not is_utf8(sys.stdout),  # the texts come out as they went in
     )
     sys.stdout.writelines(f"{line}\n" for line in lines)
-
-
-def input_records(args: argparse.Namespace) -> Iterator[Record]:
-    """The texts of the command line, of --file or of standard input."""
-    if args.texts:
-        yield from records_of(args.texts, args.question)
-    elif args.file:
-        with open(args.file, "rb") as file:
-            yield from read_records(
-                file, str(args.file), args.jsonl or args.file.suffix == ".jsonl", args.question
-            )
-    else:
-        if sys.stdin.isatty():
-            print(
-                "reading texts from standard input, one a line, until its end (Ctrl-D)",
-                file=sys.stderr,
-            )
-        yield from read_records(sys.stdin.buffer, "standard input", args.jsonl, args.question)
 
 
 if __name__ == "__main__":

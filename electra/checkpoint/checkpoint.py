@@ -1,13 +1,15 @@
 """What a checkpoint holds, as a type, and the dictionary that stands for it in a file.
 
     format            1
-    kind              "electra", "mlm" (both pre-trained), "classifier", "tagger" or "reader"
+    kind              "electra", "mlm" (both pre-trained), "classifier", "tagger",
+                      "reader" or "embedder"
     model             weights by name
     model_config      of `config.ModelConfig`
     tokenizer         the bytes of the tokenizer's file, uint8
     labels            label words of a classifier, tags of a tagger; none for a regression
-    pairs             whether a classifier reads two texts
-    scale             the unit of a regression's values; None for classes
+    pairs             whether a classifier reads two texts, or an embedder learned from pairs
+    scale             the unit of a regression's values, or of the scores that an embedder learned
+                      from; None for classes and for an embedder without scores
     thresholds        of a classifier of several labels at once: the probability of each label from
                       which on it is given; of a reader that may find no answer: by how much "no
                       answer" must score above the best answer; else none
@@ -36,7 +38,7 @@ from electra.files import is_encodable
 
 FORMAT = 1
 PRETRAINED = ("electra", "mlm")
-FINE_TUNED = ("classifier", "tagger", "reader")
+FINE_TUNED = ("classifier", "tagger", "reader", "embedder")
 KINDS = (*PRETRAINED, *FINE_TUNED)
 # Where the encoder's weights are, by the kind of checkpoint. Embeddings have the same name in all.
 ENCODER_PREFIX = {

@@ -41,7 +41,7 @@ from electra.config.model import (
     preset_model_config,
 )
 from electra.config.options import Bounds, Settings, flag_of, flag_type, from_dict, option, to_dict
-from electra.config.phases import Phase, parse_phases
+from electra.config.phases import Phase, longest_phase, parse_phases
 from electra.config.pretraining import AMP_CHOICES, LONGEST_TIMEOUT, PretrainConfig
 from electra.config.resolving import (
     check_objective_flags,
@@ -93,6 +93,7 @@ __all__ = [
     "from_dict",
     "nearest_size",
     "option",
+    "longest_phase",
     "parse_phases",
     "read_settings",
     "preset_finetune_defaults",

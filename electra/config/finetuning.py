@@ -38,6 +38,7 @@ class FinetuneConfig(Settings):
             "csv",
             "conll",
             "squad",
+            "pairs",
             "glue",
         ),
     )
@@ -50,8 +51,16 @@ class FinetuneConfig(Settings):
     task_file: str | None = option(
         None, "task", "a task of your own, described in a .toml or .json file"
     )
-    text_columns: tuple[str, ...] = option(("text",), "task", "csv: one or two columns of text")
-    label_column: str = option("label", "task", "csv: the column of labels")
+    text_columns: tuple[str, ...] = option(
+        ("text",),
+        "task",
+        "csv, pairs: columns of text, one or two (default: text; pairs: sentence1 sentence2)",
+    )
+    label_column: str = option(
+        "label",
+        "task",
+        "csv, pairs: the column of labels or scores (default: label; pairs: also score; or none)",
+    )
     label_separator: str | None = option(
         None, "task", "csv: a text may have several labels, with this between them, e.g. '|'"
     )
@@ -101,7 +110,8 @@ class FinetuneConfig(Settings):
     pooling: str | None = option(
         None,
         "model",
-        "what the head reads (default: mean for a tiny model that was trained here, else cls)",
+        "what the head reads (default: mean for pairs, and for a tiny model that was trained "
+        "here; else cls)",
         POOLINGS,
     )
     attention_init: str | None = option(

@@ -16,6 +16,11 @@ class Phase(typing.NamedTuple):
     end: float
 
 
+def longest_phase(seq_len: int, phases: str | None, max_positions: int) -> int:
+    """The tokens of the longest phase. Raises ValueError as `parse_phases`."""
+    return max(phase.seq_len for phase in parse_phases(seq_len, phases, max_positions))
+
+
 def parse_phases(seq_len: int, phases: str | None, max_positions: int) -> tuple[Phase, ...]:
     """ "128:0.9,512:0.1" -> (Phase(128, 0.9), Phase(512, 1.0)); without `phases` all `seq_len`.
 

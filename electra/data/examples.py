@@ -25,21 +25,38 @@ class Encoded(NamedTuple):
     windows: Sequence[Any] = ()
     cut_examples: int = 0  # how many were longer than they may be
     cut_tokens: int = 0  # how many tokens these have lost
+    # Texts of a row. With 2 the model reads the texts of a pair apart: they follow each other in
+    # `ids`, and there is one label for both.
+    texts: int = 1
 
     @property
     def lengths(self) -> np.ndarray:
-        """Tokens of each example, (n,) int64."""
-        return np.array([len(ids) for ids in self.ids], np.int64)
+        """Tokens of each row, (n,) int64; of a row of two texts those of the longer one."""
+        tokens = np.array([len(ids) for ids in self.ids], np.int64)
+        return tokens.reshape(-1, self.texts).max(1)
+
+    def budget(self, batch_tokens: int, padding: Padding) -> int:
+        """The sum of `lengths`, padding included, of batches of so many tokens; of one at least."""
+        return max(batch_tokens // self.texts, padding.longest)
 
     def batch(self, rows: np.ndarray, padding: Padding) -> Batch:
-        """The batch of the examples with these indices."""
-        return collate(
-            [self.ids[i] for i in rows],
-            [self.types[i] for i in rows],
-            [self.labels[i] for i in rows],
+        """The batch of the rows with these indices.
+
+        A row of two texts has both side by side, each padded to the same width: (B, 2T).
+        """
+        numbers = (np.asarray(rows)[:, None] * self.texts + np.arange(self.texts)).ravel().tolist()
+        batch = collate(
+            [self.ids[i] for i in numbers],
+            [self.types[i] for i in numbers],
+            [self.labels[i // self.texts] for i in numbers],
             padding,
             self.pad,
         )
+        if self.texts == 1:
+            return batch
+        assert batch.labels is not None
+        side_by_side = batch.map(lambda tensor: tensor.reshape(len(rows), -1))
+        return side_by_side._replace(labels=batch.labels[:: self.texts])
 
 
 def truncate(ids: list[int], room: int, truncation: str) -> list[int]:

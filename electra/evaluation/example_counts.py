@@ -85,6 +85,24 @@ def _mean(sums: NDArray) -> float:
     return float(sums[0] / sums[1])
 
 
+def _rank_of(predicted: str) -> float:
+    try:
+        rank = float(predicted)
+    except ValueError:
+        rank = 0.0
+    if not rank >= 1:
+        raise ValueError(f"{predicted!r:.40} is not a rank from 1 on")
+    return rank
+
+
+def _rank_count(gold: str, predicted: str, labels: tuple[str, ...], separator: str) -> list[float]:
+    return [1 / _rank_of(predicted), 1.0]
+
+
+def _first_count(gold: str, predicted: str, labels: tuple[str, ...], separator: str) -> list[float]:
+    return [float(_rank_of(predicted) == 1), 1.0]
+
+
 # (kind of task, metric) -> how it is made of counts. The other kinds have `METRICS`.
 COUNTED: dict[tuple[str, str], Counted] = {
     ("tags", "span_f1"): Counted(_span_counts, _span_f1),
@@ -93,6 +111,8 @@ COUNTED: dict[tuple[str, str], Counted] = {
     ("labels", "macro_f1"): Counted(_label_cells, lambda sums: macro_f1(sums.reshape(-1, 3))),
     ("spans", "answer_f1"): Counted(_f1_count, _mean),
     ("spans", "exact_match"): Counted(_exact_count, _mean),
+    ("vectors", "mrr"): Counted(_rank_count, _mean),
+    ("vectors", "recall_at_1"): Counted(_first_count, _mean),
 }
 
 

@@ -22,6 +22,7 @@ from electra.evaluation.scoring import Outputs, Scoring
 from electra.evaluation.statistics import mean_sd, median
 from electra.evaluation.tag_scoring import TagScoring
 from electra.evaluation.text_scoring import ClassScoring, RegressionScoring
+from electra.evaluation.vector_scoring import VectorScoring
 from electra.tasks.task import Task, TaskData
 
 TABULATED_SETS = ("dev", "test")  # of predictions.tsv
@@ -32,6 +33,7 @@ SCORINGS: dict[str, Scoring] = {
     "labels": LabelScoring(),
     "tags": TagScoring(),
     "spans": AnswerScoring(),
+    "vectors": VectorScoring(),
 }
 
 
@@ -99,7 +101,7 @@ def summary(
         "labels": list(data.labels),
         "kind": task.kind,
         "separator": task.separator if task.kind == "labels" else None,
-        "regression": task.regression,
+        "regression": task.scored,
         "seeds": _seed_entries(data, outcomes, by_set),
         "best_seed": best.seed,
         **{"dev_mean": dev_mean, "dev_sd": dev_sd},

@@ -27,6 +27,8 @@ class Scoring(ABC):
     tags          probabilities (W, C)
     labels        (C, 2): the probability of each yes, and the threshold above which it is one
     spans         an `answers.Prediction`
+    vectors       (2,): the cosine in the unit of the scores or, without scores, the rank of the
+                  right partner among all; and the cosine
     """
 
     @abstractmethod

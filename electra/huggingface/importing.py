@@ -12,6 +12,16 @@ from torch import Tensor
 from electra.checkpoint.checkpoint import make_checkpoint
 from electra.checkpoint.storage import save_checkpoint
 from electra.config import SIZES, ModelConfig, Origin, PretrainConfig, nearest_size
+from electra.data.tokenizer import Tokenizer
+from electra.huggingface.importing_fine_tuned import (
+    FineTuned,
+    OtherHead,
+    describe_fine_tuned,
+    fine_tuned_config,
+    fine_tuned_weights,
+    make_fine_tuned,
+    read_fine_tuned,
+)
 from electra.huggingface.merging import NetworkSize, merge_weights, merged_config
 from electra.huggingface.network import Network, read_common_tokenizer, read_networks
 from electra.huggingface.tensor_names import list_names
@@ -28,16 +38,69 @@ def import_checkpoint(
     out: Path,
     objective: str | None = None,
     partner: NetworkSize | None = None,
+    encoder_only: bool = False,
 ) -> list[str]:
     """Read one or two folders, complete the model and save it. Returns what to tell the user.
 
-    `objective` and `partner` as in `merged_config`. Raises ValueError for folders that cannot be
-    read or do not go together, and where `out` exists or cannot be written.
+    A fine-tuned model stays one where its head can be ours, unless `objective`, `partner` or
+    `encoder_only` ask for a pre-trained one; the first two as in `merged_config`.
+
+    Raises ValueError for folders that cannot be read or do not go together, and where `out` exists
+    or cannot be written.
     """
     if out.exists():
         raise ValueError(f"{out} is already there; remove it or choose another --out")
     networks = read_networks(folders)
     tokenizer = read_common_tokenizer(networks)
+
+    found = None
+    if len(networks) == 1 and not (objective or partner or encoder_only):
+        found = read_fine_tuned(networks[0])
+    if isinstance(found, FineTuned):
+        return _import_fine_tuned(found, tokenizer, out)
+    notes = _import_pretrained(networks, tokenizer, out, objective, partner)
+    return [*_describe_other_head(found), *notes]
+
+
+def _import_fine_tuned(found: FineTuned, tokenizer: Tokenizer, out: Path) -> list[str]:
+    networks = [found.encoder]
+    config = fine_tuned_config(merged_config(networks, tokenizer.special, None, None))
+    merged = merge_weights(networks, config)
+    weights = fine_tuned_weights(found, merged.weights, config.objective)
+
+    wanted = build_on_meta(lambda config: make_fine_tuned(found, config), config).state_dict()
+    _check_shapes(weights, wanted, networks)
+    model = make_fine_tuned(found, config)
+    model.load_state_dict(weights)
+
+    out.parent.mkdir(parents=True, exist_ok=True)
+    checkpoint = make_checkpoint(
+        model,
+        tokenizer,
+        found.task.settings,
+        labels=found.labels,
+        pairs=found.task.pairs,
+        scale=1.0 if found.is_regression else None,
+    )
+    origin = Origin(imported=True)
+    save_checkpoint(out, replace(checkpoint, thresholds=found.thresholds, origin=origin))
+    return [
+        f"{_describe_size(found.encoder)}, {describe_fine_tuned(found)}",
+        *_describe_left_out(merged.left_out),
+        *_describe_segments(networks),
+        *_describe_unused_rows(tokenizer.vocab_size, config.vocab_size),
+        f"{out} is written. Next:",
+        f"  python scripts/predict.py --ckpt {shlex.quote(str(out))} --file YOUR_TEXTS",
+    ]
+
+
+def _import_pretrained(
+    networks: list[Network],
+    tokenizer: Tokenizer,
+    out: Path,
+    objective: str | None,
+    partner: NetworkSize | None,
+) -> list[str]:
     config = merged_config(networks, tokenizer.special, objective, partner)
     merged = merge_weights(networks, config)
 
@@ -98,15 +161,26 @@ def _check_shapes(
         )
 
 
+def _describe_other_head(found: OtherHead | None) -> list[str]:
+    if found is None:
+        return []
+    return [f"only the encoder is read: {found.why}"]
+
+
+def _describe_size(network: Network) -> str:
+    config = network.config
+    return (
+        f"{network.kind}: {network.folder}, hidden size {config.hidden_size} × "
+        f"{config.num_layers} layers"
+    )
+
+
 def _describe_networks(
     networks: list[Network], with_head: set[str], config: ModelConfig
 ) -> list[str]:
     lines = []
     for network in networks:
-        line = (
-            f"{network.kind}: {network.folder}, hidden size {network.config.hidden_size} × "
-            f"{network.config.num_layers} layers"
-        )
+        line = _describe_size(network)
         if network.kind not in with_head:
             line += "; it came without its head, so the head is new"
         lines.append(line)

@@ -9,12 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from electra.data.batch import Batch
 from electra.model.bert import BertMLM
-from electra.model.classifier import Classifier
 from electra.model.electra import Electra
+from electra.model.embedder import Embedder
+from electra.model.fine_tuned import FineTunedModel
+from electra.model.reader import Reader
 
 LARGEST_BATCH = 4_096
 TOLERANCE = 1e-4  # between a logit of the file and of the model
@@ -24,10 +27,11 @@ CHECKED_SHAPES = ((1, 7), (3, 24))  # rows, tokens; others than that of the expo
 class Logits(nn.Module):
     """What an ONNX file computes, in float32.
 
-    A discriminator's logits (B, T), a masked LM's (B, T, V), or a classifier's (B, labels).
+    A discriminator's logits (B, T), a masked LM's (B, T, V), a classifier's (B, labels), a tagger's
+    (B, T, labels), or a reader's (B, T, 2). Of an embedder the vectors (B, C), of length 1.
     """
 
-    def __init__(self, model: Electra | BertMLM | Classifier) -> None:
+    def __init__(self, model: Electra | BertMLM | FineTunedModel) -> None:
         super().__init__()
         self.model = model
 
@@ -36,7 +40,11 @@ class Logits(nn.Module):
         batch = Batch(input_ids, token_type_ids, attention_mask.bool())
         if isinstance(self.model, Electra):
             return self.model.detect(input_ids, batch)
-        if isinstance(self.model, Classifier):
+        if isinstance(self.model, Reader):  # not -inf on padding, as in `transformers`
+            return self.model.head(self.model.hidden(batch))
+        if isinstance(self.model, Embedder):
+            return F.normalize(self.model.vectors(batch), dim=-1)
+        if isinstance(self.model, FineTunedModel):
             return self.model.logits(batch)
         embeddings, mlm = self.model.embeddings, self.model.mlm
         hidden = mlm.encoder(embeddings(input_ids, token_type_ids), batch.attention_mask)
@@ -55,8 +63,13 @@ def check_onnx_packages() -> None:
         ) from None
 
 
+def output_name(model: nn.Module) -> str:
+    """What a file calls its output."""
+    return "vectors" if isinstance(model, Embedder) else "logits"
+
+
 @torch.no_grad()
-def write_onnx(path: Path, model: Electra | BertMLM | Classifier) -> None:
+def write_onnx(path: Path, model: Electra | BertMLM | FineTunedModel) -> None:
     """Write a file with free batch and length.
 
     Raises ValueError where its answers differ from the model's by more than `TOLERANCE`.
@@ -73,7 +86,7 @@ def write_onnx(path: Path, model: Electra | BertMLM | Classifier) -> None:
             wrapped,
             tuple(example.values()),
             input_names=list(example),
-            output_names=["logits"],
+            output_names=[output_name(model)],
             dynamic_shapes=(axes, axes, axes),
             dynamo=True,
             verbose=False,
@@ -84,7 +97,7 @@ def write_onnx(path: Path, model: Electra | BertMLM | Classifier) -> None:
 
 
 def _random_inputs(
-    model: Electra | BertMLM | Classifier, rows: int, width: int
+    model: Electra | BertMLM | FineTunedModel, rows: int, width: int
 ) -> dict[str, Tensor]:
     """Random words in rows of half the width to all of it, at most the model's positions."""
     width = min(width, model.config.max_positions)

@@ -82,15 +82,21 @@ def _unigram_parts(tokenizer: SentencePieceTokenizer, path: Path) -> dict[str, A
         raise ValueError(f"{path}: its SentencePiece model is damaged") from None
 
 
-def write_tokenizer(folder: Path, tokenizer: Tokenizer, max_positions: int) -> None:
+def write_tokenizer(
+    folder: Path, tokenizer: Tokenizer, max_len: int, truncation_side: str = "right"
+) -> None:
     """Write the files from which `AutoTokenizer` makes the same ids.
+
+    max_len: tokens of the longest example. truncation_side: "right" cuts the end of a longer one,
+    "left" its beginning.
 
     For WordPiece it makes a BertTokenizer, for SentencePiece a PreTrainedTokenizerFast over a
     Unigram model. `tokenizer.model` is added, which `read_tokenizer` reads. Raises ValueError for
     a SentencePiece model that is damaged.
     """
     settings: dict[str, Any] = {
-        "model_max_length": max_positions,
+        "model_max_length": max_len,
+        "truncation_side": truncation_side,
         "clean_up_tokenization_spaces": False,
         "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
     }

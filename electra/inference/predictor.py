@@ -19,7 +19,7 @@ from electra.config import (
     ModelConfig,
     PretrainConfig,
     from_dict,
-    parse_phases,
+    longest_phase,
 )
 from electra.data.batch import Batch, Padding, bucket_batches
 from electra.data.examples import Encoded
@@ -90,17 +90,14 @@ def load_predictor(
             f"with finetune.py --init"
         )
     config = checkpoint.model_config
-    try:
-        trained_len, task_settings = _read_settings(checkpoint, max_len)
-    except ValueError as problem:
-        raise ValueError(f"{path}: {problem}") from None
+    trained_len, task_settings = read_settings(checkpoint, max_len, path)
     model = _load_model(checkpoint, task_settings, path)
 
     use_available_cores()
     chosen = choose_device(device)
     max_len = max_len or trained_len
-    batch_tokens = batch_tokens or _default_batch_tokens(max_len, chosen)
-    _check_lengths(max_len, batch_tokens, config)
+    batch_tokens = batch_tokens or default_batch_tokens(max_len, chosen)
+    check_lengths(max_len, batch_tokens, config)
     if not all(value.isfinite().all() for value in checkpoint.model.values()):
         raise ValueError(f"{path} has weights that are not finite: its training broke down")
     return Predictor(
@@ -114,11 +111,13 @@ def load_predictor(
     )
 
 
-def _default_batch_tokens(max_len: int, device: torch.device) -> int:
+def default_batch_tokens(max_len: int, device: torch.device) -> int:
+    """Tokens of a batch on a device; at least one example of `max_len`."""
     return max(max_len, CPU_BATCH_TOKENS if device.type == "cpu" else BATCH_TOKENS)
 
 
-def _check_lengths(max_len: int, batch_tokens: int, config: ModelConfig) -> None:
+def check_lengths(max_len: int, batch_tokens: int, config: ModelConfig) -> None:
+    """Raises ValueError for lengths that do not fit the model or each other."""
     if not MIN_LENGTH <= max_len <= config.max_positions:
         raise ValueError(
             f"--max-len {max_len} is outside {MIN_LENGTH} to {config.max_positions}, the model's "
@@ -130,17 +129,25 @@ def _check_lengths(max_len: int, batch_tokens: int, config: ModelConfig) -> None
         )
 
 
-def _read_settings(checkpoint: Checkpoint, max_len: int | None) -> tuple[int, TaskSettings | None]:
+def read_settings(
+    checkpoint: Checkpoint, max_len: int | None, path: str | Path
+) -> tuple[int, TaskSettings | None]:
     """(the longest examples of the training, a fine-tuned model's settings).
 
-    Raises ValueError for settings that do not say how long the examples are, where `max_len` does
-    not either.
+    Raises ValueError, with `path`, for settings that do not say how long the examples are, where
+    `max_len` does not either.
     """
+    try:
+        return _read_settings(checkpoint, max_len)
+    except ValueError as problem:
+        raise ValueError(f"{path}: {problem}") from None
+
+
+def _read_settings(checkpoint: Checkpoint, max_len: int | None) -> tuple[int, TaskSettings | None]:
     if checkpoint.kind not in FINE_TUNED:
         pretraining = from_dict(PretrainConfig, checkpoint.settings)
         max_positions = checkpoint.model_config.max_positions
-        phases = parse_phases(pretraining.seq_len, pretraining.phases, max_positions)
-        return max(phase.seq_len for phase in phases), None
+        return longest_phase(pretraining.seq_len, pretraining.phases, max_positions), None
 
     finetuning = from_dict(FinetuneConfig, checkpoint.settings)
     trained_len = finetuning.max_len or max_len
@@ -163,6 +170,8 @@ def _task_data(checkpoint: Checkpoint, name: str) -> TaskData:
         kind = "tags"
     elif checkpoint.kind == "reader":
         kind = "spans"
+    elif checkpoint.kind == "embedder":
+        kind = "vectors"
     elif checkpoint.scale is not None:
         kind = "regression"
     elif checkpoint.thresholds:
@@ -191,7 +200,7 @@ def outputs_of(predictor: Predictor, examples: list[Any]) -> Outputs:
     task, model = predictor.task, predictor.model
     assert task is not None and isinstance(model, FineTunedModel)
     encoded = task.kind.encode(predictor.tokenizer, examples, task.data, task.config)
-    rows: list[np.ndarray] = [np.zeros(0)] * len(encoded.ids)
+    rows: list[np.ndarray] = [np.zeros(0)] * len(encoded.lengths)
     for numbers, batch in batches_of(encoded, predictor):
         with predictor.precision.autocast():
             logits = model.logits(batch)
@@ -204,7 +213,8 @@ def outputs_of(predictor: Predictor, examples: list[Any]) -> Outputs:
 def batches_of(encoded: Encoded, predictor: Predictor) -> Iterator[tuple[np.ndarray, Batch]]:
     """(numbers of the examples, their batch on the predictor's device), of like length."""
     padding = Padding(WIDTH_MULTIPLE, predictor.max_len)
-    for rows in bucket_batches(encoded.lengths, predictor.batch_tokens, padding, None):
+    budget = encoded.budget(predictor.batch_tokens, padding)
+    for rows in bucket_batches(encoded.lengths, budget, padding, None):
         batch = encoded.batch(rows, padding)
         yield rows, batch.to(predictor.device)
 

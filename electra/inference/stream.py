@@ -12,6 +12,7 @@ from electra.inference.entities import tag_texts
 from electra.inference.labels import label_texts
 from electra.inference.predictor import Predictor
 from electra.inference.replaced import mark_words, replaced_words
+from electra.inference.similarity import compare_texts
 from electra.inference.texts import Record
 
 # Kinds of fine-tuned checkpoints -> what answers their records.
@@ -19,6 +20,7 @@ ANSWERS: dict[str, Callable[[Predictor, list[Record]], Iterator[dict[str, Any]]]
     "classifier": label_texts,
     "tagger": tag_texts,
     "reader": answer_questions,
+    "embedder": compare_texts,
 }
 WINDOW = 4_096  # records in memory at a time
 

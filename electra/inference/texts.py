@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sys
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from electra.files import is_encodable
@@ -18,6 +20,28 @@ class Record(NamedTuple):
     text: str
     text_b: str | None = None
     question: str | None = None  # about `text`
+
+
+def given_records(
+    texts: list[str], path: Path | None, jsonl: bool, question: str | None = None
+) -> Iterator[Record]:
+    """The texts of the command line, of a file or of standard input.
+
+    `jsonl`: the lines are JSON objects, whatever the file's name. Raises ValueError as
+    `read_records` does, and OSError for a file that cannot be read.
+    """
+    if texts:
+        yield from records_of(texts, question)
+    elif path:
+        with open(path, "rb") as file:
+            yield from read_records(file, str(path), jsonl or path.suffix == ".jsonl", question)
+    else:
+        if sys.stdin.isatty():
+            print(
+                "reading texts from standard input, one a line, until its end (Ctrl-D)",
+                file=sys.stderr,
+            )
+        yield from read_records(sys.stdin.buffer, "standard input", jsonl, question)
 
 
 def records_of(texts: Iterable[str], question: str | None = None) -> Iterator[Record]:

@@ -54,6 +54,19 @@ class ReplacedTokenHead(nn.Module):
         return self.out(F.gelu(self.dense(hidden))).squeeze(-1)
 
 
+def pool(hidden: Tensor, attention_mask: Tensor | None, pooling: str) -> Tensor:
+    """One vector for each text: hidden (B, T, C), attention_mask (B, T) bool or None -> (B, C).
+
+    pooling: "cls", the vector of [CLS], or "mean", over the real tokens, [CLS] and [SEP] included.
+    """
+    if pooling == "cls":
+        return hidden[:, 0]
+    if attention_mask is None:
+        return hidden.mean(1)
+    weight = attention_mask.to(hidden.dtype)[:, :, None]  # (B, T, 1)
+    return (hidden * weight).sum(1) / weight.sum(1)
+
+
 class ClassificationHead(nn.Module):
     """Dropout and one linear layer, on [CLS] or on the mean over the real tokens.
 
@@ -69,15 +82,7 @@ class ClassificationHead(nn.Module):
 
     def forward(self, hidden: Tensor, attention_mask: Tensor | None) -> Tensor:
         """hidden (B, T, C), attention_mask (B, T) bool or None -> logits (B, num_labels)."""
-        if self.pooling == "cls":
-            pooled = hidden[:, 0]
-        elif attention_mask is None:
-            pooled = hidden.mean(1)
-        else:
-            weight = attention_mask.to(hidden.dtype)[:, :, None]  # (B, T, 1)
-            pooled = (hidden * weight).sum(1) / weight.sum(1)
-
-        return self.out(self.dropout(pooled))  # pooled (B, C)
+        return self.out(self.dropout(pool(hidden, attention_mask, self.pooling)))
 
 
 class TokenHead(nn.Module):

@@ -46,6 +46,7 @@ COLLAPSED = """ A collapsed seed predicts one class for every text; its score is
 means include it."""
 COLLAPSED_REGRESSION = """ A collapsed seed predicts one value for every text. The means include
 it."""
+COLLAPSED_VECTORS = """ A collapsed seed gives every text the same vector. The means include it."""
 CONFUSION_CAPTION = """Rows: gold labels; columns: predictions. Each cell shows a count and its
 share of the row, which sets the shade. Blue: correct."""
 CALIBRATION_CAPTION = """Predictions grouped by their probability; the number at the foot of a bar
@@ -164,6 +165,8 @@ def collapse_note(result: Json) -> Markup:
     names = [f"{seed['seed']:d}" for seed in result["seeds"] if seed["collapsed"]]
     start = f"Collapsed: seed{'s' if len(names) > 1 else ''} {', '.join(names)}."
     meaning = COLLAPSED_REGRESSION if result["regression"] else COLLAPSED
+    if result.get("kind") == "vectors":
+        meaning = COLLAPSED_VECTORS
     return tag("p", tag("b", start), meaning, class_="bad") if names else Markup()
 
 

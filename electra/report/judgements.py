@@ -17,6 +17,8 @@ below it, and it is right. A word in red is wrong: below it the gold tag, an arr
 prediction."""
 ANSWERS_CAPTION = """The worst answers first. Gold: one of the right answers; “no answer”: the text
 has none."""
+RANKS_CAPTION = """The lowest ranks first. Prediction: the rank of a text’s partner among all
+second texts, by cosine."""
 LABELS_CAPTION = "The most confident mistakes first; – : no label."
 SCORES_BY_NAME = {
     "by_type": ("Scores by type", ("span_f1", "precision", "recall"), ("gold", "predicted")),
@@ -25,8 +27,11 @@ SCORES_BY_NAME = {
 
 
 def kind_of(result: Json) -> str:
-    """The kind of the task. Results of before there were kinds are of classes or a regression."""
-    return result.get("kind") or ("regression" if result["regression"] else "classes")
+    """What the page draws: the kind of the task; of vectors learned from scores, a regression.
+
+    Results of before there were kinds are of classes or a regression.
+    """
+    return "regression" if result["regression"] else result.get("kind") or "classes"
 
 
 def named_scores(result: Json) -> list[Markup]:
@@ -65,6 +70,8 @@ def mistakes(rows: Sequence[Json], kind: str) -> list[Markup]:
     caption = "The most confident mistakes first; p: probability."
     if kind == "labels":
         heads, caption = [], LABELS_CAPTION
+    if kind == "vectors":
+        title, heads, caption = title.replace("Mistakes", "Partners not nearest"), [], RANKS_CAPTION
     if regression:
         title, heads, caption = "Largest errors", ["off by"], "Off by: prediction − gold."
     if not wrong:

@@ -9,10 +9,12 @@ from typing import NamedTuple
 
 from electra.tasks.labels import UNKNOWN, distinct_labels, label_word
 from electra.tasks.rows import read_examples, split_labels
-from electra.tasks.tables import ENDINGS, read_table
-from electra.tasks.task import Example, Task, TaskData, hold_out_examples
+from electra.tasks.tables import ENDINGS, columns_of, read_table
+from electra.tasks.task import Example, Task, TaskData, hold_out_examples, partners_only
 
 DEV_NAMES = ("dev", "valid", "validation", "val")
+# Where the scores of pairs are looked for.
+LABEL_COLUMNS = ("label", "score")
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,6 @@ def load_csv(task: Task, root: Path, settings: CsvSettings, seed: int, skip_bad:
     Files that are named in the settings replace those of the folder. Raises ValueError for a file
     that is missing or not what `read_table` expects.
     """
-    check_columns(task)
     paths = _find_tables(root) if root.is_dir() else TablePaths(root, None, None)
     if settings.dev_file:
         paths = paths._replace(dev=Path(settings.dev_file))
@@ -49,6 +50,9 @@ def load_csv(task: Task, root: Path, settings: CsvSettings, seed: int, skip_bad:
         paths = paths._replace(test=Path(settings.test_file))
     if root.is_dir() and paths.dev is None:
         raise _missing_table(root, f"dev (or {', '.join(DEV_NAMES[1:])})")
+    if task.kind == "vectors":
+        task = _with_own_label(task, paths.train)
+    check_columns(task)
     return load_tables(task, paths, seed, skip_bad)
 
 
@@ -58,7 +62,7 @@ def load_tables(task: Task, paths: TablePaths, seed: int, skip_bad: bool) -> Tas
     All of train gives the labels, where the task states none, and the scale of a regression: its
     largest score, the sign aside.
     """
-    if not task.words and not task.regression:
+    if not task.words and task.kind not in ("regression", "vectors"):
         words = _labels_in(paths.train, task, skip_bad)
         task = replace(task, labels=words, words=words)
 
@@ -75,7 +79,7 @@ def load_tables(task: Task, paths: TablePaths, seed: int, skip_bad: bool) -> Tas
         test, bad = read_examples(paths.test, task, label_optional=True, skip_bad=skip_bad)
         skipped += bad
 
-    if task.regression:
+    if task.scored:
         test = test and _without_unknown_scores(test, examples)
         task = replace(task, scale=max(abs(example.label) for example in examples) or 1.0)
     return TaskData(task, task.labels, train, dev, test, skipped=skipped)
@@ -92,10 +96,25 @@ def _without_unknown_scores(test: list[Example], train: list[Example]) -> list[E
 
 def check_columns(task: Task) -> None:
     """Raises ValueError for columns of text and label that do not go together."""
+    if task.kind == "vectors" and len(task.text) != 2:
+        raise ValueError(f"text columns {task.text}: a task of vectors needs the two of a pair")
     if len(task.text) not in (1, 2) or len(set(task.text)) != len(task.text):
         raise ValueError(f"text columns {task.text}: name one column, or two different ones")
     if task.label in task.text:
         raise ValueError(f"column {task.label!r} cannot be both text and label")
+
+
+def _with_own_label(task: Task, train: Path) -> Task:
+    """A task of vectors by the scores of its table, where that has a column of them.
+
+    Unless another one is named, that is `label` or `score`; without either all pairs belong
+    together. Raises ValueError for a table that cannot be read.
+    """
+    if task.label not in LABEL_COLUMNS:
+        return task
+    there = columns_of(train, header=task.header)
+    found = [name for name in LABEL_COLUMNS if name in there]
+    return replace(task, label=found[0]) if found else partners_only(task)
 
 
 def _labels_in(path: Path, task: Task, skip_bad: bool) -> tuple[str, ...]:

@@ -39,8 +39,7 @@ def load_task(
     if columns not in (None, Columns()) and task.layout != "conll":
         raise ValueError(f"task {name} has no columns of words and tags: leave them out")
     if task.layout == "tables":
-        texts = tuple(settings.text_columns)
-        task = replace(task, text=texts, label=settings.label_column)
+        task = _with_columns(task, settings)
         if settings.label_separator is not None:
             task = several_labels(task, settings.label_separator)
         return load_csv(task, root, settings, seed, skip_bad)
@@ -65,9 +64,19 @@ def load_task(
     return load_glue(task, root, skip_bad)
 
 
+def _with_columns(task: Task, settings: CsvSettings) -> Task:
+    """The task with the columns that the user names; pairs have usual ones of their own."""
+    texts, label = tuple(settings.text_columns), settings.label_column
+    if task.kind == "vectors" and settings.label_separator is not None:
+        raise ValueError("task pairs has no labels to part: leave out --label-separator")
+    if task.kind == "vectors" and texts == CsvSettings.text_columns:
+        texts = task.text
+    return replace(task, text=texts, label=label)
+
+
 def _how_to_fetch(task: Task) -> str:
     """The end of a message about a missing folder."""
-    if task.name not in (*GLUE, "imdb"):
+    if task.name not in (*GLUE, "imdb", "pairs"):
         return ""
     name = task.name if task.name in ("sst2", "imdb") else "glue"
     return f"; python scripts/download.py {name} fetches it"

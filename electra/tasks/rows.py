@@ -25,10 +25,10 @@ def read_examples(
     that are all missing, as `is_missing` says.
     """
     make = example_maker(task)
-    optional = task.label if label_optional else None
+    columns = (*task.text, task.label) if task.label else task.text
+    optional = task.label if label_optional and task.label else None
 
     def read(make: Callable[..., Any], skip_bad: bool) -> tuple[list[Any], int]:
-        columns = (*task.text, task.label)
         return read_table(
             path, columns, make, header=task.header, optional=optional, skip_bad=skip_bad
         )
@@ -36,7 +36,7 @@ def read_examples(
     try:
         return read(make, skip_bad)
     except ValueError:
-        if not label_optional or not _lacks_labels(task, read):
+        if not optional or not _lacks_labels(task, read):
             raise
     return read(lambda *values: make(*values[:-1], None), skip_bad)
 
@@ -46,7 +46,7 @@ def _lacks_labels(task: Task, read: Callable[..., tuple[list[Any], int]]) -> boo
     classes: Container[str | Decimal] = _class_indices(task)
     if task.kind == "labels":  # an empty cell says that there is no label
         return False
-    if task.regression and task.scale is None:
+    if task.scored and task.scale is None:
         classes = {label_key(UNKNOWN)}  # it may be a score; load_tables looks at the others
     try:
         missing, _ = read(lambda *values: is_missing(values[-1], classes), True)
@@ -57,14 +57,15 @@ def _lacks_labels(task: Task, read: Callable[..., tuple[list[Any], int]]) -> boo
 
 def example_maker(task: Task) -> Callable[..., Example]:
     """A function of one text or two and a label, which is None where the file has no labels.
+    Where the task has no column of labels, it takes the texts alone.
 
     It raises ValueError for a label that is not one of the task's; see `label_of`.
     """
     clean, classes = _cleaner(task), _class_indices(task)
 
     def make(*values: Any) -> Example:
-        *texts, word = values
-        texts = [clean(text) for text in texts]
+        given, word = (values[:-1], values[-1]) if task.label else (values, None)
+        texts = [clean(text) for text in given]
         return Example(
             texts[0], texts[1] if len(texts) == 2 else None, label_of(task, classes, word)
         )
@@ -97,11 +98,13 @@ def label_of(
     Raises ValueError for an empty or unknown label, and for a score that is not a finite number or
     is outside the task's scale.
     """
+    if task.kind == "vectors" and not task.label:
+        return 1.0
     if word is None:
-        return math.nan if task.regression else NO_LABEL
+        return math.nan if task.scored else NO_LABEL
     if task.kind == "labels":
         return tuple(sorted({_index(task, classes, one) for one in split_labels(task, word)}))
-    if task.regression:
+    if task.scored:
         return _score(task, word.strip())
     return _index(task, classes, label_word(word))
 

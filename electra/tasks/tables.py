@@ -78,6 +78,24 @@ def read_table(
     return made, skipped
 
 
+def columns_of(path: Path, header: bool | Sequence[str] = True) -> list[str]:
+    """The names of a table's columns; of JSON lines those of the first one that can be read.
+
+    Raises ValueError as `read_table` does.
+    """
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file")
+    if path.suffix not in ENDINGS:
+        raise ValueError(f"{path}: the name must end in one of {', '.join(ENDINGS)}")
+    lines, parse = _open_table(path, path.suffix, (), header, None)
+    for _, line in lines:
+        try:
+            return list(parse(line))
+        except ValueError:
+            continue  # `read_table` says what is wrong with it, or leaves it out
+    raise ValueError(f"{path}: no examples in it")
+
+
 def read_text(path: Path) -> str:
     """A whole UTF-8 file without its byte-order mark. Line ends stay as they are.
 

@@ -11,6 +11,8 @@ What is learned is the `kind` of a task:
     labels        any number of several labels for a text or a pair
     tags          one of several tags for each word of a sentence
     spans         the answer to a question, as a stretch of a text
+    vectors       a vector for each text, from pairs of texts: by the cosine of a pair that has a
+                  score, or, without scores, by a text's partner among all others
 """
 
 from __future__ import annotations
@@ -33,8 +35,10 @@ KIND_METRICS = {
     "labels": ("micro_f1", "macro_f1"),
     "tags": ("span_f1", "accuracy"),
     "spans": ("answer_f1", "exact_match"),
+    "vectors": (*SCORE_METRICS, "mrr", "recall_at_1"),
 }
-Kind = Literal["classes", "regression", "labels", "tags", "spans"]
+PARTNER_METRICS = ("mrr", "recall_at_1")  # of pairs without scores
+Kind = Literal["classes", "regression", "labels", "tags", "spans", "vectors"]
 
 
 class Example(NamedTuple):
@@ -43,7 +47,8 @@ class Example(NamedTuple):
     text_a: str
     text_b: str | None  # None: a single text
     # The index of its class or, in a regression, its score in the task's unit; `NO_LABEL` or
-    # math.nan where it is not known. Of several labels a tuple: the indices of those it has.
+    # math.nan where it is not known. Of several labels a tuple: the indices of those it has. Of a
+    # pair without scores 1.0: its texts belong together.
     label: Any
 
 
@@ -89,20 +94,25 @@ class Task:
     truncate: str = "head"  # what stays of a longer text; one of `TRUNCATIONS`
     epochs: int = 3
     kind: Kind = "classes"
-    scale: float | None = None  # of a regression: the model learns score / scale
+    scale: float | None = None  # of scores: the model learns score / scale
     layout: Literal["glue", "imdb", "tables", "conll", "squad"] = (
         "tables"  # of its files; it chooses the reader
     )
     both_orders: bool = False  # whether it is trained on `with_both_orders`
     folder: str = ""  # the usual name of its folder
     text: tuple[str, ...] = ("text",)  # the column of the text, or the two of a pair
-    label: str = "label"  # the column of the label
+    label: str = "label"  # the column of the label; empty: there is none
     separator: str = "|"  # between the labels of a column that holds several
     header: bool | tuple[str, ...] = True  # as in `read_table`
 
     @property
     def regression(self) -> bool:
         return self.kind == "regression"
+
+    @property
+    def scored(self) -> bool:
+        """Whether the labels are scores: of a regression, or of pairs whose vectors are learned."""
+        return self.regression or (self.kind == "vectors" and bool(self.label))
 
 
 class TaskData(NamedTuple):
@@ -220,6 +230,15 @@ TASKS = {
             folder="conll2000",
         ),
         Task(
+            "pairs",
+            kind="vectors",
+            metric="spearman",
+            also=("pearson",),
+            folder="STS-B",
+            text=_PAIR,
+            label="score",
+        ),
+        Task(
             "squad",
             kind="spans",
             metric="answer_f1",
@@ -245,6 +264,12 @@ def several_labels(task: Task, separator: str) -> Task:
     return replace(task, kind="labels", separator=separator, metric=metric, also=tuple(also))
 
 
+def partners_only(task: Task) -> Task:
+    """The task of vectors for pairs that have no scores."""
+    metric, *also = PARTNER_METRICS
+    return replace(task, label="", metric=metric, also=tuple(also))
+
+
 def check_separator(separator: str) -> None:
     """Raises ValueError for a separator that tables cannot hold, or that is white space: labels
     lose it."""
@@ -263,7 +288,8 @@ def default_folder(name: str) -> str:
     folder = task_named(name).folder
     if not folder:
         raise ValueError(f"task {name} has no folder of its own; name its file or folder")
-    candidates = [f"data/glue/{folder}"] if name in GLUE else [f"data/{folder}"]
+    in_glue = name in GLUE or name == "pairs"  # the pairs of STS-B
+    candidates = [f"data/glue/{folder}"] if in_glue else [f"data/{folder}"]
     if name == "sst2":
         candidates.insert(0, f"data/{folder}")
     return next((path for path in candidates if Path(path).is_dir()), candidates[0])

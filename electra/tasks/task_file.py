@@ -14,7 +14,16 @@ from electra.tasks.csv_task import TablePaths, check_columns, load_tables
 from electra.tasks.labels import label_key, label_word
 from electra.tasks.squad import load_questions
 from electra.tasks.tables import read_text
-from electra.tasks.task import KIND_METRICS, TASKS, Kind, Task, TaskData, check_separator
+from electra.tasks.task import (
+    KIND_METRICS,
+    PARTNER_METRICS,
+    SCORE_METRICS,
+    TASKS,
+    Kind,
+    Task,
+    TaskData,
+    check_separator,
+)
 
 # The keys of a task file and their types.
 KEYS: dict[str, type] = {
@@ -159,7 +168,9 @@ def _kind_of(settings: dict[str, Any]) -> Kind:
 
 def _check_keys(settings: dict[str, Any], kind: Kind) -> None:
     """Raises ValueError for a key that is missing, or that this kind does not read."""
-    required = REQUIRED_KEYS if kind not in OWN_KEYS else ("name", "train")
+    required: tuple[str, ...] = REQUIRED_KEYS if kind not in OWN_KEYS else ("name", "train")
+    if kind == "vectors":
+        required = tuple(key for key in REQUIRED_KEYS if key != "label")
     missing = [key for key in required if key not in settings]
     if missing:
         raise ValueError(f"{missing[0]}: missing; a task needs {', '.join(required)}")
@@ -175,8 +186,11 @@ def _further_metrics(metric: str, kind: Kind) -> tuple[str, ...]:
     """The metrics that are given beside the main one."""
     if kind == "tags":
         return ("precision", "recall") if metric == "span_f1" else ("macro_f1",)
-    if kind in ("labels", "spans"):
-        return tuple(name for name in KIND_METRICS[kind] if name != metric)
+    fitting = KIND_METRICS[kind]
+    if kind == "vectors":
+        fitting = SCORE_METRICS if metric in SCORE_METRICS else PARTNER_METRICS
+    if kind in ("labels", "spans", "vectors"):
+        return tuple(name for name in fitting if name != metric)
     return ()
 
 
@@ -205,6 +219,8 @@ def _check_name(name: str) -> None:
 def _check_labels(labels: tuple[str, ...], kind: Kind) -> None:
     if kind == "regression":
         raise ValueError("labels: a regression has scores, not labels")
+    if kind == "vectors":
+        raise ValueError("labels: a task of vectors has pairs, not labels")
     if len(labels) < 2 or len(set(map(label_key, labels))) != len(labels):
         raise ValueError(f"labels: {list(labels)} are not two or more different ones")
     for label in labels:
@@ -226,10 +242,14 @@ def _check_labels(labels: tuple[str, ...], kind: Kind) -> None:
 def _metric_of(settings: dict[str, Any], kind: Kind) -> str:
     """The metric that chooses the best epoch; ValueError where it does not fit the kind."""
     fitting = KIND_METRICS[kind]
+    if kind == "vectors":
+        fitting = SCORE_METRICS if settings.get("label") else PARTNER_METRICS
     metric = settings.get("metric", fitting[0])
     if metric not in fitting:
         known = any(metric in metrics for metrics in KIND_METRICS.values())
         what = {"classes": "labels", "regression": "a regression"}.get(kind, f"a task of {kind}")
+        if kind == "vectors":
+            what += f" {'with' if settings.get('label') else 'without'} a column of scores"
         raise ValueError(
             f"metric: {metric!r} is {'not for' if known else 'no metric for'} {what}; choose one "
             f"of {', '.join(fitting)}"

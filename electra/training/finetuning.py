@@ -120,6 +120,10 @@ def fill_in(
     model_config, origin, task = None, Origin(), data.task
     if checkpoint is not None:
         model_config, origin = checkpoint.model_config, checkpoint.origin_now()
+    if data.task.kind == "vectors":
+        if config.freeze_epochs:
+            raise ValueError("--freeze-epochs is for a head, and a task of vectors has none")
+        config = replace(config, pooling=config.pooling or "mean")
     return resolve_finetuning(
         config, model_config, origin, task.name, float(epochs), task.max_len, task.truncate
     )
@@ -189,9 +193,11 @@ def choose_model(
             f"--max-len {config.max_len} is beyond the model's {model_config.max_positions} "
             f"positions"
         )
-    if config.max_len > config.batch_tokens:
+    pairs = data.task.kind == "vectors"  # both texts of a pair are in one step
+    if config.max_len * (1 + pairs) > config.batch_tokens:
         raise ValueError(
-            f"--batch-tokens {config.batch_tokens} does not hold one text of --max-len "
+            f"--batch-tokens {config.batch_tokens} does not hold one {'pair' if pairs else 'text'} "
+            f"of --max-len "
             f"{config.max_len}"
         )
     return tokenizer, replace(

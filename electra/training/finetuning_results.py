@@ -19,9 +19,13 @@ from electra.tasks.task import TaskData
 from electra.training.finetuning import Prepared
 from electra.training.finetuning_seed import say_red
 
-# What predict.py is to be told, for the last line.
+# What the next program is to be told, for the last line.
 JUDGE = '"a text to judge"'
-NEXT = {"spans": '--question "a question" "a text"', "tags": '"a text to search"'}
+NEXT = {
+    "spans": '--question "a question" "a text"',
+    "tags": '"a text to search"',
+    "vectors": '"a text"',
+}
 
 
 def save_results(
@@ -99,9 +103,10 @@ def print_result(
     if result["test_mean"] is not None:
         spread = f" ± {result['test_sd']:.2%}" if count > 1 else ""
         print(f"test: {result['test_mean']:.2%}{spread}")
+    program = "embed.py" if data.task.kind == "vectors" else "predict.py"
     print(
         f"{folder.path / 'result.json'}, predictions.tsv{', report.html' if report else ''} and "
         f"ckpt.pt are written ({seconds / 60:.1f} minutes). Next:\n"
-        f"  python scripts/predict.py --ckpt {shlex.quote(str(folder.checkpoint))} "
+        f"  python scripts/{program} --ckpt {shlex.quote(str(folder.checkpoint))} "
         f"{NEXT.get(data.task.kind, JUDGE)}"
     )

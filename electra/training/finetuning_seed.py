@@ -145,7 +145,8 @@ def epoch_plan(train: Encoded, config: FinetuneConfig, seed: int, epoch: int) ->
     """The batches of one epoch, as indices of examples: a function of (seed, epoch)."""
     rng = np.random.default_rng([seed, epoch])
     padding = padding_of(config)
-    return bucket_batches(train.lengths, config.batch_tokens, padding, rng, max_rows=ROWS)
+    budget = train.budget(config.batch_tokens, padding)
+    return bucket_batches(train.lengths, budget, padding, rng, max_rows=ROWS)
 
 
 def lr_of(config: FinetuneConfig, stage: Stage, done: int) -> float:
@@ -211,7 +212,7 @@ def predict(run: SeedRun, name: str) -> Outputs:
     """What the model says of each example of a set, as `Scoring` describes it."""
     prepared, machine, padding = run.prepared, run.machine, padding_of(run.config)
     encoded = prepared.encoded[name]
-    budget = max(EVALUATION_TOKENS, padding.longest)
+    budget = encoded.budget(EVALUATION_TOKENS, padding)
     batches = machine.ranks.share(bucket_batches(encoded.lengths, budget, padding, None))
     rows = rows_of(run.model.eval(), encoded, batches, padding, machine, prepared.kind.activate)
     examples = results.sets_of(prepared.data)[name]
@@ -231,7 +232,7 @@ def rows_of(
 
     batches: those of this rank; the ranks' rows are put together.
     """
-    tokens = encoded.lengths if model.per_token else np.ones(len(encoded.ids), np.int64)
+    tokens = encoded.lengths if model.per_token else np.ones_like(encoded.lengths)
     ends = np.cumsum(tokens)
     flat: np.ndarray | None = None  # (sum of the rows' tokens, L)
     for numbers in batches:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from electra.training.kinds_of_texts import TextClasses, TextLabels, TextValue
 from electra.training.kinds_of_tokens import AnswerSpans, WordTags
+from electra.training.kinds_of_vectors import TextVectors
 from electra.training.task_kind import TaskKind
 
 # Kinds of tasks (`Task.kind`) -> how they are trained.
@@ -17,4 +18,5 @@ KINDS: dict[str, TaskKind] = {
     "labels": TextLabels(),
     "tags": WordTags(),
     "spans": AnswerSpans(),
+    "vectors": TextVectors(),
 }

@@ -21,7 +21,7 @@ from electra.evaluation.scoring import Outputs
 from electra.model.classifier import Classifier
 from electra.model.fine_tuned import FineTunedModel
 from electra.tasks.task import Example, TaskData
-from electra.training.task_kind import FEWEST, TaskKind
+from electra.training.task_kind import FEWEST, TaskKind, unit_of
 
 
 class TextClasses(TaskKind):
@@ -144,8 +144,3 @@ class TextLabels(TextClasses):
 
     def is_constant(self, data: TaskData, outputs: Outputs) -> bool:
         return len(outputs) >= FEWEST and bool(np.ptp(np.asarray(outputs)[..., 0], 0).max() < 1e-3)
-
-
-def unit_of(data: TaskData) -> float:
-    """What the outputs of a regression are multiplied by; 1 for probabilities."""
-    return data.task.scale or 1.0

@@ -77,3 +77,8 @@ class TaskKind(ABC):
     def is_constant(self, data: TaskData, outputs: Outputs) -> bool:
         """Whether a model says the same of everything, of enough examples to tell."""
         return False
+
+
+def unit_of(data: TaskData) -> float:
+    """What the values of a task with scores are multiplied by; 1 for others."""
+    return data.task.scale or 1.0

@@ -12,6 +12,8 @@ from electra.huggingface.safetensors import read_safetensors
 from electra.model.bert import BertMLM
 from electra.model.build import build
 from electra.model.classifier import Classifier
+from electra.model.reader import Reader
+from electra.model.tagger import Tagger
 from huggingface.released import random_batch, reference, tensors_of
 
 
@@ -23,15 +25,19 @@ def assert_refused(read, *parts):
     assert "\n" not in message and all(str(part) in message for part in parts), message
 
 
+def make_model(kind, config, labels):
+    if kind == "classifier":
+        return Classifier(config, max(1, len(labels)))
+    if kind == "tagger":
+        return Tagger(config, len(labels))
+    return Reader(config) if kind == "reader" else build(config, 0.15)
+
+
 def loaded(path):
     """(a checkpoint, its model)."""
     checkpoint = load_checkpoint(path, KINDS)
     config = checkpoint.model_config
-    model = (
-        Classifier(config, len(checkpoint.labels))
-        if checkpoint.kind == "classifier"
-        else build(config, 0.15)
-    )
+    model = make_model(checkpoint.kind, config, checkpoint.labels)
     model.load_state_dict(checkpoint.model)
     return checkpoint, model.eval()
 

@@ -9,13 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from electra.checkpoint.checkpoint import make_checkpoint
+from electra.checkpoint.checkpoint import FINE_TUNED, make_checkpoint
 from electra.checkpoint.storage import save_checkpoint
 from electra.config import FinetuneConfig, PretrainConfig
 from electra.data.wordpiece import WordPieceTokenizer
 from electra.huggingface.safetensors import write_safetensors
-from electra.model.build import build
-from electra.model.classifier import Classifier
+from huggingface.checks import make_model
 from huggingface.released import released
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -27,9 +26,6 @@ def load_script(name):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-program, predict = load_script("convert"), load_script("predict")
 
 
 program = load_script("convert")
@@ -152,13 +148,18 @@ def tokenizers(tokenizer, vocabulary):
 
 @pytest.fixture
 def saved(tmp_path, shape, tokenizers):
-    """saved(kind, tokens, labels, **changes of the settings) -> a checkpoint of random weights.
+    """saved(kind, tokens, labels, parts, **changes of the sizes) -> a checkpoint of random weights.
 
-    No two tensors are equal.
+    No two tensors are equal. `parts` are further ones of a fine-tuned checkpoint.
     """
 
     def make(
-        kind="electra", tokens="wordpiece", labels=("bad", "so so", "good"), name="x.pt", **changes
+        kind="electra",
+        tokens="wordpiece",
+        labels=("bad", "so so", "good"),
+        name="x.pt",
+        parts=None,
+        **changes,
     ):
         tokenizer = tokenizers[tokens] if isinstance(tokens, str) else tokens
         config = shape(
@@ -172,14 +173,15 @@ def saved(tmp_path, shape, tokenizers):
             }
         )
         torch.manual_seed(1)
-        model = Classifier(config, len(labels)) if kind == "classifier" else build(config, 0.15)
+        model = make_model(kind, config, labels)
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.add_(0.1 * torch.randn_like(parameter))
-        settings = FinetuneConfig() if kind == "classifier" else PretrainConfig()
-        checkpoint = make_checkpoint(
-            model, tokenizer, settings, labels=labels if kind == "classifier" else ()
-        )
+        more = {"settings": PretrainConfig()}
+        if kind in FINE_TUNED:
+            labels = () if kind == "reader" else labels
+            more = {"settings": FinetuneConfig(), "labels": labels, **(parts or {})}
+        checkpoint = make_checkpoint(model, tokenizer, **more)
         save_checkpoint(tmp_path / name, checkpoint)
         return tmp_path / name
 

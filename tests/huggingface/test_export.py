@@ -8,7 +8,7 @@ import torch
 
 from electra.checkpoint.storage import load_checkpoint, save_checkpoint
 from electra.config import to_dict
-from electra.huggingface import exporting
+from electra.huggingface import exported_files
 from electra.huggingface.safetensors import read_safetensors
 from huggingface.checks import assert_computes, assert_encoder_and_head, loaded
 from huggingface.released import tensors_of
@@ -81,15 +81,25 @@ def test_exported_tensors_compute_what_the_model_computes(
     assert ("as ELECTRA's masked LM" in said) == ((kind, network) == ("mlm", "generator"))
 
 
-@pytest.mark.parametrize("pooling", ["cls", "mean"])
 @pytest.mark.parametrize(
-    "changes",
-    [{"objective": "electra"}, {"objective": "mlm"}, {"objective": "mlm", "embedding_size": 24}],
+    "changes, why",
+    [
+        ({"objective": "electra"}, "reads the mean of the tokens"),
+        ({"objective": "mlm"}, "reads the mean of the tokens"),
+        ({"objective": "mlm", "embedding_size": 24}, "reads the mean of the tokens"),
+        (
+            {"pooling": "cls", "hidden_size": 4, "num_heads": 2},
+            "has 3 labels, more than half of the hidden size of 4",
+        ),
+    ],
 )
-def test_an_exported_classifier_is_an_encoder_and_a_head(saved, tmp_path, done, changes, pooling):
-    ours = saved("classifier", pooling=pooling, labels=("bad", "so, so", "güt"), **changes)
+def test_a_head_that_transformers_lacks_has_a_file_of_its_own(saved, tmp_path, done, changes, why):
+    pooling = changes.get("pooling", "mean")
+    ours = saved("classifier", labels=("bad", "so, so", "güt"), **changes)
     folder = tmp_path / "exported"
     said = done("export", ours, folder)
+    (line,) = (line for line in said.splitlines() if why in line)
+    assert "head.safetensors" in line and "--onnx" in line
     bare = "BertModel" if changes.get("embedding_size") == 24 else "ElectraModel"
     assert json.loads((folder / "config.json").read_text())["architectures"] == [bare]
     assert ("add_pooling_layer=False" in said) == (
@@ -122,7 +132,7 @@ def test_checkpoints_that_cannot_be_read_are_refused(saved, tmp_path, refused):
 
 @pytest.mark.parametrize("where", ["write_safetensors", "write_tokenizer", "export_config"])
 def test_an_export_that_fails_leaves_nothing(saved, tmp_path, refused, monkeypatch, where):
-    path, real, calls = saved(), getattr(exporting, where), []
+    path, real, calls = saved(), getattr(exported_files, where), []
 
     def fail_the_second_time(*arguments, **more):
         calls.append(arguments)
@@ -130,6 +140,6 @@ def test_an_export_that_fails_leaves_nothing(saved, tmp_path, refused, monkeypat
             raise OSError("no space left")
         return real(*arguments, **more)
 
-    monkeypatch.setattr(exporting, where, fail_the_second_time)
+    monkeypatch.setattr(exported_files, where, fail_the_second_time)
     refused("no space left", "export", path, tmp_path / "exported")
     assert len(calls) == 2

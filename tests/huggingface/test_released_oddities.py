@@ -27,10 +27,10 @@ def their_model(transformers, vocabulary):
 
 @pytest.fixture
 def imported(tmp_path, done):
-    """imported(folder) -> (the model, the lines that were printed)."""
+    """imported(folder, flags …) -> (the model, the lines that were printed)."""
 
-    def read(folder):
-        said = done("import", folder, "--out", tmp_path / "x.pt")
+    def read(folder, *flags):
+        said = done("import", folder, "--out", tmp_path / "x.pt", *flags)
         return loaded(tmp_path / "x.pt")[1], said.splitlines()
 
     return read
@@ -170,23 +170,29 @@ def test_one_segment_type_stands_for_both(
         torch.testing.assert_close(mine, other, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "BertForSequenceClassification",
-        "BertForQuestionAnswering",
-        "ElectraForSequenceClassification",
-        "ElectraForMultipleChoice",
-    ],
-)
-def test_the_head_of_a_fine_tuned_model_is_left_out(
-    their_model, theirs_in, imported, vocabulary, name
+FINE_TUNED = {
+    f"{kind}For{task}": encoder_only
+    for kind in ("Bert", "Electra")
+    for task, encoder_only in (
+        ("SequenceClassification", ()),
+        ("TokenClassification", ("--encoder-only",)),
+        ("QuestionAnswering", ("--encoder-only",)),
+        ("MultipleChoice", ()),
+    )
+}
+
+
+@pytest.mark.parametrize("name, flags", FINE_TUNED.items())
+def test_a_head_that_no_model_here_has_is_left_out(
+    their_model, theirs_in, imported, vocabulary, name, flags
 ):
     theirs = their_model(name)
     network = "bert" if name.startswith("Bert") else "discriminator"
-    model, lines = imported(theirs_in(theirs, "tuned"))
+    model, lines = imported(theirs_in(theirs, "tuned"), *flags)
     assert not assert_equal_to(theirs.base_model, model, network, len(vocabulary))
     assert f"task head of the {network} (" in left_out(lines)
+    if name.endswith("ForSequenceClassification"):
+        assert lines.pop(0).startswith(f"only the encoder is read: a {name} reads [CLS] through")
     assert "it came without its head" in lines[0]
 
 
