@@ -17,6 +17,7 @@ from pathlib import Path
 
 from electra.cli import Parser, run_cli
 from electra.config import AMP_CHOICES
+from electra.files import is_utf8
 from electra.inference.predictor import BATCH_TOKENS, CPU_BATCH_TOKENS, load_predictor
 from electra.inference.stream import answer_lines
 from electra.inference.texts import Record, read_records, records_of
@@ -81,7 +82,13 @@ def run(args: argparse.Namespace) -> None:
     if args.question is not None and predictor.model.kind != "reader":
         raise ValueError(f"--question is for a reader, but {args.ckpt} is a {predictor.model.kind}")
     terminal = sys.stdout.isatty()
-    lines = answer_lines(predictor, input_records(args), args.view or terminal, colour=terminal)
+    lines = answer_lines(
+        predictor,
+        input_records(args),
+        args.view or terminal,
+        colour=terminal,
+        ascii_only=not is_utf8(sys.stdout),  # the texts come out as they went in
+    )
     sys.stdout.writelines(f"{line}\n" for line in lines)
 
 

@@ -44,17 +44,16 @@ def encode_words(
     for number, (sentence, of_words) in enumerate(zip(sentences, tags, strict=True)):
         words = [pieces[word][: max_len - 2] or [special.unk] for word in sentence]
         for first, end, own_first, own_end in _windows([len(word) for word in words], max_len - 2):
-            row, row_labels, positions = [special.cls], [IGNORE], []
-            for i in range(first, end):
-                own = own_first <= i < own_end
-                if own:
-                    positions.append(len(row))
-                label = of_words[i] if own and of_words is not None else IGNORE
-                row += words[i]
-                row_labels += [label, *[IGNORE] * (len(words[i]) - 1)]
-            ids.append([*row, special.sep])
-            labels.append([*row_labels, IGNORE])
-            windows.append(WordWindow(number, list(range(own_first, own_end)), positions))
+            lengths = [len(word) for word in words[first:end]]
+            starts = [1 + sum(lengths[:i]) for i in range(own_first - first, own_end - first)]
+            row = [special.cls, *(id_ for word in words[first:end] for id_ in word), special.sep]
+            row_labels = [IGNORE] * len(row)
+            own_tags = [] if of_words is None else of_words[own_first:own_end]
+            for start, tag in zip(starts, own_tags, strict=False):
+                row_labels[start] = tag
+            ids.append(row)
+            labels.append(row_labels)
+            windows.append(WordWindow(number, list(range(own_first, own_end)), starts))
 
     return Encoded(ids, [[0] * len(row) for row in ids], labels, special.pad, windows)
 

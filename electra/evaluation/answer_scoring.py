@@ -7,9 +7,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from electra.evaluation.answer_floor import nearest_stretch
 from electra.evaluation.answers import Prediction, answer_f1, exact_match
 from electra.evaluation.scoring import Outputs, Scoring
 from electra.tasks.task import Question, Task, TaskData
+
+MEASURES = {"answer_f1": answer_f1, "exact_match": exact_match}
 
 
 def answer_texts(question: Question) -> list[str]:
@@ -26,12 +29,11 @@ class AnswerScoring(Scoring):
     def scores(
         self, task: Task, examples: Sequence[Question], outputs: Outputs
     ) -> dict[str, float]:
-        measures = {"answer_f1": answer_f1, "exact_match": exact_match}
         return {
             name: float(
                 np.mean(
                     [
-                        measures[name](output.text, answer_texts(example))
+                        MEASURES[name](output.text, answer_texts(example))
                         for example, output in zip(examples, outputs, strict=True)
                     ]
                 )
@@ -54,6 +56,16 @@ class AnswerScoring(Scoring):
 
     def text(self, example: Question) -> str:
         return " ".join(f"{example.question} / {example.context}".split())
+
+    def floor(self, data: TaskData) -> tuple[str, float]:
+        """Of the stretch whose surroundings share most words with the question."""
+        answers = [nearest_stretch(one.question, one.context) for one in data.dev]
+        measure = MEASURES[data.task.metric]
+        scores = [
+            measure(answer, answer_texts(one))
+            for one, answer in zip(data.dev, answers, strict=True)
+        ]
+        return "words nearest to the question's", float(np.mean(scores))
 
     def loss_and_ece(self, data: TaskData, outputs: Outputs) -> tuple[None, None]:
         return None, None

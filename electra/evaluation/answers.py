@@ -8,9 +8,10 @@ google-research/bert.
 from __future__ import annotations
 
 import collections
+import itertools
 import re
 import string
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -60,14 +61,7 @@ def predict_answer(
     for window, logits in windows:
         logits = np.where(np.isfinite(logits), logits, 0.0)
         null_score = min(null_score, float(logits[0].sum()))
-        tokens = slice(window.first, window.first + len(window.offsets))
-        starts, ends = logits[tokens, 0], logits[tokens, 1]
-        for i in np.argsort(-starts, kind="stable")[:BEST].tolist():
-            for j in np.argsort(-ends, kind="stable")[:BEST].tolist():
-                if window.best[i] and i <= j < i + LONGEST_ANSWER:
-                    first, last = window.offsets[i][0], window.offsets[j][1]
-                    score = float(starts[i] + ends[j])
-                    found.append(Candidate(context[first:last], first, last, score))
+        found += _candidates(context, window, logits)
 
     found.sort(key=lambda one: -one.score)
     distinct: dict[str, Candidate] = {}
@@ -75,6 +69,19 @@ def predict_answer(
         if one.text:
             distinct.setdefault(one.text, one)  # the best one of this text
     return Prediction(tuple(distinct.values())[:BEST], null_score, threshold)
+
+
+def _candidates(context: str, window: Any, logits: np.ndarray) -> Iterator[Candidate]:
+    """The stretches between the best starts and the best ends of one window."""
+    tokens = slice(window.first, window.first + len(window.offsets))
+    starts, ends = logits[tokens, 0], logits[tokens, 1]
+    best_starts, best_ends = (
+        np.argsort(-logits, kind="stable")[:BEST].tolist() for logits in (starts, ends)
+    )
+    for i, j in itertools.product(best_starts, best_ends):
+        if window.best[i] and i <= j < i + LONGEST_ANSWER:
+            first, last = window.offsets[i][0], window.offsets[j][1]
+            yield Candidate(context[first:last], first, last, float(starts[i] + ends[j]))
 
 
 def probabilities(prediction: Prediction) -> list[float]:
@@ -115,12 +122,18 @@ def normalise(answer: str) -> str:
 
 def exact_match(prediction: str, answers: Sequence[str]) -> float:
     """1.0 where it is one of the answers, normalised. No answers: where it is empty."""
-    return float(any(normalise(prediction) == normalise(answer) for answer in answers or ("",)))
+    given = normalise(prediction)
+    return float(any(given == normalise(answer) for answer in _right(answers)))
 
 
 def answer_f1(prediction: str, answers: Sequence[str]) -> float:
     """The best F1 over the words that it shares with one of the answers."""
-    return max(_overlap(prediction, answer) for answer in answers or ("",))
+    return max(_overlap(prediction, answer) for answer in _right(answers))
+
+
+def _right(answers: Sequence[str]) -> list[str]:
+    """Those of which something is left when they are normalised; the empty one if none is."""
+    return [answer for answer in answers if normalise(answer)] or [""]
 
 
 def _overlap(prediction: str, answer: str) -> float:

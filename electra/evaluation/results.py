@@ -102,10 +102,8 @@ def summary(
         "regression": task.regression,
         "seeds": _seed_entries(data, outcomes, by_set),
         "best_seed": best.seed,
-        "dev_mean": dev_mean,
-        "dev_sd": dev_sd,
-        "dev_median": median(dev),
-        "dev_best": max(dev),
+        **{"dev_mean": dev_mean, "dev_sd": dev_sd},
+        **{"dev_median": median(dev), "dev_best": max(dev)},
         "test_mean": test_mean,
         "test_sd": test_sd,
         "more": {

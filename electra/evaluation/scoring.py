@@ -65,6 +65,6 @@ class Scoring(ABC):
         """Further keys of result.json, of the best seed on dev."""
         return {"confusion": None, "calibration": None}
 
-    def majority_score(self, data: TaskData) -> float | None:
-        """The score on dev of always giving the commonest answer; None where there is none."""
+    def floor(self, data: TaskData) -> tuple[str, float] | None:
+        """(its name, the score on dev) of a rule that learns nothing; None where there is none."""
         return None

@@ -67,6 +67,10 @@ class ClassScoring(Scoring):
         ]
         return {"confusion": confusion.tolist(), "calibration": calibration}
 
+    def floor(self, data: TaskData) -> tuple[str, float]:
+        """Of always giving the commonest label of dev."""
+        return "majority class", self.majority_score(data)
+
     def majority_score(self, data: TaskData) -> float:
         counts = np.bincount([example.label for example in data.dev], minlength=len(data.labels))
         outputs = np.tile(np.eye(len(data.labels))[counts.argmax()], (len(data.dev), 1))

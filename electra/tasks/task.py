@@ -86,6 +86,7 @@ class Task:
     metric: str = "accuracy"  # the one that chooses the best epoch
     also: tuple[str, ...] = ()  # further metrics
     max_len: int = 128  # tokens, special ones included
+    truncate: str = "head"  # what stays of a longer text; one of `TRUNCATIONS`
     epochs: int = 3
     kind: Kind = "classes"
     scale: float | None = None  # of a regression: the model learns score / scale
@@ -205,6 +206,7 @@ TASKS = {
             ("negative", "positive"),
             ("0", "1"),
             max_len=512,
+            truncate="head+tail",
             layout="imdb",
             folder="aclImdb",
         ),

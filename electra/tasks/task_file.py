@@ -11,6 +11,7 @@ from typing import Any
 from electra.files import is_encodable
 from electra.tasks.conll import Columns, load_tagged
 from electra.tasks.csv_task import TablePaths, check_columns, load_tables
+from electra.tasks.labels import label_key, label_word
 from electra.tasks.squad import load_questions
 from electra.tasks.tables import read_text
 from electra.tasks.task import KIND_METRICS, TASKS, Kind, Task, TaskData, check_separator
@@ -204,7 +205,7 @@ def _check_name(name: str) -> None:
 def _check_labels(labels: tuple[str, ...], kind: Kind) -> None:
     if kind == "regression":
         raise ValueError("labels: a regression has scores, not labels")
-    if len(labels) < 2 or len(set(labels)) != len(labels):
+    if len(labels) < 2 or len(set(map(label_key, labels))) != len(labels):
         raise ValueError(f"labels: {list(labels)} are not two or more different ones")
     for label in labels:
         if not label or label != label.strip():
@@ -212,6 +213,10 @@ def _check_labels(labels: tuple[str, ...], kind: Kind) -> None:
                 f"labels: {label!r} is empty or has white space around it, which labels in files "
                 f"lose"
             )
+        try:
+            label_word(label)
+        except ValueError as problem:
+            raise ValueError(f"labels: {problem}") from None
     if not all(map(is_encodable, labels)):
         raise ValueError(
             "labels: half a surrogate pair, which is no character and cannot be written"

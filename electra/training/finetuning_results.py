@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from dataclasses import replace
 from typing import Any
@@ -17,6 +18,10 @@ from electra.report.finetuning import finetune_page, held_out_rows
 from electra.tasks.task import TaskData
 from electra.training.finetuning import Prepared
 from electra.training.finetuning_seed import say_red
+
+# What predict.py is to be told, for the last line.
+JUDGE = '"a text to judge"'
+NEXT = {"spans": '--question "a question" "a text"', "tags": '"a text to search"'}
 
 
 def save_results(
@@ -62,8 +67,8 @@ def save_classifier(
         labels=data.labels,
         pairs=getattr(data.train[0], "text_b", None) is not None,
         scale=data.task.scale,
-        thresholds=best.thresholds,
     )
+    checkpoint = replace(checkpoint, thresholds=best.thresholds)
     if prepared.checkpoint is not None:
         checkpoint = replace(checkpoint, origin=prepared.checkpoint.origin_now())
     save_checkpoint(folder.checkpoint, checkpoint)
@@ -84,9 +89,9 @@ def print_result(
     count = len(result["seeds"])
     spread = f" ± {result['dev_sd']:.2%} over {count} seeds" if count > 1 else ""
     majority = ""
-    majority_score = results.SCORINGS[data.task.kind].majority_score(data)
-    if majority_score is not None:
-        majority = f" (majority class: {majority_score:.2%})"
+    floor = results.SCORINGS[data.task.kind].floor(data)
+    if floor is not None:
+        majority = f" ({floor[0]}: {floor[1]:.2%})"
     print(
         f"\n{data.task.name} {data.task.metric}, held out: {result['dev_mean']:.2%}"
         f"{spread}{majority}"
@@ -97,5 +102,6 @@ def print_result(
     print(
         f"{folder.path / 'result.json'}, predictions.tsv{', report.html' if report else ''} and "
         f"ckpt.pt are written ({seconds / 60:.1f} minutes). Next:\n"
-        f'  python scripts/predict.py --ckpt {folder.checkpoint} "a text to judge"'
+        f"  python scripts/predict.py --ckpt {shlex.quote(str(folder.checkpoint))} "
+        f"{NEXT.get(data.task.kind, JUDGE)}"
     )

@@ -38,6 +38,7 @@ from electra.training.loss_scale import LossScale
 from electra.training.machine import Machine
 from electra.training.optimizer import Adam, AdamSettings, ShardedAdam, parameter_groups
 from electra.training.passes import CudaGraphs
+from electra.training.pretraining_corpus import check_same_text
 from electra.training.pretraining_run import Corpus
 from electra.training.progress import Progress
 from electra.training.schedule import Schedule
@@ -60,6 +61,8 @@ FREE_ON_RESUME = {
     "log_every",
     "cache",
 }
+# What it may change where the text in tokens stays the same: a corpus may have moved.
+FREE_FOR_SAME_TEXT = {"corpus", "valid", "errors", "text_field"}
 
 
 class Start(NamedTuple):
@@ -120,17 +123,16 @@ def read_run(config: PretrainConfig, given: set[str]) -> tuple[Start, PretrainCo
     except ValueError as problem:
         raise ValueError(f"{path}: {problem}") from None
 
-    changed = sorted(
-        name for name in given - FREE_ON_RESUME if getattr(config, name) != getattr(old, name)
-    )
+    free = FREE_ON_RESUME | (FREE_FOR_SAME_TEXT if checkpoint.training.fingerprints else set())
+    changed = sorted(name for name in given - free if getattr(config, name) != getattr(old, name))
     if changed:
         name = changed[0]
         raise ValueError(
             f"--{name.replace('_', '-')} {getattr(config, name)} differs from the run's "
             f"{getattr(old, name)}; leave it out, or begin another run with --init"
         )
-    free = {name: getattr(config, name) for name in (FREE_ON_RESUME & given) | {"out", "resume"}}
-    return Start(checkpoint, path, checkpoint.origin), replace(old, **free)
+    taken = {name: getattr(config, name) for name in (free & given) | {"out", "resume"}}
+    return Start(checkpoint, path, checkpoint.origin), replace(old, **taken)
 
 
 # ---------------------------------------------------------------- model
@@ -149,7 +151,8 @@ def choose_model(
     else:
         vocab_size = config.vocab_size or SIZES[config.size].vocab_size
         tokenizer = token_cache.corpus_tokenizer(
-            config.corpus, vocab_size, config.cased, config.errors, config.cache
+            *(config.corpus, vocab_size, config.cased),
+            *(config.errors, config.cache, config.text_field),
         )
     return tokenizer, chosen_model_config(config, tokenizer.vocab_size, tokenizer.special)
 
@@ -246,13 +249,9 @@ def restore(
     """Put everything back to where the checkpoint was.
 
     What all ranks had counted since the last line of the log becomes the first rank's. Raises
-    ValueError where the corpus is no longer the same.
+    ValueError where the text is no longer the same.
     """
-    if training.corpus_tokens != corpus.num_tokens:
-        raise ValueError(
-            f"the corpus has changed since the run began: {corpus.num_tokens:,} tokens, not "
-            f"{training.corpus_tokens:,}; begin another run with --init"
-        )
+    check_same_text(training, corpus)
     learner.optimizer.load_state_dict(training.optimizer)
     learner.scale.load_state_dict(training.scale)
     stream.load(training.stream)

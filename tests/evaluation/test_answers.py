@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from electra.data.question_windows import ContextWindow
+from electra.evaluation.answer_floor import nearest_stretch
 from electra.evaluation.answers import (
     answer_f1,
     best_threshold,
@@ -125,3 +126,9 @@ def test_the_threshold_is_the_best_one():
 
         chosen = best_threshold(margins, f1, no_answer)
         assert score(chosen) == pytest.approx(max(map(score, [-9.0, *margins])))
+
+
+def test_the_floor_takes_what_stands_beside_the_words_of_the_question():
+    assert nearest_stretch("", "") == "" and nearest_stretch("why", "why") == "why"
+    far = "the mill Ada built " + "alpha beta " * 30
+    assert nearest_stretch("who built the mill ?", far) == "Ada"

@@ -1,0 +1,40 @@
+"""The commands of docs/kinds-of-tasks.md, typed as they stand there, on the sample."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from conftest import exit_code
+from inference.conftest import program as predict
+
+import finetune
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = (ROOT / "docs" / "kinds-of-tasks.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"(?:^    .*\n)+", PAGE, re.MULTILINE)
+
+
+def commands(block):
+    lines = re.sub(r"\\\n *", "", re.sub("^    ", "", block, flags=re.MULTILINE)).splitlines()
+    return [shlex.split(line) for line in lines]
+
+
+EXAMPLES = [commands(block) for block in BLOCKS if "finetune.py" in block]
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=["tags", "spans", "labels"])
+def test_the_examples_run(example, pretrained, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").symlink_to(ROOT / "data")
+    (tmp_path / "runs" / "sample").mkdir(parents=True)
+    (tmp_path / "runs" / "sample" / "ckpt.pt").symlink_to(pretrained() / "ckpt.pt")
+    train, ask = example
+    assert train[:2] == ["python", "finetune.py"] and ask[:2] == ["python", "scripts/predict.py"]
+    assert exit_code(finetune.main, [*train[2:], "--epochs", 0.1, "--amp", "off"]) == 0
+    capsys.readouterr()
+    assert exit_code(predict.main, ask[2:]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["text"] == ask[-1]
+    assert {"entities", "answers", "labels"} & set(answer)
