@@ -57,6 +57,19 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         action=argparse.BooleanOptionalAction,
         help="make every vector of length 1 (default: only after finetune.py --task pairs)",
     )
+    add_output_flags(parser)
+    args = parser.parse_args(argv)
+    if args.texts and args.file:
+        parser.error("give texts or --file, not both")
+    if args.texts and args.jsonl:
+        parser.error("--jsonl is for --file and standard input")
+    if args.force and not args.out:
+        parser.error("--force is for --out")
+    return args
+
+
+def add_output_flags(parser: Parser) -> None:
+    """Where the vectors go, and how they are computed."""
     parser.add_argument("--out", type=Path, help="NumPy file of float32, (texts, hidden size)")
     parser.add_argument("--force", action="store_true", help="replace the file of --out")
     parser.add_argument(
@@ -68,14 +81,6 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--amp", choices=AMP_CHOICES, default="off", help="mixed precision (default: off)"
     )
-    args = parser.parse_args(argv)
-    if args.texts and args.file:
-        parser.error("give texts or --file, not both")
-    if args.texts and args.jsonl:
-        parser.error("--jsonl is for --file and standard input")
-    if args.force and not args.out:
-        parser.error("--force is for --out")
-    return args
 
 
 def run(args: argparse.Namespace) -> None:

@@ -54,7 +54,7 @@ class FinetuneConfig(Settings):
     text_columns: tuple[str, ...] = option(
         ("text",),
         "task",
-        "csv, pairs: columns of text, one or two (default: text; pairs: sentence1 sentence2)",
+        "csv, pairs: columns of text; pairs alone: sentence1 sentence2 (default: text)",
     )
     label_column: str = option(
         "label",

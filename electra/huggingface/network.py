@@ -61,7 +61,8 @@ def _kind_of(values: dict[str, Any], tensors: dict[str, Tensor], folder: Path) -
     if heads:
         return heads.pop()
     # An encoder without its head: config.json may say which network it belongs to.
-    is_generator = "ElectraForMaskedLM" in (values.get("architectures") or ())
+    architectures = values.get("architectures")
+    is_generator = isinstance(architectures, list) and "ElectraForMaskedLM" in architectures
     return "generator" if is_generator else "discriminator"
 
 

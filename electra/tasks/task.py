@@ -26,11 +26,10 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 NO_LABEL = -1  # in place of a class that is not known; a score that is not known is math.nan
-CLASS_METRICS = ("accuracy", "f1", "macro_f1", "matthews")
 SCORE_METRICS = ("spearman", "pearson")
 # Kinds of tasks -> the metrics that may choose the best epoch, the default first.
 KIND_METRICS = {
-    "classes": CLASS_METRICS,
+    "classes": ("accuracy", "f1", "macro_f1", "matthews"),
     "regression": SCORE_METRICS,
     "labels": ("micro_f1", "macro_f1"),
     "tags": ("span_f1", "accuracy"),

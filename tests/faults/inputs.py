@@ -17,6 +17,7 @@ import bz2
 import contextlib
 import copy
 import csv
+import dataclasses
 import functools
 import gzip
 import hashlib
@@ -67,6 +68,8 @@ from electra.huggingface.weight_files import read_weights
 from electra.inference.predictor import load_predictor
 from electra.model.classifier import Classifier
 from electra.model.electra import Electra
+from electra.model.reader import Reader
+from electra.model.tagger import Tagger
 from electra.tasks.csv_task import CsvSettings
 from electra.tasks.labels import class_lines, label_key
 from electra.tasks.load import load_task
@@ -352,10 +355,9 @@ def wordpiece() -> bytes:
     ).encode()
 
 
-@functools.cache
-def checkpoints() -> tuple[bytes, ...]:
-    """Checkpoints of an ELECTRA, of a classifier of texts, and of a classifier of pairs."""
-    shape = ModelConfig(
+def small_shape() -> ModelConfig:
+    """The sizes of all models here."""
+    return ModelConfig(
         objective="electra",
         vocab_size=tokenizer().vocab_size,
         embedding_size=8,
@@ -371,6 +373,12 @@ def checkpoints() -> tuple[bytes, ...]:
         dropout=0.0,
         attention_dropout=0.0,
     )
+
+
+@functools.cache
+def checkpoints() -> tuple[bytes, ...]:
+    """Checkpoints of an ELECTRA, of a classifier of texts, and of a classifier of pairs."""
+    shape = small_shape()
     torch.manual_seed(0)
     one, words = Electra(shape), ("negative", "positive")
     settings = FinetuneConfig(max_len=32)
@@ -397,8 +405,30 @@ def _saved(path: Path, checkpoint: Checkpoint) -> bytes:
 @functools.cache
 def exported() -> dict[str, bytes]:
     """The files in the folder of a released discriminator."""
+    return _exported(checkpoints()[0])
+
+
+@functools.cache
+def exported_fine_tuned() -> list[dict[str, bytes]]:
+    """The files in the folders of a classifier of several labels, of a tagger and of a reader."""
+    torch.manual_seed(0)
+    shape, settings, words = small_shape(), FinetuneConfig(max_len=32), ("O", "B-X", "I-X")
+    classifier = Classifier(shape, 3, multi_label=True)
+    several = make_checkpoint(classifier, tokenizer(), settings, labels=words)
+    packed = [
+        dataclasses.replace(several, thresholds=(0.5,) * 3),
+        make_checkpoint(Tagger(shape, 3), tokenizer(), settings, labels=words),
+        dataclasses.replace(
+            make_checkpoint(Reader(shape), tokenizer(), settings), thresholds=(1.0,)
+        ),
+    ]
     with tempfile.TemporaryDirectory() as temporary:
-        (Path(temporary) / "ckpt.pt").write_bytes(checkpoints()[0])
+        return [_exported(_saved(Path(temporary) / "ckpt.pt", one)) for one in packed]
+
+
+def _exported(checkpoint: bytes) -> dict[str, bytes]:
+    with tempfile.TemporaryDirectory() as temporary:
+        (Path(temporary) / "ckpt.pt").write_bytes(checkpoint)
         through("convert", "export", Path(temporary) / "ckpt.pt", Path(temporary) / "out")
         return {
             path.name: path.read_bytes()
@@ -927,6 +957,33 @@ def released(rng: random.Random, folder: Path) -> Read:
         os.rename(root / name, root / "gone")
         os.mkfifo(root / name)
     return lambda: _printed(through("convert", "import", root, "--out", folder / "to" / "out.pt"))
+
+
+def fine_tuned(rng: random.Random, folder: Path) -> Read:
+    """Import a fine-tuned folder whose labels, settings or head are spoiled, and load it."""
+    root = place(rng, folder, "tuned")
+    root.mkdir()
+    files = dict(rng.choice(exported_fine_tuned()))
+    values = json.loads(files["config.json"])
+    part = rng.choice(("id2label", "fine_tuning", "architectures", "problem_type", "sound"))
+    if part in values:
+        values |= odd(rng, {part: values[part]})
+    files["config.json"] = json.dumps(values).encode()
+    if rng.random() < 0.2:
+        tensors = read_safetensors(_written(folder / "whole", files["model.safetensors"]))
+        os.unlink(folder / "whole")
+        name = rng.choice([one for one in sorted(tensors) if not one.startswith("electra.")])
+        tensors[name] = rng.choice((tensors[name][:1], tensors[name] + 1, torch.ones(())))
+        write_safetensors(root / "model.safetensors", tensors)
+        del files["model.safetensors"]
+    for name, data in files.items():
+        (root / name).write_bytes(data)
+
+    def read() -> None:
+        through("convert", "import", root, "--out", folder / "to" / "out.pt")
+        load_predictor(folder / "to" / "out.pt")
+
+    return read
 
 
 def parts(rng: random.Random, folder: Path) -> Read:
@@ -1546,6 +1603,7 @@ READERS: dict[str, Callable[[random.Random, Path], Read]] = {
     "safetensors": safetensors,
     "pickled": pickled,
     "released": released,
+    "fine_tuned": fine_tuned,
     "parts": parts,
     "checkpoint": stored,
     "archives": archives,

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -181,7 +182,8 @@ def saved(tmp_path, shape, tokenizers):
         if kind in FINE_TUNED:
             labels = () if kind == "reader" else labels
             more = {"settings": FinetuneConfig(), "labels": labels, **(parts or {})}
-        checkpoint = make_checkpoint(model, tokenizer, **more)
+        thresholds = more.pop("thresholds", ())
+        checkpoint = replace(make_checkpoint(model, tokenizer, **more), thresholds=thresholds)
         save_checkpoint(tmp_path / name, checkpoint)
         return tmp_path / name
 

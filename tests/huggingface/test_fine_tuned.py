@@ -221,6 +221,15 @@ def test_a_folder_without_the_head_that_it_names_gives_its_encoder(tuned, tmp_pa
     assert loaded(tmp_path / "back.pt")[0].kind == "electra"
 
 
+@pytest.mark.parametrize("value", [5, {}, [], [5], "ElectraForMaskedLM", None])
+def test_architectures_that_say_nothing_leave_a_pre_trained_model(tuned, tmp_path, done, value):
+    folder = tmp_path / "exported"
+    done("export", tuned("tags"), folder)
+    change_config(folder, architectures=value)
+    said = done("import", folder, "--out", tmp_path / "back.pt")
+    assert said.startswith("discriminator: ") and "task head of the discriminator" in said
+
+
 def test_settings_of_models_that_were_fine_tuned_elsewhere_have_defaults(tuned, tmp_path, done):
     folder = tmp_path / "exported"
     done("export", tuned("tags"), folder)

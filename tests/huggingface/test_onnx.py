@@ -6,9 +6,10 @@ import warnings
 
 import numpy as np
 import pytest
+import torch
 
 from electra.data.wordpiece import WordPieceTokenizer
-from electra.huggingface import exporting
+from electra.huggingface import exporting, onnx
 from huggingface.checks import computed, loaded
 from huggingface.released import random_batch
 
@@ -40,6 +41,17 @@ def test_an_onnx_file_of_few_positions_is_written(saved, tmp_path, vocabulary, d
     pytest.importorskip("onnxruntime"), pytest.importorskip("onnxscript")
     ours = saved("classifier", WordPieceTokenizer(vocabulary[:200]), num_layers=1, max_positions=12)
     assert "model.onnx" in done("export", ours, tmp_path / "exported", "--onnx")
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", ["tagger", "reader"])
+def test_an_onnx_file_of_a_model_of_tokens_has_finite_logits(saved, kind):
+    batch, (_, model) = random_batch(200), loaded(saved(kind))
+    inputs = (batch.input_ids, batch.attention_mask.long(), batch.token_type_ids)
+    logits = onnx.Logits(model)(*inputs)
+    real = batch.attention_mask
+    assert torch.equal(logits[real], model.logits(batch)[real])
+    assert logits.isfinite().all() and not real.all()
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Fine-tuned models in the pipelines of transformers answer as predict.py; and theirs here."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -23,8 +24,7 @@ def exported(saved, tmp_path, done):
 
     def make(name, encoder, tokens="wordpiece", **settings):
         kind, labels, parts = KINDS[name]
-        settings = SETTINGS.__class__(**{**vars(SETTINGS), "truncate": "head", **settings})
-        parts = {**parts, "settings": settings}
+        parts = {**parts, "settings": replace(SETTINGS, **{"truncate": "head", **settings})}
         ours = saved(kind, tokens, labels, parts=parts, pooling="cls", **ENCODERS[encoder])
         done("export", ours, tmp_path / "exported")
         return ours, tmp_path / "exported"
@@ -58,9 +58,7 @@ def scores_of(pipe, examples, labels):
         ("classes", "Electra", {}),
         ("classes", "Bert", {"tokens": "sentencepiece"}),
         ("regression", "Electra", {"truncate": "tail"}),
-        ("regression", "Bert", {}),
-        ("labels", "Electra", {"tokens": "sentencepiece"}),
-        ("labels", "Bert", {"truncate": "tail"}),
+        ("labels", "Bert", {}),
     ],
 )
 def test_a_text_classification_pipeline_scores_as_predict(
@@ -72,7 +70,7 @@ def test_a_text_classification_pipeline_scores_as_predict(
     )
     assert type(pipe.model).__name__ == f"{encoder}ForSequenceClassification"
 
-    texts = sample_texts(20)
+    texts = sample_texts(10)
     seconds = [text[:40] for text in texts] if KINDS[name][2].get("pairs") else [None] * len(texts)
     examples = [Example(*pair, -1) for pair in zip(texts, reversed(seconds), strict=True)]
     expected = outputs_of(load_predictor(ours, amp="off"), examples)
@@ -80,11 +78,11 @@ def test_a_text_classification_pipeline_scores_as_predict(
         expected = expected[..., 0]
     found = scores_of(pipe, examples, KINDS[name][1] or ("value",))
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
-    assert expected.std(0).min() > 1e-3 and len(pipe.tokenizer(texts[0])["input_ids"]) > 0
+    longest = max(len(ids) for ids in pipe.tokenizer(texts)["input_ids"])
+    assert expected.std(0).min() > 1e-3 and longest > SETTINGS.max_len
 
 
-@pytest.mark.parametrize("strategy", ["first", "simple"])
-@pytest.mark.parametrize("encoder", ENCODERS)
+@pytest.mark.parametrize("encoder, strategy", [("Electra", "first"), ("Bert", "simple")])
 def test_a_token_classification_pipeline_finds_the_entities_of_predict(
     transformers, exported, vocabulary, encoder, strategy
 ):

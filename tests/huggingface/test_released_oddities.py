@@ -170,19 +170,15 @@ def test_one_segment_type_stands_for_both(
         torch.testing.assert_close(mine, other, rtol=0, atol=1e-5)
 
 
-FINE_TUNED = {
-    f"{kind}For{task}": encoder_only
-    for kind in ("Bert", "Electra")
-    for task, encoder_only in (
-        ("SequenceClassification", ()),
-        ("TokenClassification", ("--encoder-only",)),
-        ("QuestionAnswering", ("--encoder-only",)),
-        ("MultipleChoice", ()),
-    )
-}
-
-
-@pytest.mark.parametrize("name, flags", FINE_TUNED.items())
+@pytest.mark.parametrize(
+    "name, flags",
+    [
+        ("BertForSequenceClassification", ()),
+        ("BertForQuestionAnswering", ("--encoder-only",)),
+        ("ElectraForSequenceClassification", ()),
+        ("ElectraForMultipleChoice", ()),
+    ],
+)
 def test_a_head_that_no_model_here_has_is_left_out(
     their_model, theirs_in, imported, vocabulary, name, flags
 ):

@@ -98,6 +98,7 @@ def test_the_default_folder_is_the_first_that_exists(tmp_path, monkeypatch):
         "imdb": "data/aclImdb",
         "conll": "data/conll2000",
         "squad": "data/squad",
+        "pairs": "data/glue/STS-B",
     }
     Path("data/glue/SST-2").mkdir(parents=True)
     assert default_folder("sst2") == "data/glue/SST-2"
