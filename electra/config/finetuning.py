@@ -59,7 +59,7 @@ class FinetuneConfig(Settings):
     label_column: str = option(
         "label",
         "task",
-        "csv, pairs: the column of labels or scores (default: label; pairs: also score; or none)",
+        "csv, pairs: the column of labels, or of scores; pairs may have none (default: label)",
     )
     label_separator: str | None = option(
         None, "task", "csv: a text may have several labels, with this between them, e.g. '|'"
