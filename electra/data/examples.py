@@ -42,7 +42,8 @@ class Encoded(NamedTuple):
 
         A row of two texts has both side by side, each padded to the same width: (B, 2T).
         """
-        numbers = (np.asarray(rows)[:, None] * self.texts + np.arange(self.texts)).ravel()
+        first = np.asarray(rows)[:, None] * self.texts  # (B, 1)
+        numbers = (first + np.arange(self.texts)).ravel().tolist()
         batch = collate(
             [self.ids[i] for i in numbers],
             [self.types[i] for i in numbers],

@@ -42,8 +42,8 @@ def example_maker(task: Task) -> Callable[..., Example]:
 
     def make(*values: Any) -> Example:
         texts, word = (values[:-1], values[-1]) if task.label else (values, None)
-        texts = [clean(text) for text in texts]
-        return Example(texts[0], texts[1] if len(texts) == 2 else None, label_of(task, word))
+        cleaned = [clean(text) for text in texts]
+        return Example(cleaned[0], cleaned[1] if len(cleaned) == 2 else None, label_of(task, word))
 
     return make
 
