@@ -28,6 +28,7 @@ from electra.training.device import explain_out_of_memory, give_memory_back
 from electra.training.finetuning import (
     Prepared,
     begin_log,
+    check_cache,
     choose_model,
     encode_sets,
     fill_in,
@@ -69,6 +70,7 @@ def main(argv: list[str] | None = None) -> int:
             "finetune.py",
             lambda: run_command(argv),
             stopped="stopped; no result was written",
+            closed_pipe=None,
             report=distributed.report,
         )
     finally:
@@ -99,6 +101,7 @@ def run_task(
 ) -> dict[str, Any]:
     """Fine-tune on one task, with every seed. Returns what result.json holds."""
     began = time.monotonic()
+    check_cache(config, data)
     config = fill_in(config, data, checkpoint)
     tokenizer, model_config = choose_model(config, data, checkpoint)
     class_weights = read_class_weights(config.class_weights, data)

@@ -29,6 +29,7 @@ from electra.training.pretraining import (
     read_start,
     restore,
 )
+from electra.training.pretraining_corpus import check_same_text, open_corpus
 from electra.training.pretraining_log import (
     evaluate_held_out,
     evaluations,
@@ -48,7 +49,6 @@ from electra.training.pretraining_save import (
 )
 from electra.training.pretraining_text import (
     make_batches,
-    open_corpus,
     smaller_batches,
     steps_per_epoch,
 )
@@ -56,6 +56,7 @@ from electra.training.progress import Progress
 from electra.training.seeds import derive_seed
 from electra.training.step import train_step
 from electra.training.stopping import NON_FINITE_LIMIT, StopSignals, stop_if_not_finite
+from electra.training.time_left import TimeLeft
 
 # `python train.py` with nothing else: small enough to watch.
 SAMPLE = {
@@ -80,6 +81,7 @@ def main(argv: list[str] | None = None) -> int:
             "train.py",
             lambda: run_command(argv),
             stopped="stopped at once; what was saved before is whole",  # or a second Ctrl-C
+            closed_pipe=None,
             report=distributed.report,
         )
     finally:
@@ -123,15 +125,17 @@ def build(config: PretrainConfig, given: set[str]) -> PretrainingRun:
         config = resolve_pretraining(config, model_config)
         phases = parse_phases(config.seq_len, config.phases, model_config.max_positions)
         corpus = open_corpus(config, tokenizer, machine.device)
+    training = start.checkpoint.training if start is not None else None  # of a run to resume
+    if training is not None:
+        check_same_text(training, corpus)
     batches = make_batches(config, corpus, phases, machine.device, model_config.special)
     config = resolve_steps(config, lambda: steps_per_epoch(config, batches.stream, phases))
 
     model = make_model(config, model_config, start, machine.device)
     learner = make_learner(config, model, machine, graphs)
     progress = Progress(TrainingState())
-    if config.resume:
-        assert start is not None and start.checkpoint.training is not None
-        progress = restore(start.checkpoint.training, learner, batches.stream, corpus)
+    if training is not None:
+        progress = restore(training, learner, batches.stream)
     folder = open_folder(config, model_config, tokenizer, machine)
 
     return PretrainingRun(
@@ -155,6 +159,7 @@ def train(run: PretrainingRun) -> None:
     config, progress, schedule = run.config, run.progress, run.schedule
     stream, device = run.batches.stream, run.machine.device
     progress.start_clock()
+    time_left = TimeLeft()
     fraction_done, stop, _ = agree(run)
     if progress.step and fraction_done >= 1.0:
         print("this run is already finished")
@@ -171,6 +176,7 @@ def train(run: PretrainingRun) -> None:
             result = train_step(run.learner, batches, lr, derive_seed(config.seed, progress.step))
             progress.count(result.sums, batches)
             bar.update()
+            time_left.after_step(run, result)
 
             if device.type == "cpu" or progress.step % NON_FINITE_LIMIT == 0:
                 stop_if_not_finite(run.learner.scale, progress.step, config.out)

@@ -8,7 +8,7 @@ import os
 import select
 import sys
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import Field, fields
 from functools import partial
 
@@ -19,7 +19,7 @@ from electra.config import (
     flag_type,
     read_settings,
 )
-from electra.files import one_line
+from electra.files import lasting, one_line, write_any_text
 
 MISTAKE, FAILURE, STOPPED = 2, 1, 130  # exit codes
 CLOSED_PIPE = 141  # what a shell shows for a program that a closed pipe has ended
@@ -34,7 +34,7 @@ def run_cli(
     body: Callable[[], int | None],
     *,
     stopped: str = "stopped",
-    closed_pipe: int = CLOSED_PIPE,
+    closed_pipe: int | None = CLOSED_PIPE,
     report: Callable[[str], None] | None = None,
 ) -> int:
     """Run `body`, the whole work of a program, and return the exit code.
@@ -45,32 +45,54 @@ def run_cli(
     130                          after Ctrl-C; `stopped` says what it leaves behind
     `closed_pipe`                where nobody reads the output any more, as of `program | head -1`
 
+    With `closed_pipe` None the work goes on without its output, whatever happens to that: its
+    product is a file. Every text can be written, whatever the encoding of the output lacks.
+
     All but the first and the last print one line on standard error; `report` prints those of
     mistakes and failures. Any other exception is a bug and passes through, with its traceback.
     """
     report = report or _print_error
+    with _safe_output(lasts=closed_pipe is None):
+        try:
+            code = body() or 0
+            sys.stdout.flush()
+            return code
+        except KeyboardInterrupt:
+            _print_error(f"\n{prog}: {stopped}")
+            return STOPPED
+        except Failure as failure:
+            report(f"{prog}: error: {one_line(failure)}")
+            return FAILURE
+        except (ValueError, OSError) as mistake:
+            if isinstance(mistake, BrokenPipeError) and _is_unread(sys.stdout):
+                return closed_pipe or 0
+            report(f"{prog}: error: {one_line(mistake)}")
+            return MISTAKE
+        finally:
+            _give_up_unwritable_output()
+
+
+@contextlib.contextmanager
+def _safe_output(lasts: bool) -> Iterator[None]:
+    """Set up standard output and error, and put them back.
+
+    lasts: whether standard output drops what it cannot write; standard error always does.
+    """
+    before = sys.stdout, sys.stderr
+    sys.stdout = lasting(sys.stdout) if lasts or sys.stdout is None else sys.stdout
+    sys.stderr = lasting(sys.stderr)
     try:
-        code = body() or 0
-        sys.stdout.flush()
-        return code
-    except KeyboardInterrupt:
-        _print_error(f"\n{prog}: {stopped}")
-        return STOPPED
-    except Failure as failure:
-        report(f"{prog}: error: {one_line(failure)}")
-        return FAILURE
-    except (ValueError, OSError) as mistake:
-        if isinstance(mistake, BrokenPipeError) and _is_unread(sys.stdout):
-            return closed_pipe
-        report(f"{prog}: error: {one_line(mistake)}")
-        return MISTAKE
+        for stream in (sys.stdout, sys.stderr):
+            write_any_text(stream)
+        yield
     finally:
-        _give_up_unwritable_output()
+        for stream in {sys.stdout, sys.stderr} - {*before}:
+            stream.flush()
+        sys.stdout, sys.stderr = before
 
 
 def _print_error(line: str) -> None:
-    with contextlib.suppress(OSError):  # nobody reads that either
-        print(line, file=sys.stderr)
+    print(line, file=sys.stderr)
 
 
 def _is_unread(stream: typing.TextIO) -> bool:

@@ -33,6 +33,7 @@ def main(argv: list[str] | None = None) -> int:
         "compare_models.py",
         lambda: run(sys.argv[1:] if argv is None else argv),
         stopped="stopped; the same command resumes it",
+        closed_pipe=None,
     )
 
 

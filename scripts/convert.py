@@ -27,7 +27,7 @@ Subparsers: TypeAlias = "argparse._SubParsersAction[Parser]"
 
 def main(argv: list[str] | None = None) -> int:
     """Run with a command line; returns the exit code of `run_cli`."""
-    return run_cli("convert.py", lambda: run(parse_args(argv)))
+    return run_cli("convert.py", lambda: run(parse_args(argv)), closed_pipe=None)
 
 
 def run(args: argparse.Namespace) -> None:

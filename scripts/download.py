@@ -35,6 +35,7 @@ def main(argv: list[str] | None = None) -> int:
         "download.py",
         lambda: run(parse_args(argv)),
         stopped="stopped; the same command resumes the download",
+        closed_pipe=None,
     )
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from electra.cli import Parser, run_cli
 from electra.config import AMP_CHOICES
+from electra.files import is_utf8
 from electra.inference.predictor import BATCH_TOKENS, CPU_BATCH_TOKENS, load_predictor
 from electra.inference.stream import answer_lines
 from electra.inference.texts import given_records
@@ -48,6 +49,17 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         action="store_true",
         help="ELECTRA: text with its suspicious words marked, not JSON (on a terminal always)",
     )
+    add_machine_flags(parser)
+    args = parser.parse_args(argv)
+    if args.texts and args.file:
+        parser.error("give texts or --file, not both")
+    if args.texts and args.jsonl:
+        parser.error("--jsonl is for --file and standard input")
+    return args
+
+
+def add_machine_flags(parser: Parser) -> None:
+    """How long and how many the texts of a batch are, and where they are read."""
     parser.add_argument(
         "--batch-tokens",
         type=int,
@@ -62,12 +74,6 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--amp", choices=AMP_CHOICES, default="auto", help="mixed precision (default: auto)"
     )
-    args = parser.parse_args(argv)
-    if args.texts and args.file:
-        parser.error("give texts or --file, not both")
-    if args.texts and args.jsonl:
-        parser.error("--jsonl is for --file and standard input")
-    return args
 
 
 def run(args: argparse.Namespace) -> None:
@@ -80,8 +86,13 @@ def run(args: argparse.Namespace) -> None:
     if args.question is not None and predictor.model.kind != "reader":
         raise ValueError(f"--question is for a reader, but {args.ckpt} is a {predictor.model.kind}")
     terminal = sys.stdout.isatty()
-    records = given_records(args.texts, args.file, args.jsonl, args.question)
-    lines = answer_lines(predictor, records, args.view or terminal, colour=terminal)
+    lines = answer_lines(
+        predictor,
+        given_records(args.texts, args.file, args.jsonl, args.question),
+        args.view or terminal,
+        colour=terminal,
+        ascii_only=not is_utf8(sys.stdout),  # the texts come out as they went in
+    )
     sys.stdout.writelines(f"{line}\n" for line in lines)
 
 

@@ -20,7 +20,7 @@ from electra.tasks.prepare_imdb import prepare_imdb
 
 def main(argv: list[str] | None = None) -> int:
     """Run with a command line; returns the exit code of `run_cli`."""
-    return run_cli("prepare_imdb.py", lambda: run(parse_args(argv)))
+    return run_cli("prepare_imdb.py", lambda: run(parse_args(argv)), closed_pipe=None)
 
 
 def run(args: argparse.Namespace) -> None:

@@ -57,6 +57,7 @@ def main(argv: list[str] | None = None) -> int:
         "prove_gpu.py",
         lambda: run(parse_args(argv)),
         stopped="stopped; what was found is in --out",
+        closed_pipe=None,
     )
 
 

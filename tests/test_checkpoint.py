@@ -162,6 +162,7 @@ def test_the_keys_of_the_file_are_those_of_every_version(path):
         "window",
         "places",
         "window_seconds",
+        "fingerprints",
     ]
 
 
@@ -183,6 +184,8 @@ def test_a_file_without_a_later_part_loads_with_its_default(checkpoint):
 
 def test_every_part_of_the_first_version_is_required(checkpoint):
     old = checkpoint.training.to_dict()
+    del old["fingerprints"]  # a later part
+    assert TrainingState.from_dict(old).fingerprints == {}
     for name in old:
         without = {other: value for other, value in old.items() if other != name}
         part = "padded_tokens" if name == "places" else name
@@ -456,6 +459,15 @@ def test_a_file_system_without_links_gets_a_copy(tmp_path, monkeypatch):
 
 
 @pytest.mark.fast
+def test_settings_may_name_a_file_whose_name_is_not_utf_8(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    for settings in ({"corpus": "日é"}, {"corpus": "caf\udce9"}):
+        folder.write_json("config.json", settings)
+        written = (tmp_path / "run" / "config.json").read_bytes()
+        assert json.loads(written) == settings
+    folder.close()
+
+
 def test_a_folder_in_use_is_refused_and_free_when_closed(tmp_path):
     first = RunFolder(tmp_path / "run")
     with pytest.raises(ValueError, match="in use by another process"):

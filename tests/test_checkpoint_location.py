@@ -40,6 +40,8 @@ def test_a_run_folder_stands_for_its_checkpoint(run_folder):
     assert locate_checkpoint(run_folder) == locate_checkpoint(run_folder / "ckpt.pt")
     assert load_checkpoint(run_folder, KINDS).kind == "electra"
     assert locate_checkpoint("nowhere/x.pt").name == "x.pt"  # the file itself is not looked at
+    (run_folder / "ckpt.pt").rename(run_folder / "renamed.bin")
+    assert load_checkpoint(run_folder / "renamed.bin", KINDS).kind == "electra"
 
 
 def test_a_tokenizer_comes_from_a_run_folder_a_checkpoint_or_its_own_file(

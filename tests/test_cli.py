@@ -2,15 +2,19 @@
 
 import contextlib
 import importlib.util
+import io
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 from conftest import exit_code
+from tqdm import tqdm
 
 from electra.cli import CLOSED_PIPE, Failure, run_cli
+from electra.files import write_any_text
 
 pytestmark = pytest.mark.fast
 
@@ -28,6 +32,7 @@ PROGRAMS = {
     "scripts/prepare_imdb.py": ["aclImdb", "--out", "folder"],
     "scripts/prove_gpu.py": ["--out", "folder"],
     "scripts/report.py": ["result.json"],
+    "scripts/serve.py": ["--ckpt", "x.pt"],
     "scripts/significance.py": ["a.json", "b.json"],
 }
 WORK = {"train.py": "pretrain", "finetune.py": "fine_tune"}
@@ -38,6 +43,16 @@ STOPPED = {
     "scripts/compare_models.py": "stopped; the same command resumes it",
     "scripts/download.py": "stopped; the same command resumes the download",
     "scripts/prove_gpu.py": "stopped; what was found is in --out",
+}
+# Programs whose product is a file go on without their output; any other stops with CLOSED_PIPE.
+GO_ON = {
+    "train.py",
+    "finetune.py",
+    "scripts/compare_models.py",
+    "scripts/convert.py",
+    "scripts/download.py",
+    "scripts/prepare_imdb.py",
+    "scripts/prove_gpu.py",
 }
 CLOSED = {"scripts/predict.py": 0}  # exit codes of programs whose readers may have had enough
 
@@ -76,11 +91,11 @@ def raising(problem):
 
 
 @contextlib.contextmanager
-def closed_pipe():
-    """Standard output is a pipe that nobody reads; flushed at the end, as Python does at exit."""
+def closed_pipe(redirect=contextlib.redirect_stdout):
+    """The output is a pipe that nobody reads; flushed at the end, as Python does at exit."""
     reader, writer = os.pipe()
     os.close(reader)
-    with open(writer, "w") as stream, contextlib.redirect_stdout(stream):
+    with open(writer, "w") as stream, redirect(stream):
         yield
         stream.flush()
 
@@ -105,14 +120,42 @@ def test_ctrl_c_ends_with_a_line_and_130(program, capsys):
 
 
 @pytest.mark.parametrize("lines", (1, 100_000))  # seen at the last flush, or before
-def test_a_closed_pipe_ends_quietly(lines, program, capfd):
+def test_without_a_reader_the_work_goes_on_or_ends_quietly(lines, program, capfd):
+    done = []
+
     def work():
         for _ in range(lines):
             print("a line")
+        sys.stdout.flush()
+        done.append(True)
 
     with closed_pipe():
-        assert program(work) == CLOSED.get(program.path, CLOSED_PIPE)
+        code = program(work)
+    if program.path in GO_ON:
+        assert (code, done) == (0, [True])
+    else:
+        assert (code, done) == (CLOSED.get(program.path, CLOSED_PIPE), [])
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("encoding", ("latin-1", "ascii"))
+def test_an_output_of_any_encoding_takes_every_text(encoding, program):
+
+    def work():
+        print("30 × 2 … → ± “日😀”")
+        tqdm.write("…")
+        raise ValueError("日 …")
+
+    out, error = (io.TextIOWrapper(io.BytesIO(), encoding, write_through=True) for _ in range(2))
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(error):
+        assert program(work) == 2
+    line, dots = out.buffer.getvalue().decode(encoding).splitlines()
+    assert dots == "..."
+    expected = "30 x 2 ... -> +- \\u201c\\u65e5\\ud83d\\ude00\\u201d"
+    if encoding == "latin-1":
+        expected = expected.replace("x", "×").replace("+-", "±")
+    assert line == expected
+    assert error.buffer.getvalue() == f"{program.prog}: error: \\u65e5 ...\n".encode()
 
 
 @pytest.mark.parametrize("kind", (TypeError, AttributeError, KeyError, AssertionError))
@@ -165,6 +208,72 @@ def test_a_full_disk_behind_the_output_is_one_line():
         done = run_program("print('a line')", stdout=full, stderr=subprocess.PIPE)
     assert done.returncode == 2
     assert done.stderr == b"x.py: error: [Errno 28] No space left on device\n"
+
+
+def test_dead_output_and_dead_errors_do_not_end_the_work():
+    def work():
+        print("a line", flush=True)
+        print("a line", file=sys.stderr, flush=True)
+        tqdm.write("a line")
+        for _ in tqdm(range(3), mininterval=0):
+            pass
+        return 7
+
+    with closed_pipe(), closed_pipe(contextlib.redirect_stderr):
+        before = sys.stdout, sys.stderr
+        assert run_cli("x.py", work, closed_pipe=None) == 7
+        assert run_cli("x.py", raising(ValueError("no")), closed_pipe=None) == 2
+        assert (sys.stdout, sys.stderr) == before
+
+
+def test_output_that_was_closed_from_the_start_is_none(monkeypatch):
+    """As of `program >&- 2>&-`, where Python has no stream at all."""
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    assert run_cli("x.py", lambda: tqdm.write("a line")) == 0
+    assert run_cli("x.py", raising(ValueError("no"))) == 2
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+def test_a_full_disk_behind_the_output_does_not_end_work_on_a_file():
+    with open("/dev/full", "w") as full, contextlib.redirect_stdout(full):
+        assert run_cli("x.py", lambda: print("a line", flush=True), closed_pipe=None) == 0
+
+
+def test_output_that_must_not_block_is_waited_for():
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    size = 1_000_000  # more than a pipe holds
+    received = []
+
+    def read():
+        while block := os.read(reader, 100_000):
+            received.append(len(block))
+
+    thread = threading.Thread(target=read)
+    with open(writer, "w") as stream, contextlib.redirect_stdout(stream):
+        thread.start()
+        assert run_cli("x.py", lambda: print("x" * size, end=""), closed_pipe=None) == 0
+    thread.join()
+    os.close(reader)
+    assert sum(received) == size
+
+
+@pytest.mark.parametrize(
+    ("encoding", "char", "written"),
+    [
+        ("ascii", "\udce9", b"\xe9"),  # a byte of a file name, in a POSIX locale
+        ("utf-8", "\udce9", b"\\udce9"),
+        ("latin-1", "…", b"..."),
+    ],
+)
+def test_what_a_character_becomes_that_an_output_lacks(encoding, char, written):
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding)
+    write_any_text(stream)
+    stream.write(char)
+    stream.flush()
+    assert raw.getvalue() == written
 
 
 @pytest.mark.parametrize("both", (False, True))

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import types
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
 import compare_models
+import forked
 from conftest import exit_code
 
 import finetune
@@ -32,7 +34,7 @@ from electra.comparison.settings import (
     OBJECTIVE_OF,
     ComparisonConfig,
 )
-from electra.config import preset_model_config
+from electra.config import SIZES, preset_model_config
 from electra.evaluation.bag_of_ngrams import (
     bag_of_ngrams_baseline,
     count_ngrams,
@@ -195,7 +197,23 @@ def in_this_process(command, **_):
 
 
 @pytest.fixture(scope="module")
-def compared(tmp_path_factory):
+def narrow_tiny():
+    """Size tiny has a quarter of its width, so that a step costs the same share of a BERT's."""
+    narrow = {
+        "embedding_size": 16,
+        "hidden_size": 64,
+        "intermediate_size": 256,
+        "generator_hidden_size": 16,
+        "generator_intermediate_size": 64,
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        tiny = replace(SIZES["tiny"], model=SIZES["tiny"].model | narrow)
+        patch.setitem(SIZES, "tiny", tiny)
+        yield
+
+
+@pytest.fixture(scope="module")
+def compared(narrow_tiny, tmp_path_factory):
     """(folder, output) of a whole, short comparison on the sample, in this process.
 
     The test of resuming, below, runs stages as processes.
@@ -261,7 +279,8 @@ def test_the_page_has_every_row_and_a_view_of_both_electras(compared):
     assert [view["model"] for view in views] == ["ELECTRA"] * 4 + ["ELECTRA, post-pre-trained"] * 4
 
 
-def test_what_is_done_is_skipped_and_what_was_broken_off_goes_on(compared, capfd):
+def test_what_is_done_is_skipped_and_what_was_broken_off_goes_on(compared, capfd, monkeypatch):
+    monkeypatch.setattr(run_stages, "subprocess", forked)
     out, _ = compared
     checkpoint = load_checkpoint(out / "electra-post" / "ckpt.pt", ("electra",))
     checkpoint.settings["steps"] += 2
@@ -362,6 +381,7 @@ def test_imdb_without_its_unsupervised_reviews_is_refused(capsys, tmp_path):
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_a_stage_that_fails_is_named(tmp_path, capsys, monkeypatch, jobs):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(run_stages, "subprocess", forked)
     code = compare_models.main(
         [
             "--imdb",

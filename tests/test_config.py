@@ -405,7 +405,7 @@ def test_finetuning_takes_what_is_open_from_the_task_and_the_size():
     assert found.out == "runs/rte-run"
     mine = FinetuneConfig(size="small", lr=1.0, epochs=2.0, max_len=9, pooling="mean", out="x")
     assert resolve_finetuning(mine, None, Origin(), "sst2", 10.0, 128) == dataclasses.replace(
-        mine, layer_decay=0.8
+        mine, layer_decay=0.8, truncate="head"
     )
 
 
@@ -494,7 +494,7 @@ def test_the_resolved_settings_describe_the_same_model(size):
     open_ = {item.name for item in dataclasses.fields(found) if getattr(found, item.name) is None}
     assert open_ == {
         *("tokenizer", "init", "phases", "minutes", "epochs", "warmup_steps", "config"),
-        *("compile", "cuda_graphs"),
+        *("compile", "cuda_graphs", "text_field"),
     }
 
 

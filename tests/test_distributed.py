@@ -13,9 +13,10 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import forked
 import pytest
 import torch
-from conftest import SHAPE, exit_code
+from conftest import SHAPE, SMALL, as_flags, exit_code
 
 import train
 from electra.checkpoint.storage import load_checkpoint
@@ -36,7 +37,7 @@ from electra.training.step import Learner, train_step
 
 ROOT = Path(__file__).resolve().parent.parent
 CPU, OFF = torch.device("cpu"), Precision(None, "cpu")
-STEPS = 50
+STEPS = 15
 
 
 # --- one process ---
@@ -142,7 +143,7 @@ MODELS = {
 }
 
 
-def fifty_steps(name, ranks):
+def some_steps(name, ranks):
     """(weights, sums over all steps and ranks, metrics on held-out batches) of a model."""
     torch.manual_seed(0)
     model = MODELS[name]()
@@ -203,7 +204,7 @@ def worker(folder):
     """What one rank does: train all models, one after another."""
     torch.set_num_threads(1)
     ranks = distributed.start(CPU, 10)
-    found = {name: fifty_steps(name, ranks) for name in MODELS}
+    found = {name: some_steps(name, ranks) for name in MODELS}
     whole, sharded, mixed = (
         changing_optimizers(ranks, kinds)
         for kinds in ([Adam] * 3, [ShardedAdam] * 3, [ShardedAdam, Adam, ShardedAdam])
@@ -246,13 +247,8 @@ def on_ranks(world, *arguments, port=None):
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
     running = [
-        subprocess.Popen(
-            [sys.executable, *map(str, arguments)],
-            env=environment(rank, world, port),
-            cwd=ROOT,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+        forked.Popen(
+            [sys.executable, *map(str, arguments)], env=environment(rank, world, port), cwd=ROOT
         )
         for rank in range(world)
     ]
@@ -288,7 +284,7 @@ def test_after_a_restart_nobody_looks_for_the_ranks_before_it(monkeypatch):
 
 @pytest.fixture(scope="module")
 def alone():
-    return {name: fifty_steps(name, Ranks()) for name in MODELS}
+    return {name: some_steps(name, Ranks()) for name in MODELS}
 
 
 def assert_near(weights, expected):
@@ -306,7 +302,7 @@ def assert_near(weights, expected):
     )
 
 
-def test_fifty_steps_of_three_ranks_are_those_of_one(alone, tmp_path):
+def test_steps_of_three_ranks_are_those_of_one(alone, tmp_path):
     """The whole programs below run with two ranks."""
     world = 3
     done = on_ranks(
@@ -361,6 +357,7 @@ def command(text, cache, out):
         cache,
         "--out",
         out,
+        *as_flags(SMALL),
     )
 
 

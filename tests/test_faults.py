@@ -1,7 +1,8 @@
 """Disturbed runs end like an undisturbed one.
 
 These are a few cases of the quick faults. tests/faults/harness.py makes many more, and the slow
-faults too. A run that is killed has its own process; to continue it, the test calls `main`.
+faults too. A run that is killed has its own process, without a new interpreter where none is
+needed; to continue it, the test calls `main`.
 """
 
 import contextlib
@@ -9,6 +10,7 @@ import io
 import random
 import shutil
 
+import forked
 import pytest
 from conftest import exit_code
 from faults import harness, with_nan
@@ -17,6 +19,7 @@ import train
 from electra.checkpoint.storage import load_checkpoint, save_checkpoint
 
 PROGRAMS = {"train.py": train.main, "tests/faults/with_nan.py": with_nan.main}
+MODEL = ("--hidden-size", 64, "--intermediate-size", 128, "--num-layers", 2)
 SHORT = {
     "kill": 1,
     "kill while saving": 1,
@@ -37,9 +40,16 @@ def run_here(program, *arguments):
     return harness.Ended(code, said.getvalue(), error.getvalue())
 
 
+def start(command, **settings):
+    """Start a program whose steps are slow enough to be disturbed on a busy machine."""
+    return forked.Popen(command, **settings, pause=0.05)
+
+
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory):
-    return harness.Bench(tmp_path_factory.mktemp("bench"), steps=12, run=run_here)
+    return harness.Bench(
+        tmp_path_factory.mktemp("bench"), steps=12, run=run_here, start=start, model=MODEL
+    )
 
 
 @pytest.mark.parametrize("fault", SHORT)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,8 @@ from conftest import exit_code
 import finetune as program
 from electra.checkpoint.checkpoint import PRETRAINED
 from electra.checkpoint.storage import load_checkpoint
+from electra.config import FinetuneConfig, resolve_finetuning
+from electra.data import token_cache
 from electra.training import finetuning
 from electra.training.kinds import KINDS
 
@@ -112,6 +115,90 @@ def colour_table(path, count=120, label=lambda i: COLOURS[i % 3]):
                 (f"{COLOURS[i % 3]} {COLOURS[i % 3]}", f"number {i}, {COLOURS[i % 3]}", label(i))
             )
     return path
+
+
+def word_table(path, labels):
+    """Rows of a word and the label."""
+    rows = "".join(f"word {i},{label}\n" for i, label in enumerate(labels))
+    path.write_text("text,label\n" + rows, encoding="utf-8")
+    return path
+
+
+def printed(capsys, *arguments):
+    """What a run prints on standard output."""
+    capsys.readouterr()
+    assert finetune(*arguments) == 0
+    return capsys.readouterr().out
+
+
+# ---------------------------------------------------------------- what it says at the start
+
+
+def test_the_classes_and_what_is_cut_are_said_at_the_start(flags, capsys):
+    said = printed(capsys, *flags(max_len=8, train_examples=64))
+    assert re.search(
+        r"\n2 classes, with their training examples: negative \(\d\d\), positive \(\d\d\)\n", said
+    )
+    longer, share = re.search(
+        r"\n(\d+) of 64 training texts are longer than --max-len 8: ([\d.]+)% of the tokens are "
+        r"cut \(--truncate head\)\n",
+        said,
+    ).groups()
+    assert 0 < int(longer) <= 64 and 0 < float(share) < 100
+
+
+def test_a_test_set_of_minus_ones_is_predicted_and_not_scored(flags, tmp_path, capsys):
+    folder = tmp_path / "tables"
+    folder.mkdir()
+    word_table(folder / "train.csv", ["1.0", "0"] * 10)
+    word_table(folder / "validation.csv", ["1", "0.0"])
+    word_table(folder / "test.csv", [-1] * 3)
+    said = printed(capsys, *flags(task="csv", data=folder))
+    assert "20 to learn from, 2 held out, 3 without labels to predict" in said
+    assert "2 classes, with their training examples: 0 (10), 1.0 (10)" in said
+    assert not re.search("^test: ", said, re.MULTILINE) and "longer than" not in said
+    result, rows = result_of(tmp_path / "out"), predictions_of(tmp_path / "out")
+    assert result["test_mean"] is None and result["labels"] == ["0", "1.0"]
+    assert [row["gold"] for row in rows if row["split"] == "test"] == ["", "", ""]
+
+
+def test_imdb_keeps_the_tail_unless_told_otherwise(tuned):
+    assert result_of(tuned(**REVIEWS))["settings"]["truncate"] == "tail"
+    assert result_of(tuned())["settings"]["truncate"] == "head"
+    config = FinetuneConfig(task="imdb", truncate="head")
+    assert resolve_finetuning(config, None, "imdb", 3.0, 512, "tail").truncate == "head"
+
+
+def test_the_next_command_is_quoted_for_the_shell(flags, tmp_path, capsys):
+    out = tmp_path / "my run; $HOME"
+    said = printed(capsys, *flags(out=out))
+    assert f"python scripts/predict.py --ckpt '{out}/ckpt.pt' \"a text to judge\"\n" in said
+
+
+def test_a_cache_that_cannot_be_written_is_noticed_before_the_work(
+    flags, tmp_path, capsys, monkeypatch
+):
+    (tmp_path / "a file").write_text("")
+    monkeypatch.setattr(token_cache, "SMALL_BYTES", 1)
+    monkeypatch.setattr(finetuning, "train_tokenizer", None)  # it would be the work
+    refused(capsys, "a file cannot be written", *flags(init="none", cache=tmp_path / "a file"))
+    settings = {"task": "glue", "data": SAMPLE, "cache": tmp_path / "a file" / "cache"}
+    refused(capsys, "cannot be written (Not a directory); name another", *flags(**settings))
+
+
+def test_a_full_cache_is_read_where_it_cannot_be_written(tmp_path, tokenizer, monkeypatch):
+    monkeypatch.setattr(token_cache, "SMALL_BYTES", 1)
+    cached = token_cache.CachedTokenizer(tokenizer, tmp_path)
+    ids = cached.encode_batch(["some text"])
+
+    def refuse(cache):
+        raise OSError(f"{cache} cannot be written")
+
+    monkeypatch.setattr(token_cache, "check_writable", refuse)
+    token_cache.check_usable(tmp_path)
+    assert cached.encode_batch(["some text"]) == ids
+    with pytest.raises(OSError, match="cannot be written"):
+        cached.encode_batch(["other text"])
 
 
 # ---------------------------------------------------------------- results
@@ -323,7 +410,7 @@ def test_values_are_learned_by_regression(flags, tmp_path):
     )
     assert (
         finetune(
-            *flags(task=None, data=None, task_file="mine.toml", epochs=10, lr=1e-3, max_len=32)
+            *flags(task=None, data=None, task_file="mine.toml", epochs=10, lr=4e-3, max_len=32)
         )
         == 0
     )
@@ -387,13 +474,24 @@ def test_random_weights_are_the_control(pretrained, flags, tmp_path):
         ("b", pretrained() / "tokenizer.model"),
     ):
         assert (
-            finetune(*flags(init="none", size="tiny", tokenizer=tokenizer, out=tmp_path / name))
+            finetune(
+                *flags(
+                    init="none",
+                    size="tiny",
+                    tokenizer=tokenizer,
+                    train_examples=40,
+                    out=tmp_path / name,
+                )
+            )
             == 0
         )
     assert (tmp_path / "a" / "predictions.tsv").read_bytes() == (
         tmp_path / "b" / "predictions.tsv"
     ).read_bytes()
-    assert finetune(*flags(init="none", train_examples=40, out=None)) == 0  # trains a tokenizer
+    # Trains a tokenizer.
+    assert finetune(*flags(init="none", vocab_size=333, train_examples=40, out=None)) == 0
+    classifier = load_checkpoint(tmp_path / "runs" / "sst2-random" / "ckpt.pt", ("classifier",))
+    assert classifier.model_config.vocab_size == classifier.tokenizer.vocab_size == 333
     assert result_of(tmp_path / "runs" / "sst2-random")["train_examples"] == 40
 
 
@@ -506,6 +604,12 @@ def test_bad_checkpoints_are_refused_in_one_line(pretrained, tuned, flags, tmp_p
         ({"train_examples": 0}, "--train-examples 0"),
         ({"size": "small"}, "--size comes with the checkpoint"),
         ({"tokenizer": "x.model"}, "--tokenizer comes with the checkpoint"),
+        ({"vocab_size": 500}, "--vocab-size comes with the checkpoint"),
+        (
+            {"init": "none", "tokenizer": "x.model", "vocab_size": 500},
+            "--tokenizer has a vocabulary; leave out --vocab-size",
+        ),
+        ({"init": "none", "vocab_size": 262}, "is too small for this text: its characters"),
         ({"seeds": "one"}, "'one'"),
         ({"seeds": "-1"}, "--seeds"),
         ({"truncate": "middle"}, "middle"),
@@ -543,7 +647,7 @@ def test_bad_tables_are_refused_in_one_line(flags, tmp_path, capsys):
     refused(capsys, "cannot be held out", *table(colour_table(tmp_path / "few.csv", count=9)))
     (tmp_path / "parts").mkdir()
     colour_table(tmp_path / "parts" / "train.csv")
-    refused(capsys, "no dev (or valid) file", *table(tmp_path / "parts"))
+    refused(capsys, "no dev (or valid, validation, val) file", *table(tmp_path / "parts"))
     colour_table(tmp_path / "parts" / "dev.csv", label=lambda i: "mauve")
     refused(capsys, "label 'mauve' is not one of", *table(tmp_path / "parts"))
     assert not (tmp_path / "out").exists()

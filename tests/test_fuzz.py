@@ -27,7 +27,8 @@ import train
 from electra.checkpoint.checkpoint import KINDS
 from electra.checkpoint.storage import load_checkpoint, write_sealed
 from electra.config import SPECIAL_TOKENS
-from electra.data.raw_text import find_sources, read_lines
+from electra.data.raw_text import read_lines
+from electra.data.sources import find_sources
 from electra.data.tokenizer import tokenizer_from_bytes
 from electra.download import archives
 from electra.files import LONGEST_MESSAGE, one_line

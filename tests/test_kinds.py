@@ -76,7 +76,7 @@ def tuned(pretrained, tmp_path_factory):
         if kind not in done:
             folder = tmp_path_factory.mktemp(kind)
             flags = [*KINDS[kind](folder), "--init", pretrained() / "ckpt.pt", "--max-len", 24]
-            flags += ["--epochs", 6, "--lr", 2e-3, "--seeds", "1,2", "--amp", "off"]
+            flags += ["--epochs", 12, "--lr", 2e-3, "--seeds", "1,2", "--amp", "off"]
             done[kind] = folder / "out"
             assert exit_code(finetune.main, [*flags, "--out", done[kind]]) == 0
         return done[kind]

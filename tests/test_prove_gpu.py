@@ -26,7 +26,7 @@ def rehearsal(pytestconfig):
 def prove_with(names, tmp_path, minutes=5.0, limit=60.0):
     """The proof with stages of gpu_stages.py instead; the process, its folder, its stages."""
     stages = [
-        Stage(name, "right", f"gpu_stages:{name}", 10.0 if name == "hangs" else limit, f"{name} x")
+        Stage(name, "right", f"gpu_stages:{name}", 7.0 if name == "hangs" else limit, f"{name} x")
         for name in names
     ]
     out = tmp_path / "out"
@@ -68,7 +68,7 @@ def test_a_stage_that_goes_wrong_costs_only_itself(tmp_path):
         "passes": "passed",
     }
     assert stages["raises"]["why"] == "RuntimeError: the stage is broken | really"
-    assert stages["hangs"]["why"] == "it had not ended after 10 s"
+    assert stages["hangs"]["why"] == "it had not ended after 7 s"
     assert stages["is_killed"]["why"] == "signal SIGKILL"
     assert stages["exits"]["why"] == "exit code 3"
     assert stages["misses"]["why"] == "two is three; not a number"
@@ -88,9 +88,9 @@ def test_a_stage_that_goes_wrong_costs_only_itself(tmp_path):
 
 
 def test_the_time_is_kept_and_the_last_stages_are_left_out_and_named(tmp_path):
-    done, _, found = prove_with(["sleeps", "passes", "misses"], tmp_path, minutes=0.25)
+    done, _, found = prove_with(["sleeps", "passes", "misses"], tmp_path, minutes=0.12)
     assert [stage["status"] for stage in found.values()] == ["timed out", "left out", "left out"]
-    assert found["sleeps"]["seconds"] <= 0.25 * 60
+    assert found["sleeps"]["seconds"] <= 0.12 * 60
     assert done.returncode == 1
     assert done.stdout.splitlines()[-2:] == [
         "left out, since no time was left: passes, misses",

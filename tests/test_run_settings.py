@@ -1,10 +1,11 @@
 """What a run is made of can be chosen, is in its files, and makes the same run again."""
 
 import json
+import shutil
 
 import pytest
 import torch
-from conftest import ROOT, exit_code
+from conftest import ROOT, SMALL, as_flags, exit_code
 from faults.harness import difference, metrics_of
 
 import finetune
@@ -39,12 +40,8 @@ CHOSEN = {
 }
 
 
-def as_flags(settings):
-    return [
-        part
-        for name, value in settings.items()
-        for part in ("--" + name.replace("_", "-"), *([] if value is True else [str(value)]))
-    ]
+# A small model that has none of these values.
+USUAL = SMALL | {"num_layers": 1, "num_heads": 4, "generator_num_layers": 2}
 
 
 def small_run(text, cache, out, changes, expected=0):
@@ -60,10 +57,10 @@ def small_run(text, cache, out, changes, expected=0):
         "log_every": 2,
         "cache": cache,
         "out": out,
+        **({} if "init" in changes else USUAL),
         **changes,
     }
-    chosen = {name: value for name, value in settings.items() if value is not None}
-    assert exit_code(train.main, as_flags(chosen)) == expected
+    assert exit_code(train.main, as_flags(settings)) == expected
     return out
 
 
@@ -138,16 +135,18 @@ def test_resume_compares_every_setting(name, chosen, capsys):
 
 def test_a_run_with_chosen_settings_resumes_exactly(run, monkeypatch, tmp_path):
     whole = run("whole", **CHOSEN, save_every=2, keep=9)
-    stopped = run("stopped", **CHOSEN, save_every=2, keep=9)
+    stopped = tmp_path / "stopped"
+    shutil.copytree(whole, stopped)
     for name in ("ckpt.pt", "ckpt-6.pt"):
         (stopped / name).unlink()
     assert exit_code(train.main, ["--out", stopped, "--resume"]) == 0
     assert difference(whole, stopped) is None
 
 
-def test_a_checkpoint_of_an_earlier_version_resumes_with_the_defaults(run, capsys):
-    whole = run("whole", save_every=2, keep=9)
-    earlier = run("earlier", save_every=2, keep=9)
+def test_a_checkpoint_of_an_earlier_version_resumes_with_the_defaults(run, capsys, tmp_path):
+    whole = run("whole", save_every=2, keep=9, **dict.fromkeys(USUAL))
+    earlier = tmp_path / "earlier"
+    shutil.copytree(whole, earlier)
     (earlier / "ckpt.pt").unlink()
     (earlier / "ckpt-6.pt").unlink()
     checkpoint = load_checkpoint(earlier / "ckpt-4.pt", PRETRAINED)

@@ -3,25 +3,27 @@
 Most runs are calls of `main`, which take a second. A run gets its own process only if it needs one.
 """
 
+import contextlib
 import errno
 import json
 import math
 import os
 import pickle
 import random
+import re
 import resource
 import shutil
 import signal
-import subprocess
 import sys
 import time
 import types
 from dataclasses import fields
 from pathlib import Path
 
+import forked
 import pytest
 import torch
-from conftest import exit_code
+from conftest import SMALL, as_flags, exit_code
 from faults.harness import difference, metrics_of
 
 import train as program
@@ -30,7 +32,7 @@ from electra.checkpoint.checkpoint import FORMAT, PRETRAINED, make_checkpoint
 from electra.checkpoint.run_folder import RunFolder
 from electra.checkpoint.storage import load_checkpoint, save_checkpoint, write_sealed
 from electra.config import SIZES, FinetuneConfig, PretrainConfig, preset_model_config
-from electra.data import raw_text
+from electra.data import text_files
 from electra.data.spans import SpanBatches
 from electra.model.classifier import Classifier
 from electra.training import pretraining_log, progress
@@ -52,6 +54,7 @@ def flags(text, cache, tmp_path, monkeypatch):
 def small_run(text, cache, /, **changes):
     """The command line of a short run on the text; None leaves a setting out."""
     settings = {
+        **({} if "init" in changes else SMALL),
         "corpus": text,
         "size": "tiny",
         "steps": 12,
@@ -64,12 +67,7 @@ def small_run(text, cache, /, **changes):
         "cache": cache,
         **changes,
     }
-    return [
-        part
-        for name, value in settings.items()
-        if value is not None
-        for part in ("--" + name.replace("_", "-"), *([] if value is True else [str(value)]))
-    ]
+    return as_flags(settings)
 
 
 def train(*arguments):
@@ -98,18 +96,9 @@ def whole(text, cache, tmp_path_factory):
     return folder
 
 
-def start(arguments, folder, **settings):
+def start(arguments, folder):
     """Start train.py in its own process, in `folder`."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(
-        [sys.executable, ROOT / "train.py", *arguments],
-        cwd=folder,
-        env=environment,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        **settings,
-    )
+    return forked.Popen([sys.executable, ROOT / "train.py", *arguments], folder, pause=0.05)
 
 
 def wait_for_step(process, folder, step):
@@ -174,7 +163,7 @@ def test_a_run_leaves_all_its_files(objective, flags, tmp_path, capsys):
 
 
 def test_training_learns(flags, tmp_path):
-    assert train(*flags(objective="mlm", steps=40, lr=3e-3, eval_every=40)) == 0
+    assert train(*flags(objective="mlm", steps=40, lr=1e-2, eval_every=40)) == 0
     # The loss of an untrained model is log(800).
     assert metrics_of(tmp_path / "run", "valid")[0]["mlm_loss"] < math.log(800) - 0.8
 
@@ -270,10 +259,10 @@ def test_another_corpus_in_the_sample_s_folder_is_not_taken_for_the_sample(flags
     assert "--init runs/sample/ckpt.pt --data data/SST-2" in said and "YOUR_TEXT" not in said
 
 
-def test_help_names_every_setting(tmp_path):
-    process = start(["--help"], tmp_path)
-    said, error = process.communicate()
-    assert process.returncode == 0 and error == ""
+def test_help_names_every_setting(capsys):
+    assert train("--help") == 0
+    said, error = capsys.readouterr()
+    assert error == ""
     assert [
         item.name
         for item in fields(PretrainConfig)
@@ -423,10 +412,34 @@ def test_a_second_signal_stops_at_once(flags, tmp_path, monkeypatch, capsys):
     assert "stopped at once" in capsys.readouterr().err
 
 
+@contextlib.contextmanager
+def dead_terminal():
+    """Standard output and error are a pipe without a reader: every write fails."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with (
+        open(writer, "w") as stream,
+        contextlib.redirect_stdout(stream),
+        contextlib.redirect_stderr(stream),
+    ):
+        yield
+
+
+def test_a_closed_terminal_saves_and_a_run_without_output_goes_on(flags, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch, dead_terminal():
+        stop_in_step(patch, 5, lambda: os.kill(os.getpid(), signal.SIGHUP))
+        assert train(*flags()) == 0
+    assert load(tmp_path / "run").training.step == 5
+    with dead_terminal():
+        assert train("--out", tmp_path / "run", "--resume") == 0
+    assert [record["step"] for record in metrics_of(tmp_path / "run", "valid")] == [6, 12]
+
+
 def test_handlers_of_signals_are_put_back(flags):
-    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.getsignal(number) for number in numbers]
     assert train(*flags(steps=1)) == 0
-    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+    assert [signal.getsignal(number) for number in numbers] == before
 
 
 @pytest.mark.parametrize("eval_every", (2, 3))
@@ -497,6 +510,68 @@ def test_resume_notices_another_corpus(text, flags, tmp_path, capsys):
     assert train(*flags(corpus=corpus, steps=4)) == 0
     corpus.write_bytes(text.read_bytes() + b"\nOne more line at the end.\n")
     refused(capsys, "the corpus has changed", "--out", tmp_path / "run", "--resume")
+
+
+def test_resume_notices_the_same_number_of_other_tokens(text, model_file, flags, tmp_path, capsys):
+    its = {"tokenizer": model_file, "vocab_size": None}  # quicker than training one
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    for name, part in zip("ab", text.read_text(encoding="utf-8").split("\n = ")[1:3], strict=True):
+        (corpus / f"{name}.txt").write_text(part * 4, encoding="utf-8")
+    held_out = tmp_path / "held out.txt"
+    held_out.write_text("Words of their own.\n\n" * 20)
+    assert train(*flags(corpus=corpus, valid=held_out, steps=2, batch_tokens=128, **its)) == 0
+    resume = ("--out", tmp_path / "run", "--resume")
+
+    held_out.write_text("Their own of words.\n\n" * 20)
+    refused(capsys, "the held-out text has changed since the run began", *resume)
+    held_out.write_text("Words of their own.\n\n" * 20)
+
+    (corpus / "a.txt").rename(corpus / "c.txt")  # now it is the second
+    match = "the corpus has changed since the run began: as many tokens, but other ones or in "
+    refused(capsys, match, *resume)
+    (corpus / "c.txt").rename(corpus / "a.txt")
+    words = (corpus / "a.txt").read_text(encoding="utf-8").split(" ")
+    (corpus / "a.txt").write_text(" ".join([words[1], words[0], *words[2:]]), encoding="utf-8")
+    refused(capsys, match, *resume)
+
+
+def test_a_corpus_that_moved_goes_on_bit_for_bit(
+    text, model_file, flags, tmp_path, monkeypatch, capsys
+):
+    its = {"tokenizer": model_file, "vocab_size": None}  # quicker than training one
+    corpus = tmp_path / "text.raw"
+    corpus.write_bytes(text.read_bytes())
+    assert train(*flags(corpus=corpus, out=tmp_path / "whole", steps=6, **its)) == 0
+    with monkeypatch.context() as patch:
+        stop_in_step(patch, 3, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        assert train(*flags(corpus=corpus, steps=6, **its)) == 0
+    moved = tmp_path / "elsewhere.json"  # the same text, told in another way
+    pages = re.split(r"\n(?= = [^=])", text.read_text(encoding="utf-8"))
+    moved.write_text(json.dumps([{"body": page} for page in pages]))
+    corpus.unlink()
+
+    resume = ("--out", tmp_path / "run", "--resume")
+    refused(capsys, f"no such corpus: {corpus}; if it has moved, name its new place", *resume)
+    refused(capsys, "the corpus has changed", *resume, "--corpus", ROOT / "README.md")
+    short = tmp_path / "short.txt"  # less than one batch
+    short.write_text("Only a few words.\n")
+    refused(capsys, "the corpus has changed", *resume, "--corpus", short)
+    assert train(*resume, "--corpus", moved, "--text-field", "body") == 0
+    assert_same_run(tmp_path / "run", tmp_path / "whole")
+    settings = load(tmp_path / "run").settings
+    assert (settings["corpus"], settings["text_field"]) == ([str(moved)], "body")
+
+
+def test_a_checkpoint_without_fingerprints_compares_the_number(text, flags, tmp_path, capsys):
+    assert train(*flags(steps=2)) == 0
+    checkpoint = load(tmp_path / "run")
+    checkpoint.training.fingerprints = {}
+    save_checkpoint(tmp_path / "run" / "ckpt.pt", checkpoint)
+    resume = ("--out", tmp_path / "run", "--resume")
+    refused(capsys, "--corpus", *resume, "--corpus", ROOT / "README.md")
+    assert train(*resume) == 0
+    assert load(tmp_path / "run").training.fingerprints.keys() == {"corpus"}
 
 
 def test_a_folder_with_a_run_is_not_written_over(flags, tmp_path, capsys):
@@ -601,18 +676,23 @@ def test_a_disk_that_fails_for_a_while_stops_nothing(
     assert names_in(tmp_path / "run") == files_after(2, 6)
 
 
-def test_a_disk_that_stays_full_ends_with_one_line_and_the_last_checkpoint_whole(short, tmp_path):
-    """The process sees a full disk: its files cannot grow beyond a megabyte."""
+def test_a_disk_that_stays_full_ends_with_one_line_and_the_last_checkpoint_whole(
+    short, tmp_path, capsys
+):
+    """The process sees a full disk: its files cannot grow beyond half a megabyte."""
     run = tmp_path / "run"
     shutil.copytree(short, run)
     for name in ("ckpt.pt", "ckpt-6.pt"):
         damage(run / name, "gone")
     shutil.copy(run / "ckpt-4.pt", run / "ckpt.pt")
     before = (run / "ckpt.pt").read_bytes()
-    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
-    process = start(["--out", run, "--resume", "--save-every", "1"], tmp_path, preexec_fn=limit)
-    said, error = process.communicate(timeout=60)
-    assert process.returncode == 2
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, hard))
+    try:
+        assert train("--out", run, "--resume", "--save-every", "1") == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    said, error = capsys.readouterr()
     problem = (
         f"cannot write the checkpoint {run / 'ckpt.pt'}: File too large; "
         "the one before it is untouched"
@@ -893,7 +973,7 @@ def test_bad_corpora_are_refused_in_one_line(flags, tmp_path, capsys, monkeypatc
     refused(capsys, "has no .txt file", *flags(corpus=tmp_path / "empty folder"))
     refused(capsys, "no such corpus", *flags(valid=tmp_path / "nowhere.txt"))
     refused(capsys, "has no text", *flags(valid=tmp_path / "empty.txt"))
-    monkeypatch.setattr(raw_text, "LONGEST_LINE", 1000)
+    monkeypatch.setattr(text_files, "LONGEST_LINE", 1000)
     for name, content in (("long.txt", b"x" * 2000 + b"\n"), ("later.txt", lines + b"x" * 2000)):
         (tmp_path / name).write_bytes(content)
         refused(capsys, "is longer than 1,000 bytes", *flags(corpus=tmp_path / name))

@@ -32,7 +32,7 @@ from electra.config import (
     preset_model_config,
 )
 from electra.data.batch import Batch
-from electra.data.token_store import open_store
+from electra.data.token_store import hold_out, open_store
 from electra.data.wordpiece import WordPieceTokenizer
 from electra.model.bert import BertMLM
 from electra.model.build import build
@@ -43,7 +43,7 @@ from electra.training.device import Precision, choose_device, choose_precision
 from electra.training.optimizer import Adam, parameter_groups
 from electra.training.passes import choose_graphs
 from electra.training.pretraining import choose_model, is_compiled
-from electra.training.pretraining_text import make_stream, split
+from electra.training.pretraining_text import make_stream
 
 OURS = ("ours", "saving", "ddp", "graphs")  # this project, alone or with something on top
 
@@ -109,7 +109,7 @@ def _open_text(
     )
     tokenizer, config = choose_model(settings, set(), None)
     store = open_store(settings.corpus, tokenizer, settings.errors, args.cache)
-    text, _ = split(store, settings, tokenizer)
+    text, _ = hold_out(store)
 
     if not ours:
         max_len = min(args.peer_max_len, config.max_positions)

@@ -13,8 +13,9 @@ import torch
 
 from electra.benchmark.contender import Measurement, Trial
 from electra.benchmark.summary import summarize, table
+from electra.data.processes import available_cores
 from electra.files import write_atomically
-from electra.training.device import available_cores, processor_name
+from electra.training.device import processor_name
 
 SAVED_EVERY = 300  # seconds between two saves, for their share of the time
 NO_SETTINGS = ("argv", "json", "only")  # flags that say nothing about what is measured

@@ -15,7 +15,8 @@ from electra.benchmark.contender import Contender, Measurement, Workload, take_t
 from electra.benchmark.memory import tree_peak
 from electra.benchmark.steps import go_through
 from electra.checkpoint.storage import load_tokenizer_at
-from electra.data.raw_text import Line, find_sources, read_lines
+from electra.data.raw_text import Line, read_lines
+from electra.data.sources import find_sources
 from electra.data.spans import SpanBatches
 from electra.data.token_cache import token_dtype
 from electra.data.token_store import open_store, whole_text

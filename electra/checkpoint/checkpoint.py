@@ -89,7 +89,7 @@ class TrainingState:
 
     step: int = 0  # optimizer steps done
     seconds: float = 0.0  # in the training loop, over all parts of a resumed run
-    corpus_tokens: int = 0  # of the token store; tells whether the corpus is still the same
+    corpus_tokens: int = 0  # of the token store
     optimizer: dict[str, Any] = field(default_factory=dict)  # of `Adam.state_dict`
     scale: dict[str, Tensor] = field(default_factory=dict)  # of `LossScale.state_dict`
     stream: dict[int, tuple[int, int]] = field(default_factory=dict)  # of `SpanBatches.state`
@@ -97,6 +97,10 @@ class TrainingState:
     window: dict[str, Tensor] = field(default_factory=dict)  # sums and counts
     padded_tokens: int = 0  # tokens of the batches, padding included
     window_seconds: float = 0.0
+    # Parts of later versions:
+    # Of the corpus's tokens in their order, and of the held-out text's where it has files of its
+    # own. Tell whether they are still the same; before there were any, `corpus_tokens` did.
+    fingerprints: dict[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The dictionary that stands for it in a file."""

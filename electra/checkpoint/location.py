@@ -8,7 +8,7 @@ from pathlib import Path
 NEWEST = "ckpt.pt"  # in every run folder
 # Weights in the layout of Hugging Face, which scripts/convert.py reads.
 _RELEASED_WEIGHTS = ("*.safetensors", "pytorch_model*.bin", "*.index.json")
-_RELEASED_ENDINGS = (".safetensors", ".bin", ".index.json")
+_RELEASED_ENDINGS = (".bin", ".index.json")  # and .safetensors; a checkpoint may end in .bin too
 # The folders of an ELECTRA's two networks, as scripts/download.py makes them.
 _NETWORKS = ("discriminator", "generator")
 
@@ -27,7 +27,9 @@ def locate_checkpoint(path: str | Path) -> Path:
         folders = [folder for folder in folders if _is_released(folder)]
         if not folders:
             raise ValueError(f"cannot read the checkpoint {path}: it is a folder without {NEWEST}")
-    elif path.name.endswith(_RELEASED_ENDINGS):
+    elif path.suffix == ".safetensors" or (
+        path.name.endswith(_RELEASED_ENDINGS) and _is_released(path.parent)
+    ):
         folders = [path.parent]
     else:
         return path

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from electra.checkpoint import storage
 from electra.checkpoint.checkpoint import Checkpoint, snapshot
-from electra.files import write_atomically
+from electra.files import is_encodable, write_atomically
 
 
 def link(source: Path, target: Path) -> None:
@@ -154,7 +154,10 @@ class RunFolder:
 
     def write_json(self, name: str, content: object) -> None:
         """As `write`, of plain values."""
-        self.write(name, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+        text = json.dumps(content, indent=1, ensure_ascii=False)
+        if not is_encodable(text):  # the name of a file that Python could not decode
+            text = json.dumps(content, indent=1)
+        self.write(name, (text + "\n").encode())
 
     def save(self, checkpoint: Checkpoint, step: int, keep: int) -> None:
         """Copy a checkpoint as it is now and return; a thread writes it.

@@ -11,8 +11,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from electra.comparison.settings import OBJECTIVE_OF, ComparisonConfig
 from electra.config import SIZES, ModelConfig, nearest_size, parse_phases, preset_model_config
 from electra.data.batch import Batch
+from electra.data.processes import available_cores
 from electra.model.build import build
-from electra.training.device import available_cores, processor_name
+from electra.training.device import processor_name
 
 
 def steps_by_model(

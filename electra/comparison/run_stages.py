@@ -19,8 +19,8 @@ from electra.checkpoint import run_folder
 from electra.checkpoint.checkpoint import PRETRAINED
 from electra.checkpoint.storage import load_checkpoint
 from electra.comparison.stages import Stage
+from electra.data.processes import available_cores
 from electra.files import write_atomically
-from electra.training.device import available_cores
 
 
 def run_all(stages: Sequence[Stage], jobs: int, programs: Path) -> None:

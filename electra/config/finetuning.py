@@ -100,6 +100,13 @@ class FinetuneConfig(Settings):
     tokenizer: str | None = option(
         None, "model", "tokenizer file, checkpoint or run folder, with --init none"
     )
+    vocab_size: int | None = option(
+        None,
+        "model",
+        "with --init none and no --tokenizer: most tokens of the tokenizer that is trained on the "
+        "task's texts (default: by size)",
+        above=0,
+    )
     pooling: str | None = option(
         None,
         "model",
@@ -148,7 +155,12 @@ class FinetuneConfig(Settings):
     doc_stride: int = option(
         128, "training", "squad: tokens from one window over a long text to the next", above=0
     )
-    truncate: str = option("head", "training", "what stays of a longer text", TRUNCATIONS)
+    truncate: str | None = option(
+        None,
+        "training",
+        "what stays of a longer text (default: head; imdb: tail)",
+        TRUNCATIONS,
+    )
     seeds: tuple[int, ...] = option((1,), "training", "one run a seed, e.g. 1,2,3", at_least=0)
 
     device: str = option("auto", "machine", "auto, cpu, cuda, cuda:1, mps")
@@ -171,10 +183,15 @@ class FinetuneConfig(Settings):
     force: bool = option(False, "run", "replace what an earlier run left in --out")
 
     FOLLOWERS = {
-        "task": ("task_file", "data", "epochs", "max_len"),
-        "task_file": ("task", "data", "epochs", "max_len"),
-        "init": ("size", "tokenizer", "lr", "layer_decay", "pooling", "attention_init"),
-        "size": ("lr", "layer_decay", "pooling", "attention_init"),
+        "task": ("task_file", "data", "epochs", "max_len", "truncate"),
+        "task_file": ("task", "data", "epochs", "max_len", "truncate"),
+        "init": (
+            *("size", "tokenizer", "vocab_size"),
+            *("lr", "layer_decay", "pooling", "attention_init"),
+        ),
+        "size": ("vocab_size", "lr", "layer_decay", "pooling", "attention_init"),
+        "tokenizer": ("vocab_size",),
+        "vocab_size": ("tokenizer",),
     }
     NOT_FROM_FILE = ("out", "force", "config")
 
@@ -186,9 +203,11 @@ class FinetuneConfig(Settings):
 
 def check_finetune_flags(config: FinetuneConfig, given: set[str]) -> None:
     """Raise ValueError for flags that do not go together; `given` are those that were typed."""
-    clash = sorted(given & {"size", "tokenizer", "attention_init"})
+    clash = sorted(given & {"size", "tokenizer", "vocab_size", "attention_init"})
     if config.init != "none" and clash:
         raise ValueError(f"{flag_of(clash[0])} comes with the checkpoint; it is for --init none")
+    if given >= {"tokenizer", "vocab_size"}:
+        raise ValueError("--tokenizer has a vocabulary; leave out --vocab-size")
     alone = sorted(given & {"intermediate", "submission", "references"})
     if alone and config.task != "glue":
         raise ValueError(f"{flag_of(alone[0])} is for --task glue")
@@ -203,11 +222,12 @@ def resolve_finetuning(
     task: str,
     epochs: float,
     max_len: int,
+    truncate: str = "head",
 ) -> FinetuneConfig:
     """Fill in all that the user left open.
 
     model_config, origin: of the checkpoint to start from; no model_config for random weights.
-    task, epochs, max_len: what the task says, where the user does not.
+    task, epochs, max_len, truncate: what the task says, where the user does not.
     """
     if model_config is None:
         size, defaults = config.size, preset_finetune_defaults(config.size)
@@ -220,6 +240,7 @@ def resolve_finetuning(
         size=size,
         epochs=epochs if config.epochs is None else config.epochs,
         max_len=max_len if config.max_len is None else config.max_len,
+        truncate=truncate if config.truncate is None else config.truncate,
         lr=defaults.lr if config.lr is None else config.lr,
         layer_decay=defaults.layer_decay if config.layer_decay is None else config.layer_decay,
         pooling=config.pooling or defaults.pooling,

@@ -30,6 +30,12 @@ class PretrainConfig(Settings):
     errors: str = option(
         "strict", "text", "bytes that are not UTF-8: stop, or replace them", ("strict", "replace")
     )
+    text_field: str | None = option(
+        None,
+        "text",
+        "the field of JSON objects, or the column of a .csv or .tsv, that is the text "
+        "(default: text; a table has none)",
+    )
     cache: str = option("data/cache", "text", "folder of tokenised corpora, shared by runs")
 
     tokenizer: str | None = option(

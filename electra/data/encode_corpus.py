@@ -7,18 +7,22 @@ not grow with the corpus.
 from __future__ import annotations
 
 import multiprocessing
+import os
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
-from electra.data.raw_text import OPENERS, Line, Source, read_lines
+from electra.data.processes import end_with_parent, interrupts_for_parent_alone
+from electra.data.raw_text import Line, Reading, read_lines
+from electra.data.sources import Source
 from electra.data.token_cache import token_dtype
 from electra.data.tokenizer import Tokenizer
+from electra.data.waiting import REFRESH, Waiting
 
 CHUNK_CHARACTERS = 500_000  # what one process encodes at a time
 # Only at white space, so that the ids of the sentences are the ids of the line.
@@ -35,43 +39,66 @@ class EncodedChunk(NamedTuple):
 
 
 def encode_corpus(
-    sources: list[Source], tokenizer: Tokenizer, errors: str, workers: int, bar: tqdm
-) -> Iterator[EncodedChunk]:
+    sources: list[Source], tokenizer: Tokenizer, reading: Reading, workers: int, bar: Waiting
+) -> Generator[EncodedChunk]:
     """Encode a corpus, chunk after chunk in its order. The bar counts bytes of the files.
+
+    Closed before its end, it ends its processes.
 
     Raises ValueError for what cannot be read.
     """
-    chunks = read_chunks(sources, errors, bar)
+    chunks = read_chunks(sources, reading, bar)
     if workers <= 1:
         for chunk in chunks:
             yield encode_lines(chunk, tokenizer)
         return
 
     context = multiprocessing.get_context("spawn")  # fork is unsafe once torch has threads
-    with ProcessPoolExecutor(workers, context, _start_worker, (tokenizer,)) as pool:
-        under_way: deque[Future[EncodedChunk]] = deque()
+    pool = ProcessPoolExecutor(workers, context, _start_worker, (tokenizer, os.getpid()))
+    others = multiprocessing.active_children()
+    under_way: deque[Future[EncodedChunk]] = deque()
+    whole = False
+    try:
         for chunk in chunks:
-            under_way.append(pool.submit(_encode_in_worker, chunk))
+            with interrupts_for_parent_alone():  # the first calls start the workers
+                under_way.append(pool.submit(_encode_in_worker, chunk))
             if len(under_way) >= 2 * workers:
-                yield under_way.popleft().result()
+                yield _result(under_way.popleft(), bar)
         while under_way:
-            yield under_way.popleft().result()
+            yield _result(under_way.popleft(), bar)
+        whole = True
+    finally:
+        if not whole:  # after Ctrl-C or an error nobody waits for what they still do
+            for worker in set(multiprocessing.active_children()) - set(others):
+                worker.kill()
+        pool.shutdown(cancel_futures=True)
 
 
-def read_chunks(sources: list[Source], errors: str, bar: tqdm) -> Iterator[list[Line]]:
+def _result(encoded: Future[EncodedChunk], bar: Waiting) -> EncodedChunk:
+    """Wait for a chunk, and show the time meanwhile."""
+    while True:
+        try:
+            return encoded.result(timeout=REFRESH)
+        except TimeoutError:
+            bar.update()
+        except BrokenProcessPool:
+            raise ValueError(
+                "a process that encodes the text was killed; is there enough memory?"
+            ) from None
+
+
+def read_chunks(sources: list[Source], reading: Reading, bar: Waiting) -> Iterator[list[Line]]:
     """All lines of a corpus, in lists of about `CHUNK_CHARACTERS`."""
     chunk: list[Line] = []
     size = 0
     for source in sources:
-        packed = source.path.suffix in OPENERS
-        for line in read_lines(source, errors):
+        for line in read_lines(source, *reading):
             chunk.append(line)
             size += len(line.text)
             if size < CHUNK_CHARACTERS:
                 continue
             yield chunk
-            if not packed:
-                bar.update(min(size, max(0, bar.total - bar.n)))
+            bar.update(reading.report.bytes_done - bar.n)
             chunk, size = [], 0
     if chunk:
         yield chunk
@@ -118,8 +145,9 @@ def _pass_on_opens(lengths: np.ndarray, opens: np.ndarray) -> bool:
 _worker_tokenizer: Tokenizer | None = None  # of a worker process, set once when it starts
 
 
-def _start_worker(tokenizer: Tokenizer) -> None:
+def _start_worker(tokenizer: Tokenizer, parent: int) -> None:
     global _worker_tokenizer
+    end_with_parent(parent)
     _worker_tokenizer = tokenizer
 
 

@@ -23,6 +23,8 @@ class Encoded(NamedTuple):
     # Where each row is a window of a longer example: which, and what its tokens stand for. Empty
     # where each row is one example.
     windows: Sequence[Any] = ()
+    cut_examples: int = 0  # how many were longer than they may be
+    cut_tokens: int = 0  # how many tokens these have lost
     # Texts of a row. With 2 the model reads the texts of a pair apart: they follow each other in
     # `ids`, and there is one label for both.
     texts: int = 1
@@ -42,8 +44,7 @@ class Encoded(NamedTuple):
 
         A row of two texts has both side by side, each padded to the same width: (B, 2T).
         """
-        first = np.asarray(rows)[:, None] * self.texts  # (B, 1)
-        numbers = (first + np.arange(self.texts)).ravel().tolist()
+        numbers = (np.asarray(rows)[:, None] * self.texts + np.arange(self.texts)).ravel().tolist()
         batch = collate(
             [self.ids[i] for i in numbers],
             [self.types[i] for i in numbers],
@@ -104,12 +105,20 @@ def encode_examples(
 ) -> Encoded:
     """Tokenise examples. `texts_b` has None where an example is a single text."""
     ids_a = tokenizer.encode_batch(texts_a)
-    ids_b = iter(tokenizer.encode_batch([text for text in texts_b if text is not None]))
+    of_pairs = iter(tokenizer.encode_batch([text for text in texts_b if text is not None]))
+    ids_b = [None if text is None else next(of_pairs) for text in texts_b]
     special = tokenizer.special
-    examples = [
-        example_ids(a, None if text is None else next(ids_b), max_len, truncation, special)
-        for a, text in zip(ids_a, texts_b, strict=True)
-    ]
+
+    examples, lost = [], []
+    for a, b in zip(ids_a, ids_b, strict=True):
+        ids, types = example_ids(a, b, max_len, truncation, special)
+        examples.append((ids, types))
+        lost.append(len(a) + 2 - len(ids) if b is None else len(a) + len(b) + 3 - len(ids))
     return Encoded(
-        [ids for ids, _ in examples], [types for _, types in examples], labels, special.pad
+        [ids for ids, _ in examples],
+        [types for _, types in examples],
+        labels,
+        special.pad,
+        cut_examples=sum(tokens > 0 for tokens in lost),
+        cut_tokens=sum(lost),
     )

@@ -1,40 +1,46 @@
 """Readers of raw text: from the files of a corpus to lines, each marked where a document begins.
 
-To add a format: write a reader beside `_read_json_lines`, give it a row in `READERS`, and let
-`_kind_of` say which files it reads.
+To add a format: let `file_kinds.kind_of` tell it, write a reader here or in `records.py`, and give
+it a row in `READERS`.
 """
 
 from __future__ import annotations
 
-import bz2
-import glob
-import gzip
-import json
-import lzma
-import os
 import re
-import stat
-import zlib
-from collections.abc import Callable, Iterator
-from itertools import islice
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator
+from itertools import chain, islice
+from typing import NamedTuple
 
-# Bytes. A longer line is a file in another format, and would not fit in memory twice.
-LONGEST_LINE = 10_000_000
-OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
+from electra.data.archive_texts import member_texts
+from electra.data.file_kinds import (
+    CSV,
+    DOCUMENT,
+    JSON_ARRAY,
+    JSON_LINES,
+    TAR,
+    TEXT,
+    WIKI_DOCUMENT,
+    WIKIEXTRACTOR,
+    ZIP,
+    is_markup,
+    kind_of,
+)
+from electra.data.records import read_column, read_json_array, read_json_lines
+from electra.data.sources import (
+    ADDRESSES,
+    ADDRESSES_NAME,
+    WANTED_NAMES,
+    ReadingReport,
+    Source,
+)
+from electra.data.text_files import LONGEST_LINE, TextFile, decoded_lines, open_source
+
 TITLE = re.compile(r"= [^=].* =|= [^=\s] =")
 TITLE_LINES = 1_000  # among so many first lines a title is looked for
+MOST_HELD = 2 * LONGEST_LINE  # characters of them
+MANY_LINES = 1_000  # a named file of more lines is rarely meant as one document
 BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
-
-
-class Source(NamedTuple):
-    """One file of a corpus."""
-
-    path: Path
-    kind: str  # of `READERS`
-    size: int  # bytes
-    mtime_ns: int
 
 
 class Line(NamedTuple):
@@ -44,121 +50,124 @@ class Line(NamedTuple):
     opens: bool  # whether it is the first line of a document
 
 
-def find_sources(patterns: tuple[str, ...]) -> list[Source]:
-    """The files of a corpus that is given as files, folders and globs.
+class Reading(NamedTuple):
+    """How a corpus is read, and what is noted meanwhile."""
 
-    The files of one pattern are sorted; the patterns keep their order. A folder stands for the
-    .txt files in it, however deep. Raises ValueError naming what is missing or cannot be read.
-    """
-    sources = []
-    for pattern in patterns:
-        paths = [Path(pattern)]
-        if not paths[0].exists():
-            paths = [Path(path) for path in sorted(glob.glob(pattern, recursive=True))]
-        if not paths:
-            raise ValueError(f"no such corpus: {pattern}")
-        for path in paths:
-            sources += _sources_of_folder(path) if path.is_dir() else [_source(path)]
-    return sources
+    errors: str  # of `bytes.decode`
+    text_field: str | None  # the text of a JSON object, the column of a table
+    report: ReadingReport
 
 
-def _sources_of_folder(folder: Path) -> list[Source]:
-    paths = sorted(folder.rglob("*.txt"))
-    if not paths:
-        raise ValueError(
-            f"the folder {folder} has no .txt file; name the files themselves, or a glob"
-        )
-    return [_source(path, "document") for path in paths]
-
-
-def _kind_of(path: Path) -> str:
-    """The reader of a file that was named or matched a glob. Compression is not part of it."""
-    stem = path.with_suffix("") if path.suffix in OPENERS else path
-    return "jsonl" if stem.suffix == ".jsonl" else "text"
-
-
-def _source(path: Path, kind: str | None = None) -> Source:
-    try:
-        facts = path.stat()
-        if not stat.S_ISREG(facts.st_mode):  # a pipe would be waited for, a device never ends
-            raise ValueError(f"cannot read {path}: not a file")
-        if not os.access(path, os.R_OK):
-            raise PermissionError(13, "permission denied")
-    except OSError as problem:
-        raise ValueError(f"cannot read {path}: {problem.strerror}") from None
-    return Source(path, kind or _kind_of(path), facts.st_size, facts.st_mtime_ns)
-
-
-def read_lines(source: Source, errors: str = "strict") -> Iterator[Line]:
+def read_lines(
+    source: Source,
+    errors: str = "strict",
+    text_field: str | None = None,
+    report: ReadingReport | None = None,
+) -> Iterator[Line]:
     """The lines of a file that hold text. `<br />` ends a line, too.
 
-    `errors` is that of `bytes.decode`. Raises ValueError naming the file, and the line or the
-    offset in bytes, for what cannot be read.
+    `errors` is that of `bytes.decode`, `text_field` the name of a JSON object's text ("text" where
+    it is None) and of a table's column. Raises ValueError naming the file, and the line or the
+    offset in bytes, for what cannot be read or is not text.
     """
-    yield from READERS[source.kind](source, errors)
+    reading = Reading(errors, text_field, report or ReadingReport())
+    with open_source(source, reading.report) as text:
+        kind = kind_of(text)
+        if kind in (TAR, ZIP):
+            yield from _read_archive(source, text, kind, reading)
+        else:
+            yield from _read(text, kind, reading)
 
 
-def _read_text(source: Source, errors: str) -> Iterator[Line]:
+def refuse_unreadable(sources: list[Source], text_field: str | None) -> None:
+    """Raise the ValueError of `read_lines` for a file that was named and plainly is not text.
+
+    So a long corpus is not read in vain before it. The files of folders are not opened for that.
+    """
+    for source in (source for source in sources if not source.is_document):
+        with open_source(source) as text:
+            if kind_of(text) == CSV:
+                next(read_column(text, "replace", text_field), None)
+
+
+def _read(text: TextFile, kind: str, reading: Reading) -> Iterator[Line]:
+    """The lines of an open text. The report notes what it was."""
+    report = reading.report
+    if text.is_document and _is_addresses(text):
+        report.left_out[ADDRESSES] += 1
+        return
+    report.files += 1
+    report.markup += is_markup(text)
+    yield from READERS[kind](text, reading)
+    report.text_bytes += text.stream.tell()
+
+
+def _is_addresses(text: TextFile) -> bool:
+    """Whether it is a list of addresses, which stands beside the reviews of aclImdb."""
+    named = ADDRESSES_NAME.fullmatch(text.file_name)
+    return named is not None and text.start.startswith(("http:", "https:"))
+
+
+# ---------------------------------------------------------------- plain text
+
+
+def _read_text(text: TextFile, reading: Reading) -> Iterator[Line]:
     """WikiText where there are titles; else documents with blank lines between them."""
-    titles = _has_titles(source, errors)
-    opens = True
-    for line in _decoded_lines(source, errors):
+    all_lines = decoded_lines(text, reading.errors)
+    first = _first_lines(all_lines)
+    titles = any(TITLE.fullmatch(line.strip()) for line in first)
+    opens, lines, documents = True, 0, 0
+    for line in chain(first, all_lines):
         line = line.strip()
+        lines += 1
         if titles and TITLE.fullmatch(line):
+            documents += 1
             yield Line(line, True)
             opens = False
             continue
         if not line and not titles:
             opens = True
         for part in _split_breaks(line):
+            documents += opens
             yield Line(part, opens)
             opens = False
+    reading.report.undivided += documents == 1 and lines > MANY_LINES
 
 
-def _has_titles(source: Source, errors: str) -> bool:
-    """Whether ` = Title = ` is among the first lines: WikiText, where blank lines mean nothing."""
-    first = islice(_decoded_lines(source, errors), TITLE_LINES)
-    return any(TITLE.fullmatch(line.strip()) for line in first)
+def _first_lines(lines: Iterator[str]) -> list[str]:
+    """The lines up to the first ` = Title = `, or so many that there is none to be expected.
+
+    With a title it is WikiText, where blank lines mean nothing.
+    """
+    first, size = [], 0
+    for line in islice(lines, TITLE_LINES):
+        first.append(line)
+        size += len(line)
+        if size > MOST_HELD or TITLE.fullmatch(line.strip()):
+            break
+    return first
 
 
-def _read_document(source: Source, errors: str) -> Iterator[Line]:
+def _read_document(text: TextFile, reading: Reading) -> Iterator[Line]:
     """A file that is one document, blank lines and all."""
     opens = True
-    for line in _decoded_lines(source, errors):
+    for line in decoded_lines(text, reading.errors):
         for part in _split_breaks(line):
             yield Line(part, opens)
             opens = False
 
 
-def _read_json_lines(source: Source, errors: str) -> Iterator[Line]:
-    """A JSON object a line; its "text" is one document."""
-    for number, line in enumerate(_decoded_lines(source, errors), 1):
-        if not line.strip():
+def _read_wikiextractor(text: TextFile, reading: Reading) -> Iterator[Line]:
+    """Documents between `<doc id="12" url="…" title="…">` and `</doc>`, each on a line."""
+    opens = True
+    for line in decoded_lines(text, reading.errors):
+        line = line.strip()
+        if line == "</doc>" or WIKI_DOCUMENT.fullmatch(line):
+            opens = True
             continue
-        opens = True
-        for part in _split_breaks(_json_text(line, f"{source.path}: line {number}")):
+        for part in _split_breaks(line):
             yield Line(part, opens)
             opens = False
-
-
-def _json_text(line: str, where: str) -> str:
-    """The "text" of a line's JSON object. Raises ValueError that begins with `where`."""
-    try:
-        values = json.loads(line)
-    except (ValueError, RecursionError):  # ValueError: also a number with thousands of digits
-        raise ValueError(f"{where} is not JSON") from None
-    if not isinstance(values, dict) or not isinstance(values.get("text"), str):
-        raise ValueError(f'{where} has no "text" that is a string')
-    # JSON can spell half a surrogate pair, which UTF-8 cannot write.
-    return values["text"].encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-# The kind of a source -> its reader. The kind is part of what a cached token store was made from.
-READERS: dict[str, Callable[[Source, str], Iterator[Line]]] = {
-    "text": _read_text,  # a file that was named or matched a glob
-    "document": _read_document,  # a .txt of a folder
-    "jsonl": _read_json_lines,
-}
 
 
 def _split_breaks(text: str) -> Iterator[str]:
@@ -170,33 +179,64 @@ def _split_breaks(text: str) -> Iterator[str]:
             yield part
 
 
-def _decoded_lines(source: Source, errors: str) -> Iterator[str]:
-    """All lines of a file, blank ones too. A byte-order mark is not part of the first."""
-    path, offset = source.path, 0
-    for number, raw in enumerate(_byte_lines(path), 1):
-        if len(raw) > LONGEST_LINE:
-            raise ValueError(
-                f"{path}: line {number} is longer than {LONGEST_LINE:,} bytes; is it text with "
-                f"line ends?"
-            )
-        try:
-            line = raw.decode("utf-8", errors)
-        except UnicodeDecodeError as problem:
-            raise ValueError(
-                f"{path}: the byte at offset {offset + problem.start} is not UTF-8; convert the "
-                f"file, or go on with --errors replace"
-            ) from None
-        offset += len(raw)
-        yield line.removeprefix("\ufeff") if number == 1 else line
+# ---------------------------------------------------------------- records
 
 
-def _byte_lines(path: Path) -> Iterator[bytes]:
-    """The unpacked lines of a file; of one that is too long, a first part that is too long."""
-    try:
-        with OPENERS.get(path.suffix, open)(path, "rb") as file:
-            while raw := file.readline(LONGEST_LINE + 1):
-                yield raw
-    except (EOFError, lzma.LZMAError, zlib.error, OSError) as problem:
-        raise ValueError(f"cannot read {path}: {problem}") from None
-    except MemoryError:  # an .xz says how much memory it takes
-        raise ValueError(f"cannot read {path}: there is not enough memory to unpack it") from None
+def _read_records(
+    read: Callable[[TextFile, str, str | None], Iterator[str]],
+) -> Callable[[TextFile, Reading], Iterator[Line]]:
+    """A reader of lines from a reader of texts, each of which is a document."""
+
+    def read_documents(text: TextFile, reading: Reading) -> Iterator[Line]:
+        for document in read(text, reading.errors, reading.text_field):
+            opens = True
+            for part in _split_breaks(document):
+                yield Line(part, opens)
+                opens = False
+
+    return read_documents
+
+
+# The kind of a file -> its reader.
+READERS: dict[str, Callable[[TextFile, Reading], Iterator[Line]]] = {
+    TEXT: _read_text,  # a file that was named or matched a glob
+    DOCUMENT: _read_document,  # a .txt of a folder or an archive
+    WIKIEXTRACTOR: _read_wikiextractor,
+    JSON_LINES: _read_records(read_json_lines),
+    JSON_ARRAY: _read_records(read_json_array),
+    CSV: _read_records(read_column),
+}
+
+
+# ---------------------------------------------------------------- archives
+
+
+def _read_archive(source: Source, archive: TextFile, kind: str, reading: Reading) -> Iterator[Line]:
+    """The texts of an archive in its order, chosen as those of a folder.
+
+    Whether there is a .txt is known at its end; only without one is it read again. Raises
+    ValueError where there is no text.
+    """
+    found = yield from _read_members(archive, kind, WANTED_NAMES[0], reading)
+    if not found:
+        with open_source(source) as again:
+            found = yield from _read_members(again, kind, WANTED_NAMES[1], reading)
+    if not found:
+        raise ValueError(
+            f"{archive.name} is an archive, or a document of an office program, without a .txt, "
+            f".jsonl or .raw in it; save its texts as plain .txt"
+        )
+
+
+def _read_members(
+    archive: TextFile, kind: str, wanted: re.Pattern[str], reading: Reading
+) -> Generator[Line, None, bool]:
+    """The texts of members with a wanted name. Returns whether there is one."""
+    left_out: Counter[str] = Counter()
+    found = False
+    for text in member_texts(archive, kind, wanted, left_out):
+        found = True
+        yield from _read(text, kind_of(text), reading)
+    if found:
+        reading.report.left_out += left_out
+    return found

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
-import io
+import json
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import sentencepiece
 
 from electra.config import CLS, MASK, PAD, SEP, SPECIAL_IDS, SPECIAL_TOKENS, UNK, SpecialIds
+from electra.data import sentencepiece_child
+from electra.data.processes import available_cores, interrupts_for_parent_alone
+from electra.data.waiting import REFRESH, Waiting
 
+ROOT = Path(__file__).resolve().parents[2]  # where the package lies
 LARGEST_VOCABULARY = 500_000
 SAMPLE_BYTES = 20_000_000  # of text; a tokenizer is trained on about so much at most
 PIECE_BYTES = 4_000  # SentencePiece drops training lines of more than 4,192 bytes
@@ -25,10 +35,15 @@ class SentencePieceTokenizer:
     Pickles by its bytes, so that worker processes can have it.
     """
 
-    def __init__(self, model: bytes, name: str = "tokenizer") -> None:
-        """Raises ValueError, with `name`, where it is no such model or has other special tokens."""
+    def __init__(self, model: bytes, name: str = "tokenizer", threads: int | None = None) -> None:
+        """threads: which encode a batch; by default one for each core that this process may use.
+
+        Raises ValueError, with `name`, where it is no such model or has other special tokens.
+        """
         self._bytes = model
-        self._processor = sentencepiece.SentencePieceProcessor()
+        self._processor = sentencepiece.SentencePieceProcessor(
+            num_threads=threads or available_cores()
+        )
         try:
             self._processor.LoadFromSerializedProto(model)
         except (RuntimeError, OSError, UnicodeDecodeError):
@@ -47,8 +62,9 @@ class SentencePieceTokenizer:
                 f"are needed with ids 0 to 4; train one with train.py"
             )
 
-    def __reduce__(self) -> tuple[type, tuple[bytes]]:
-        return SentencePieceTokenizer, (self._bytes,)
+    def __reduce__(self) -> tuple[type, tuple[bytes, str, int]]:
+        # There is a worker process for each core, so that one thread is enough for each.
+        return SentencePieceTokenizer, (self._bytes, "tokenizer", 1)
 
     @property
     def vocab_size(self) -> int:
@@ -130,29 +146,91 @@ def train_tokenizer(
     if not smallest <= vocab_size <= LARGEST_VOCABULARY:
         raise ValueError(f"--vocab-size {vocab_size} is outside {smallest} to {LARGEST_VOCABULARY}")
 
-    # The trainer replaces an error of reading by a message of its own, so it is kept here.
-    reading_errors: list[ValueError] = []
-
-    def read() -> Iterator[str]:
-        try:
-            yield from _short_lines(lines)
-        except ValueError as problem:
-            reading_errors.append(problem)
-            raise
-
-    model = io.BytesIO()
     try:
-        sentencepiece.SentencePieceTrainer.Train(
-            sentence_iterator=read(), model_writer=model, **_trainer_settings(vocab_size, cased)
-        )
+        model = _train_in_child(_short_lines(lines), _trainer_settings(vocab_size, cased))
     except RuntimeError as problem:
-        if reading_errors:
-            raise reading_errors[0] from None
-        reason = str(problem).strip().splitlines()[-1] if str(problem).strip() else "no text"
+        raise ValueError(explain_training_error(str(problem), vocab_size)) from None
+    return SentencePieceTokenizer(model)
+
+
+def _train_in_child(sentences: Iterable[str], settings: dict[str, Any]) -> bytes:
+    """The model file that SentencePiece's trainer makes.
+
+    The trainer is one call into C++ that takes minutes and heeds no Ctrl-C. So it runs in a process
+    of its own, which ends before this function does, however that ends.
+
+    Raises RuntimeError with the trainer's message, ValueError where the process was killed, and
+    what reading `sentences` raises.
+    """
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    with interrupts_for_parent_alone():
+        child = subprocess.Popen(
+            [sys.executable, "-P", "-m", "electra.data.sentencepiece_child"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        )
+    try:
+        with Waiting("training the tokenizer") as waiting:
+            _send(child, sentences, settings, waiting)
+            answer = _receive(child, waiting)
+    finally:
+        child.kill()
+        child.wait()
+    if answer[:1] == sentencepiece_child.PROBLEM:
+        raise RuntimeError(answer[1:].decode())
+    if not answer:
         raise ValueError(
-            f"no tokenizer of {vocab_size} tokens can be trained on this text: {reason}"
-        ) from None
-    return SentencePieceTokenizer(model.getvalue())
+            f"the process that trained the tokenizer ended with code {child.returncode}; is there "
+            f"enough memory?"
+        )
+    return answer[1:]
+
+
+def _send(
+    child: subprocess.Popen, sentences: Iterable[str], settings: dict[str, Any], waiting: Waiting
+) -> None:
+    """Send a child its work and close its input."""
+    stdin, child.stdin = child.stdin, None  # `communicate` takes no input that is closed
+    assert stdin is not None
+    try:
+        asked = {"parent": os.getpid(), "settings": settings}
+        stdin.write(json.dumps(asked).encode() + b"\n")
+        for sentence in sentences:
+            data = sentence.encode()
+            stdin.write(len(data).to_bytes(4, "little") + data)
+            waiting.update()
+        stdin.write(sentencepiece_child.END)
+        stdin.flush()
+    except BrokenPipeError:
+        pass  # it has ended, and `_receive` finds out
+    finally:
+        with contextlib.suppress(BrokenPipeError):
+            stdin.close()
+
+
+def _receive(child: subprocess.Popen, waiting: Waiting) -> bytes:
+    """All that a child writes until it ends."""
+    while True:
+        try:
+            return child.communicate(timeout=REFRESH)[0]
+        except subprocess.TimeoutExpired:
+            waiting.update()
+
+
+def explain_training_error(message: str, vocab_size: int) -> str:
+    """What SentencePiece says of a text and a vocabulary, in this program's words and flags."""
+    smaller = re.search(r"smaller than required_chars\. \d+ vs (\d+)", message)
+    if smaller:
+        return (
+            f"--vocab-size {vocab_size} is too small for this text: its characters, the 256 bytes "
+            f"and the special tokens are {smaller[1]}; give --vocab-size {smaller[1]} or more"
+        )
+    if not message.strip() or "sentences_.empty()" in message or "all_chars_count" in message:
+        return f"no tokenizer of {vocab_size} tokens can be trained: the text has no character"
+    reason = message.strip().splitlines()[-1]
+    return f"no tokenizer of {vocab_size} tokens can be trained on this text: {reason}"
 
 
 def _trainer_settings(vocab_size: int, cased: bool) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import json
 import os
 import re
 import shutil
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -24,14 +25,18 @@ from typing import Any
 import numpy as np
 
 from electra.config import SpecialIds
-from electra.data.raw_text import OPENERS, Source, find_sources, read_lines
+from electra.data.raw_text import read_lines, refuse_unreadable
 from electra.data.sentencepiece import SAMPLE_BYTES, train_tokenizer
+from electra.data.sources import Source, find_sources
+from electra.data.text_files import is_packed
 from electra.data.tokenizer import Tokenizer, load_tokenizer
+from electra.data.waiting import Waiting
 from electra.files import crc32_of, write_atomically
 
-STORE_FORMAT = 1
+STORE_FORMAT = 2  # rises where the same files are read otherwise, or more is stored
 SMALL_BYTES = 4_000_000  # below this, starting processes or writing files costs more than it saves
 PACKED_RATIO = 4  # a compressed file is taken for so many times its size of text
+BATCH = 1_000  # texts that are encoded in one call
 LEFTOVER = re.compile(r"\.(tokenizer|tokens|texts)-.+\.[0-9]+")  # names of half-written files
 
 
@@ -40,11 +45,14 @@ def token_dtype(vocab_size: int) -> type[np.uint16] | type[np.uint32]:
     return np.uint16 if vocab_size <= 1 << 16 else np.uint32
 
 
-def corpus_identity(sources: list[Source], errors: str, **more: Any) -> dict[str, Any]:
+def corpus_identity(
+    sources: list[Source], errors: str, text_field: str | None, **more: Any
+) -> dict[str, Any]:
     """What a cached file was made from. It has a digest of the files: there may be a million."""
     digest = hashlib.sha256()
     for source in sources:
-        entry = f"{source.path.resolve()}\0{source.kind}\0{source.size}\0{source.mtime_ns}\n"
+        facts = (source.path.resolve(), source.is_document, source.size, source.mtime_ns)
+        entry = "\0".join(map(str, facts)) + "\n"
         digest.update(entry.encode(errors="surrogateescape"))
     return {
         "format": STORE_FORMAT,
@@ -53,6 +61,7 @@ def corpus_identity(sources: list[Source], errors: str, **more: Any) -> dict[str
         "bytes": sum(source.size for source in sources),
         "sources": digest.hexdigest(),
         "errors": errors,
+        "text_field": text_field,
         **more,
     }
 
@@ -63,6 +72,25 @@ def cache_path(cache: str, prefix: str, identity: dict[str, Any]) -> Path:
     return Path(cache) / f"{prefix}-{digest[:16]}"
 
 
+def check_writable(cache: Path) -> None:
+    """Raise OSError where nothing can be written into a cache, before work is put into it."""
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=cache):
+            pass
+    except OSError as problem:
+        raise OSError(
+            f"the cache folder {cache} cannot be written ({problem.strerror}); name another with "
+            f"--cache"
+        ) from None
+
+
+def check_usable(cache: Path) -> None:
+    """Raise OSError where a cache has no tokens of texts, and none can be written into it."""
+    if not any(cache.glob("texts-*.npz")):
+        check_writable(cache)
+
+
 @contextlib.contextmanager
 def writing_in(cache: Path) -> Iterator[None]:
     """Hold a cache while something is written there.
@@ -71,7 +99,7 @@ def writing_in(cache: Path) -> Iterator[None]:
     on the folder, shared by all who write, and ends with its process. Where the file system has no
     locks, nothing is removed.
     """
-    cache.mkdir(parents=True, exist_ok=True)
+    check_writable(cache)
     lock = os.open(cache, os.O_RDONLY)
     try:
         with contextlib.suppress(OSError):
@@ -91,7 +119,12 @@ def _remove_leftovers(cache: Path) -> None:
 
 
 def corpus_tokenizer(
-    patterns: tuple[str, ...], vocab_size: int, cased: bool, errors: str, cache: str
+    patterns: tuple[str, ...],
+    vocab_size: int,
+    cased: bool,
+    errors: str,
+    cache: str,
+    text_field: str | None = None,
 ) -> Tokenizer:
     """The tokenizer of a corpus, found in `cache`, or trained and put there.
 
@@ -99,15 +132,17 @@ def corpus_tokenizer(
     for a corpus that cannot be read or has no text, and as `train_tokenizer` does.
     """
     sources = find_sources(patterns)
-    identity = corpus_identity(sources, errors, vocab_size=vocab_size, cased=cased)
+    identity = corpus_identity(sources, errors, text_field, vocab_size=vocab_size, cased=cased)
     stem = cache_path(cache, "tokenizer", identity)
     if found := _find_tokenizer(stem):
         return found
 
+    check_writable(stem.parent)
+    refuse_unreadable(sources, text_field)
     share = _sample_share(sources)
     sampled = "the text" if share == 1 else f"a sample of {share:.0%} of the text"
     print(f"training a tokenizer of up to {vocab_size:,} tokens on {sampled} …", flush=True)
-    lines = _sample_lines(sources, errors, share)
+    lines = _sample_lines(sources, errors, text_field, share)
     first = next(lines, None)
     if first is None:
         raise ValueError(f"the corpus {' '.join(patterns)} has no text")
@@ -131,24 +166,29 @@ def _find_tokenizer(stem: Path) -> Tokenizer | None:
 
 def _sample_share(sources: list[Source]) -> float:
     """The share of the lines to train a tokenizer on."""
-    size = sum(
-        source.size * (PACKED_RATIO if source.path.suffix in OPENERS else 1) for source in sources
-    )
+    size = sum(source.size * (PACKED_RATIO if is_packed(source) else 1) for source in sources)
     return min(1.0, SAMPLE_BYTES / max(1, size))
 
 
-def _sample_lines(sources: list[Source], errors: str, share: float) -> Iterator[str]:
+def _sample_lines(
+    sources: list[Source], errors: str, text_field: str | None, share: float
+) -> Iterator[str]:
     """A share of the lines of a corpus, the same in every run. Ends where it is far too much."""
     rng = np.random.default_rng(0)
     taken = 0
     for source in sources:
-        for line in read_lines(source, errors):
+        for line in read_lines(source, errors, text_field):
             if share < 1.0 and rng.random() >= share:
                 continue
             taken += len(line.text)
             if taken > 2 * SAMPLE_BYTES:
                 return
             yield line.text
+
+
+def is_cached(texts: list[str]) -> bool:
+    """Whether so many texts are worth a file in the cache."""
+    return sum(map(len, texts)) >= SMALL_BYTES
 
 
 class CachedTokenizer:
@@ -160,15 +200,25 @@ class CachedTokenizer:
 
     def encode_batch(self, texts: list[str]) -> list[list[int]]:
         """Ids of each text, without special tokens, as the tokenizer itself gives them."""
-        if sum(map(len, texts)) < SMALL_BYTES:
+        if not is_cached(texts):
             return self.tokenizer.encode_batch(texts)
 
         path = self._path_of(texts)
         ids = _read_ids(path)
         if ids is None:
-            ids = self.tokenizer.encode_batch(texts)
+            check_writable(self.cache)
+            ids = self._encode(texts)
             with writing_in(self.cache):
                 write_atomically(path, _ids_to_bytes(ids, self.tokenizer.vocab_size))
+        return ids
+
+    def _encode(self, texts: list[str]) -> list[list[int]]:
+        """The ids, in batches: one call for all of them would heed no Ctrl-C until its end."""
+        ids: list[list[int]] = []
+        with Waiting("tokenising", len(texts), " texts") as bar:
+            for begin in range(0, len(texts), BATCH):
+                ids += self.tokenizer.encode_batch(texts[begin : begin + BATCH])
+                bar.update(len(ids) - bar.n)
         return ids
 
     def _path_of(self, texts: list[str]) -> Path:

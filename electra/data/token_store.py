@@ -6,6 +6,7 @@ It is a folder, made once per corpus and tokenizer, and renamed into place when 
     lines.bin       (n_lines + 1,) int64: where each line begins in tokens.bin
     documents.bin   (n_documents + 1,) int64: the first line of each document
     unigram.bin     (vocab_size,) int64: how often each id occurs
+    summary.json    what was read, and a fingerprint of the tokens in their order
     meta.json       sizes and checksums, and what the store was made from
 
 A line is a sentence where the text marks its end, else a line of the file: the places at which a
@@ -14,18 +15,21 @@ pre-training example may be split into segments.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from electra.data.encode_corpus import EncodedChunk, encode_corpus
-from electra.data.raw_text import Source, find_sources
+from electra.data.processes import available_cores
+from electra.data.raw_text import Reading, refuse_unreadable
+from electra.data.sources import ReadingReport, Source, find_sources
 from electra.data.token_cache import (
     SMALL_BYTES,
     cache_path,
@@ -34,10 +38,22 @@ from electra.data.token_cache import (
     writing_in,
 )
 from electra.data.tokenizer import Tokenizer
+from electra.data.waiting import Waiting
 from electra.files import crc32_of
 
-STORE_FILES = ("tokens.bin", "lines.bin", "documents.bin", "unigram.bin")
+STORE_FILES = ("tokens.bin", "lines.bin", "documents.bin", "unigram.bin", "summary.json")
 HELD_OUT = 0.005  # share of the documents
+
+
+class Summary(NamedTuple):
+    """What was read to make a store."""
+
+    fingerprint: str  # of the tokens in their order, their lines and their documents
+    files: int  # of an archive, its members
+    text_bytes: int  # unpacked
+    left_out: dict[str, int]  # how many files by the reason
+    undivided: int  # files of many lines that are one document
+    markup: int  # files that begin like HTML or XML
 
 
 class TokenStore(NamedTuple):
@@ -47,6 +63,7 @@ class TokenStore(NamedTuple):
     lines: np.ndarray  # (n_lines + 1,) int64 into tokens
     documents: np.ndarray  # (n_documents + 1,) int64 into lines
     unigram: np.ndarray  # (vocab_size,) int64
+    summary: Summary
 
 
 def open_store(
@@ -55,17 +72,19 @@ def open_store(
     errors: str,
     cache: str,
     workers: int | None = None,
+    text_field: str | None = None,
 ) -> TokenStore:
     """The token store of a corpus, found in `cache` or made there; a damaged one is made again.
 
-    `patterns` and `errors` are those of `find_sources` and `read_lines`. It is made by `workers`
-    processes; the default is one a core for a corpus that is not small.
+    `patterns`, `errors` and `text_field` are those of `find_sources` and `read_lines`. It is made
+    by `workers` processes; the default is one a core for a corpus that is not small.
 
     Raises ValueError for a corpus that cannot be read or has no text; then nothing is left in the
     cache.
     """
-    sources = find_sources(patterns)
-    identity = corpus_identity(sources, errors, tokenizer=tokenizer.fingerprint)
+    reading = Reading(errors, text_field, ReadingReport())
+    sources = find_sources(patterns, reading.report)
+    identity = corpus_identity(sources, errors, text_field, tokenizer=tokenizer.fingerprint)
     folder = cache_path(cache, "tokens", identity)
     # Asked before the folder is checked: another run may be making it at this moment.
     existed = folder.exists()
@@ -73,14 +92,16 @@ def open_store(
         if existed:
             print(f"the token store {folder} is damaged ({problem}); making it again", flush=True)
             shutil.rmtree(folder, ignore_errors=True)
+        refuse_unreadable(sources, text_field)
         with writing_in(folder.parent):
-            _write_store(folder, sources, tokenizer, identity, workers)
+            _write_store(folder, sources, tokenizer, identity, reading, workers)
 
     return TokenStore(
         np.memmap(folder / "tokens.bin", token_dtype(tokenizer.vocab_size), "r"),
         np.memmap(folder / "lines.bin", np.int64, "r"),
         np.memmap(folder / "documents.bin", np.int64, "r"),
         np.fromfile(folder / "unigram.bin", np.int64),
+        Summary(**json.loads((folder / "summary.json").read_text())),
     )
 
 
@@ -122,55 +143,97 @@ def _write_store(
     sources: list[Source],
     tokenizer: Tokenizer,
     identity: dict[str, Any],
+    reading: Reading,
     workers: int | None,
 ) -> None:
     """Write a store under a temporary name, then give it its own."""
     total = sum(source.size for source in sources)
     if workers is None:
-        workers = (os.cpu_count() or 1) if total > SMALL_BYTES else 1
+        workers = available_cores() if total > SMALL_BYTES else 1
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     try:
-        with tqdm(total=total, unit="B", unit_scale=True, desc="tokenising", disable=None) as bar:
-            chunks = encode_corpus(sources, tokenizer, identity["errors"], workers, bar)
-            counts = _write_arrays(temporary, chunks, tokenizer.vocab_size)
+        with (
+            Waiting("tokenising", total) as bar,
+            closing(encode_corpus(sources, tokenizer, reading, workers, bar)) as chunks,
+        ):
+            counts, fingerprint = _write_arrays(temporary, chunks, tokenizer.vocab_size)
         if not counts["tokens"]:
             more = " …" if len(sources) > 1 else ""
             raise ValueError(f"the corpus {sources[0].path}{more} has no text")
+        _write_summary(temporary, fingerprint, reading.report)
         _write_meta(temporary, identity, counts)
         _move_into_place(temporary, folder, identity)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _write_arrays(folder: Path, chunks: Iterable[EncodedChunk], vocab_size: int) -> dict[str, int]:
-    """Write the arrays of a store. Returns how many tokens, lines and documents there are."""
+class _HashedFile:
+    """A file of an array that is written part by part, and a digest of what was written."""
+
+    def __init__(self, path: Path) -> None:
+        self.file = open(path, "wb")  # noqa: SIM115, closed by `__exit__`
+        self.digest = hashlib.sha256()
+
+    def __enter__(self) -> _HashedFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+
+    def write(self, part: np.ndarray) -> None:
+        data = part.tobytes()
+        self.digest.update(data)
+        self.file.write(data)
+
+
+def _write_arrays(
+    folder: Path, chunks: Iterable[EncodedChunk], vocab_size: int
+) -> tuple[dict[str, int], str]:
+    """Write the arrays of a store.
+
+    Returns how many tokens, lines and documents there are, and their fingerprint.
+    """
     unigram = np.zeros(vocab_size, np.int64)
     tokens, lines, documents, pending = 0, 0, 0, False
     with (
-        open(folder / "tokens.bin", "wb") as token_file,
-        open(folder / "lines.bin", "wb") as line_file,
-        open(folder / "documents.bin", "wb") as document_file,
+        _HashedFile(folder / "tokens.bin") as token_file,
+        _HashedFile(folder / "lines.bin") as line_file,
+        _HashedFile(folder / "documents.bin") as document_file,
     ):
-        line_file.write(np.zeros(1, np.int64).tobytes())
+        line_file.write(np.zeros(1, np.int64))
         for chunk in chunks:
             opens = chunk.opens
             if pending and len(opens):
                 opens[0] = True
             pending = chunk.pending or (pending and not len(opens))
 
-            token_file.write(chunk.tokens.tobytes())
-            line_file.write((np.cumsum(chunk.lengths) + tokens).tobytes())
-            document_file.write((np.flatnonzero(opens) + lines).astype(np.int64).tobytes())
+            token_file.write(chunk.tokens)
+            line_file.write(np.cumsum(chunk.lengths) + tokens)
+            document_file.write((np.flatnonzero(opens) + lines).astype(np.int64))
             unigram += np.bincount(chunk.tokens, minlength=len(unigram))
 
             tokens += len(chunk.tokens)
             lines += len(opens)
             documents += int(opens.sum())
-        document_file.write(np.array([lines], np.int64).tobytes())
+        document_file.write(np.array([lines], np.int64))
     unigram.tofile(folder / "unigram.bin")
-    return {"tokens": tokens, "lines": lines, "documents": documents}
+    digests = "".join(file.digest.hexdigest() for file in (token_file, line_file, document_file))
+    fingerprint = hashlib.sha256(digests.encode()).hexdigest()
+    return {"tokens": tokens, "lines": lines, "documents": documents}, fingerprint
+
+
+def _write_summary(folder: Path, fingerprint: str, report: ReadingReport) -> None:
+    summary = Summary(
+        fingerprint,
+        report.files,
+        report.text_bytes,
+        {reason: count for reason, count in report.left_out.items() if count},
+        report.undivided,
+        report.markup,
+    )
+    (folder / "summary.json").write_text(json.dumps(summary._asdict(), indent=1))
 
 
 def _write_meta(folder: Path, identity: dict[str, Any], counts: dict[str, int]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from electra.download.addresses import DATA_SETS, DataSet, Remote
 from electra.download.archives import unpack
-from electra.download.fetch import check_hash, fetch_file
+from electra.download.fetch import Fetched, check_hash, fetch_file
 
 
 def install(
@@ -26,7 +26,7 @@ def install(
 
     `archive` is taken in place of a download, `url` and `sha256` in place of the official ones.
     Its folder appears whole or not at all. Raises ValueError for what does not go together, is
-    already there, or is not what it should be; OSError where fetching or writing fails.
+    already there, is not what it should be, or that no address has; OSError where writing fails.
     """
     data_set = DATA_SETS[name]
     target = to / data_set.folder
@@ -60,7 +60,7 @@ def choose_files(data_set: DataSet, url: str | None, sha256: str | None) -> tupl
     if sha256:
         # The archive is the user's choice: the official size says nothing about it.
         remote = remote._replace(size=None, sha256=sha256.lower())
-    return (remote._replace(url=url or remote.url),)
+    return (remote._replace(urls=(url,) if url else remote.urls),)
 
 
 def _install_checkpoint(remotes: tuple[Remote, ...], target: Path) -> Iterator[str]:
@@ -70,8 +70,7 @@ def _install_checkpoint(remotes: tuple[Remote, ...], target: Path) -> Iterator[s
     for remote in remotes:
         folder = staging / remote.folder
         folder.mkdir(parents=True, exist_ok=True)
-        path, sha256 = fetch_file(remote, folder)
-        yield from _unknown_hash(remote, path, sha256)
+        yield from _remarks(remote, fetch_file(remote, folder))
     os.rename(staging, target)
 
     yield f"{target}: {len(remotes)} files"
@@ -100,17 +99,20 @@ def _install_data_set(remotes: tuple[Remote, ...], to: Path, target: Path) -> It
     to.mkdir(parents=True, exist_ok=True)
     files = []
     for remote in remotes:
-        path, sha256 = fetch_file(remote, to)
-        yield from _unknown_hash(remote, path, sha256)
-        files.append((path, remote.folder))
+        fetched = fetch_file(remote, to)
+        yield from _remarks(remote, fetched)
+        files.append((fetched.path, remote.folder))
     count = assemble(files, target)
     yield f"{target}: {count:,} files"
     yield f"no longer needed: {', '.join(str(path) for path, _ in files)}"
 
 
-def _unknown_hash(remote: Remote, path: Path, sha256: str) -> Iterator[str]:
+def _remarks(remote: Remote, fetched: Fetched) -> Iterator[str]:
+    """What a user should know of a file that was fetched."""
+    if fetched.failures:
+        yield f"{remote.name}: from another address, after {'; '.join(fetched.failures)}"
     if remote.sha256 is None:
-        yield f"{path}: SHA-256 {sha256} (none is known to compare with)"
+        yield f"{fetched.path}: SHA-256 {fetched.sha256} (none is known to compare with)"
 
 
 def assemble(files: list[tuple[Path, str]], target: Path) -> int:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from electra.benchmark.limits import matmul_limit
 from electra.config import SPECIAL_IDS
+from electra.data.processes import available_cores
 from electra.gpu_proof.findings import Findings
 from electra.gpu_proof.stages import StageContext
 from electra.gpu_proof.workloads import (
@@ -25,7 +26,7 @@ from electra.gpu_proof.workloads import (
 )
 from electra.model import masking
 from electra.model.masked_lm_loss import masked_lm_loss
-from electra.training.device import available_cores, choose_device, processor_name
+from electra.training.device import choose_device, processor_name
 
 STEPS = 20
 # Largest relative difference of a loss from that of the CPU in float32: of the first step, and of

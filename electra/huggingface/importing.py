@@ -81,9 +81,9 @@ def _import_fine_tuned(found: FineTuned, tokenizer: Tokenizer, out: Path) -> lis
         labels=found.labels,
         pairs=found.task.pairs,
         scale=1.0 if found.is_regression else None,
-        thresholds=found.thresholds,
     )
-    save_checkpoint(out, replace(checkpoint, origin=Origin(imported=True)))
+    origin = Origin(imported=True)
+    save_checkpoint(out, replace(checkpoint, thresholds=found.thresholds, origin=origin))
     return [
         f"{_describe_size(found.encoder)}, {describe_fine_tuned(found)}",
         *_describe_left_out(merged.left_out),

@@ -49,7 +49,11 @@ def write_sentence_files(
     _write(
         folder / "sentence_bert_config.json", {"max_seq_length": max_len, "do_lower_case": False}
     )
-    described: dict[str, Any] = {"prompts": {}, "default_prompt_name": None, "similarity_fn_name": "cosine"}
+    described: dict[str, object] = {
+        "prompts": {},
+        "default_prompt_name": None,
+        "similarity_fn_name": "cosine",
+    }
     _write(folder / "config_sentence_transformers.json", described)
     length = "of length 1" if normalise else "of any length"
     return [

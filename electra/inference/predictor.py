@@ -29,7 +29,7 @@ from electra.model.build import with_weights
 from electra.model.electra import Electra
 from electra.model.fine_tuned import FineTunedModel
 from electra.tasks.task import Kind, Task, TaskData
-from electra.training.device import Precision, choose_device, choose_precision
+from electra.training.device import Precision, choose_device, choose_precision, use_available_cores
 from electra.training.kinds import KINDS
 from electra.training.task_kind import TaskKind
 
@@ -93,6 +93,7 @@ def load_predictor(
     trained_len, task_settings = read_settings(checkpoint, max_len, path)
     model = _load_model(checkpoint, task_settings, path)
 
+    use_available_cores()
     chosen = choose_device(device)
     max_len = max_len or trained_len
     batch_tokens = batch_tokens or default_batch_tokens(max_len, chosen)
@@ -158,7 +159,7 @@ def _read_settings(checkpoint: Checkpoint, max_len: int | None) -> tuple[int, Ta
         thresholds=checkpoint.thresholds,
         pairs=checkpoint.pairs,
         clean_reviews=finetuning.task == "imdb",
-        config=replace(finetuning, max_len=max_len),
+        config=replace(finetuning, max_len=max_len, truncate=finetuning.truncate or "head"),
     )
 
 

@@ -26,18 +26,23 @@ WINDOW = 4_096  # records in memory at a time
 
 
 def answer_lines(
-    predictor: Predictor, records: Iterable[Record], view: bool, colour: bool
+    predictor: Predictor,
+    records: Iterable[Record],
+    view: bool,
+    colour: bool,
+    ascii_only: bool = False,
 ) -> Iterator[str]:
     """A line for each record, in their order.
 
     With `view` an ELECTRA gives the text with its suspicious words marked, in `colour` or not;
-    everything else is a JSON object. Raises ValueError for a record that the model does not take.
+    everything else is a JSON object, with escapes for what is not ASCII where `ascii_only`. Raises
+    ValueError for a record that the model does not take.
     """
     remaining = iter(records)
     while window := list(islice(remaining, WINDOW)):
         if predictor.task is not None:
             for answer in ANSWERS[predictor.model.kind](predictor, window):
-                yield json.dumps(answer, ensure_ascii=False)
+                yield json.dumps(answer, ensure_ascii=ascii_only)
             continue
         for record, words in zip(window, replaced_words(predictor, window), strict=True):
             if view:
@@ -47,4 +52,4 @@ def answer_lines(
                     "text": record.text,
                     "words": [{"word": word.text, "replaced": word.replaced} for word in words],
                 }
-                yield json.dumps(answer, ensure_ascii=False)
+                yield json.dumps(answer, ensure_ascii=ascii_only)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
+
+from electra.files import is_encodable
 
 
 class Record(NamedTuple):
@@ -42,8 +46,18 @@ def given_records(
 
 def records_of(texts: Iterable[str], question: str | None = None) -> Iterator[Record]:
     """Records of the texts of a command line. Raises ValueError as `read_records` does."""
+    asked = None if question is None else _as_utf8(question)
     for number, text in enumerate(texts, 1):
-        yield _check_text(Record(f"text {number}", text, None, question))
+        yield _check_text(Record(f"text {number}", _as_utf8(text), None, asked))
+
+
+def _as_utf8(text: str) -> str:
+    """A word of the command line, which Python cannot decode where the locale is POSIX."""
+    if is_encodable(text):
+        return text
+    with contextlib.suppress(UnicodeError):
+        return os.fsencode(text).decode()
+    return text
 
 
 def read_records(

@@ -86,7 +86,7 @@ def load_text_encoder(
         checkpoint.tokenizer,
         is_embedder if normalise is None else normalise,
         max_len,
-        "head" if task is None else task.config.truncate,
+        (task and task.config.truncate) or "head",
         default_batch_tokens(max_len, chosen),
         chosen,
         choose_precision(amp, chosen),

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import re
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from electra.tasks.rows import label_word, read_examples, split_labels
+from electra.tasks.labels import UNKNOWN, distinct_labels, label_word
+from electra.tasks.rows import read_examples, split_labels
 from electra.tasks.tables import ENDINGS, columns_of, read_table
-from electra.tasks.task import Task, TaskData, hold_out_examples, partners_only
+from electra.tasks.task import Example, Task, TaskData, hold_out_examples, partners_only
 
+DEV_NAMES = ("dev", "valid", "validation", "val")
 # Where the scores of pairs are looked for.
 LABEL_COLUMNS = ("label", "score")
 
@@ -36,7 +38,7 @@ class TablePaths(NamedTuple):
 
 
 def load_csv(task: Task, root: Path, settings: CsvSettings, seed: int, skip_bad: bool) -> TaskData:
-    """One file, or a folder with train.*, dev.* (or valid.*) and perhaps test.*.
+    """One file, or a folder with train.*, dev.* (by one of its names) and perhaps test.*.
 
     Files that are named in the settings replace those of the folder. Raises ValueError for a file
     that is missing or not what `read_table` expects.
@@ -47,7 +49,7 @@ def load_csv(task: Task, root: Path, settings: CsvSettings, seed: int, skip_bad:
     if settings.test_file:
         paths = paths._replace(test=Path(settings.test_file))
     if root.is_dir() and paths.dev is None:
-        raise _missing_table(root, "dev (or valid)")
+        raise _missing_table(root, f"dev (or {', '.join(DEV_NAMES[1:])})")
     if task.kind == "vectors":
         task = _with_own_label(task, paths.train)
     check_columns(task)
@@ -78,8 +80,18 @@ def load_tables(task: Task, paths: TablePaths, seed: int, skip_bad: bool) -> Tas
         skipped += bad
 
     if task.scored:
+        test = test and _without_unknown_scores(test, examples)
         task = replace(task, scale=max(abs(example.label) for example in examples) or 1.0)
     return TaskData(task, task.labels, train, dev, test, skipped=skipped)
+
+
+def _without_unknown_scores(test: list[Example], train: list[Example]) -> list[Example]:
+    """A test set whose scores are all -1, which is no score of this task, has none."""
+    unknown = float(UNKNOWN)
+    in_use = min(example.label for example in train) <= unknown
+    if in_use or any(example.label != unknown for example in test):
+        return test
+    return [example._replace(label=math.nan) for example in test]
 
 
 def check_columns(task: Task) -> None:
@@ -106,7 +118,7 @@ def _with_own_label(task: Task, train: Path) -> Task:
 
 
 def _labels_in(path: Path, task: Task, skip_bad: bool) -> tuple[str, ...]:
-    """The different labels of a file, at least two, sorted as strings, or as whole numbers."""
+    """The different labels of a file, at least two, as `distinct_labels` gives them."""
 
     def labels_of(*values: str) -> list[str]:
         cell = values[-1]
@@ -115,14 +127,12 @@ def _labels_in(path: Path, task: Task, skip_bad: bool) -> tuple[str, ...]:
     rows, _ = read_table(
         path, (*task.text, task.label), labels_of, header=task.header, skip_bad=skip_bad
     )
-    distinct = sorted({word for row in rows for word in row})
-    if not distinct:
+    labels = distinct_labels(word for row in rows for word in row)
+    if not labels:
         raise ValueError(f"{path}: no line has a label; nothing to learn")
-    if len(distinct) < 2 and task.kind != "labels":
-        raise ValueError(f"{path}: every label is {distinct[0]!r}; a classifier needs at least two")
-    if all(re.fullmatch(r"-?[0-9]{1,1000}", word) for word in distinct):
-        distinct.sort(key=int)
-    return tuple(distinct)
+    if len(labels) < 2 and task.kind != "labels":
+        raise ValueError(f"{path}: every label is {labels[0]!r}; a classifier needs at least two")
+    return labels
 
 
 def _find_tables(folder: Path) -> TablePaths:
@@ -130,7 +140,7 @@ def _find_tables(folder: Path) -> TablePaths:
     train = _find_table(folder, ("train",))
     if train is None:
         raise _missing_table(folder, "train")
-    return TablePaths(train, _find_table(folder, ("dev", "valid")), _find_table(folder, ("test",)))
+    return TablePaths(train, _find_table(folder, DEV_NAMES), _find_table(folder, ("test",)))
 
 
 def _find_table(folder: Path, stems: tuple[str, ...]) -> Path | None:

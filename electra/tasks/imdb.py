@@ -69,7 +69,7 @@ def load_imdb(folder: Path, seed: int, skip_bad: bool) -> TaskData:
     tables = [folder / "train.csv", folder / "test.csv"]
     if any(path.exists() for path in tables):
         train, bad_train = read_examples(tables[0], task, skip_bad=skip_bad)
-        test, bad_test = read_examples(tables[1], task, skip_bad=skip_bad)
+        test, bad_test = read_examples(tables[1], task, label_optional=True, skip_bad=skip_bad)
         skipped = bad_train + bad_test
     else:
         root = find_imdb(folder)

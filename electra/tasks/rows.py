@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Container, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from electra.tasks.labels import UNKNOWN, is_missing, label_key, label_word
 from electra.tasks.tables import listed, read_table
 from electra.tasks.task import NO_LABEL, Example, Task
 
@@ -19,17 +21,38 @@ def read_examples(
 ) -> tuple[list[Example], int]:
     """(the examples of a table, how many lines were left out); see `read_table`.
 
-    With `label_optional` a file without the column of labels is read, too.
+    With `label_optional` a file without labels is read, too: without their column, or with labels
+    that are all missing, as `is_missing` says.
     """
+    make = example_maker(task)
     columns = (*task.text, task.label) if task.label else task.text
-    return read_table(
-        path,
-        columns,
-        example_maker(task),
-        header=task.header,
-        optional=task.label if label_optional and task.label else None,
-        skip_bad=skip_bad,
-    )
+    optional = task.label if label_optional and task.label else None
+
+    def read(make: Callable[..., Any], skip_bad: bool) -> tuple[list[Any], int]:
+        return read_table(
+            path, columns, make, header=task.header, optional=optional, skip_bad=skip_bad
+        )
+
+    try:
+        return read(make, skip_bad)
+    except ValueError:
+        if not optional or not _lacks_labels(task, read):
+            raise
+    return read(lambda *values: make(*values[:-1], None), skip_bad)
+
+
+def _lacks_labels(task: Task, read: Callable[..., tuple[list[Any], int]]) -> bool:
+    """Whether no line of a table states a label. `read` is that of `read_examples`."""
+    classes: Container[str | Decimal] = _class_indices(task)
+    if task.kind == "labels":  # an empty cell says that there is no label
+        return False
+    if task.scored and task.scale is None:
+        classes = {label_key(UNKNOWN)}  # it may be a score; load_tables looks at the others
+    try:
+        missing, _ = read(lambda *values: is_missing(values[-1], classes), True)
+    except ValueError:
+        return False
+    return all(missing)
 
 
 def example_maker(task: Task) -> Callable[..., Example]:
@@ -38,12 +61,14 @@ def example_maker(task: Task) -> Callable[..., Example]:
 
     It raises ValueError for a label that is not one of the task's; see `label_of`.
     """
-    clean = _cleaner(task)
+    clean, classes = _cleaner(task), _class_indices(task)
 
     def make(*values: Any) -> Example:
-        texts, word = (values[:-1], values[-1]) if task.label else (values, None)
-        cleaned = [clean(text) for text in texts]
-        return Example(cleaned[0], cleaned[1] if len(cleaned) == 2 else None, label_of(task, word))
+        given, word = (values[:-1], values[-1]) if task.label else (values, None)
+        texts = [clean(text) for text in given]
+        return Example(
+            texts[0], texts[1] if len(texts) == 2 else None, label_of(task, classes, word)
+        )
 
     return make
 
@@ -59,7 +84,14 @@ def _cleaner(task: Task) -> Callable[[str], str]:
     return str
 
 
-def label_of(task: Task, word: str | None) -> int | float | tuple[int, ...]:
+def _class_indices(task: Task) -> dict[str | Decimal, int]:
+    """The index of each of the task's labels, by its key."""
+    return {label_key(word): i for i, word in enumerate(task.words)}
+
+
+def label_of(
+    task: Task, classes: Mapping[str | Decimal, int], word: str | None
+) -> int | float | tuple[int, ...]:
     """The label that a file states, as its index or, in a regression, as the score; of several
     labels, their indices.
 
@@ -71,17 +103,17 @@ def label_of(task: Task, word: str | None) -> int | float | tuple[int, ...]:
     if word is None:
         return math.nan if task.scored else NO_LABEL
     if task.kind == "labels":
-        return tuple(sorted({_index(task, one) for one in split_labels(task, word)}))
-    word = label_word(word)
+        return tuple(sorted({_index(task, classes, one) for one in split_labels(task, word)}))
     if task.scored:
-        return _score(task, word)
-    return _index(task, word)
+        return _score(task, word.strip())
+    return _index(task, classes, label_word(word))
 
 
-def _index(task: Task, word: str) -> int:
-    if word not in task.words:
+def _index(task: Task, classes: Mapping[str | Decimal, int], word: str) -> int:
+    index = classes.get(label_key(word))
+    if index is None:
         raise ValueError(f"label {word!r} is not one of {listed(task.words)}")
-    return task.words.index(word)
+    return index
 
 
 def split_labels(task: Task, cell: str) -> list[str]:
@@ -90,6 +122,8 @@ def split_labels(task: Task, cell: str) -> list[str]:
 
 
 def _score(task: Task, word: str) -> float:
+    if not word:
+        raise ValueError("the label is empty")
     try:
         score = float(word)
     except ValueError:
@@ -99,14 +133,6 @@ def _score(task: Task, word: str) -> float:
     if task.scale is not None and not 0 <= score <= task.scale:
         raise ValueError(f"score {word} is not from 0 to {task.scale:g}")
     return score
-
-
-def label_word(word: str) -> str:
-    """A label without the white space around it. Raises ValueError where nothing is left."""
-    word = word.strip()
-    if not word:
-        raise ValueError("the label is empty")
-    return word
 
 
 def clean_review(text: str) -> str:

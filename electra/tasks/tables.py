@@ -38,8 +38,9 @@ def read_table(
 
     `header` is True where the first line names the columns; False where they are named "1", "2",
     ... and the first line says how many there are; or the names, for a file without a header.
-    `optional` is the one of `columns` that a file may lack in all its lines: `make` then gets None
-    for it. `kind` is one of `ENDINGS` where the file's name does not end in it.
+    `optional` is the one of `columns` that a file may lack in all its lines, or have there as
+    JSON's null: `make` then gets None for it. `kind` is one of `ENDINGS` where the file's name does
+    not end in it.
 
     A bad line is blank, has more or fewer columns than the header, is not a JSON object, or is one
     for which `make` raises ValueError. With `skip_bad` it is counted, without it ends the reading.
@@ -61,7 +62,7 @@ def read_table(
     for number, line in lines:
         try:
             record = parse(line)
-            lacks = optional is not None and optional not in record
+            lacks = optional is not None and record.get(optional) is None
             if made and lacks != lacks_optional:
                 raise ValueError(_differing_columns(optional, lacks))
             made.append(make(*_values(record, columns, optional if lacks else None)))

@@ -11,8 +11,7 @@ What is learned is the `kind` of a task:
     labels        any number of several labels for a text or a pair
     tags          one of several tags for each word of a sentence
     spans         the answer to a question, as a stretch of a text
-    vectors       a vector for each text, from pairs of texts: by the cosine of a pair that has a
-                  score, or, without scores, by a text's partner among all others
+    vectors       a vector for each text, from pairs that have scores or belong together
 """
 
 from __future__ import annotations
@@ -91,6 +90,7 @@ class Task:
     metric: str = "accuracy"  # the one that chooses the best epoch
     also: tuple[str, ...] = ()  # further metrics
     max_len: int = 128  # tokens, special ones included
+    truncate: str = "head"  # what stays of a longer text; one of `TRUNCATIONS`
     epochs: int = 3
     kind: Kind = "classes"
     scale: float | None = None  # of scores: the model learns score / scale
@@ -215,6 +215,7 @@ TASKS = {
             ("negative", "positive"),
             ("0", "1"),
             max_len=512,
+            truncate="tail",  # measured: docs/fine-tuning.md
             layout="imdb",
             folder="aclImdb",
         ),

@@ -11,6 +11,7 @@ from typing import Any
 from electra.files import is_encodable
 from electra.tasks.conll import Columns, load_tagged
 from electra.tasks.csv_task import TablePaths, check_columns, load_tables
+from electra.tasks.labels import label_key, label_word
 from electra.tasks.squad import load_questions
 from electra.tasks.tables import read_text
 from electra.tasks.task import (
@@ -167,7 +168,7 @@ def _kind_of(settings: dict[str, Any]) -> Kind:
 
 def _check_keys(settings: dict[str, Any], kind: Kind) -> None:
     """Raises ValueError for a key that is missing, or that this kind does not read."""
-    required = REQUIRED_KEYS if kind not in OWN_KEYS else ("name", "train")
+    required: tuple[str, ...] = REQUIRED_KEYS if kind not in OWN_KEYS else ("name", "train")
     if kind == "vectors":
         required = tuple(key for key in REQUIRED_KEYS if key != "label")
     missing = [key for key in required if key not in settings]
@@ -220,7 +221,7 @@ def _check_labels(labels: tuple[str, ...], kind: Kind) -> None:
         raise ValueError("labels: a regression has scores, not labels")
     if kind == "vectors":
         raise ValueError("labels: a task of vectors has pairs, not labels")
-    if len(labels) < 2 or len(set(labels)) != len(labels):
+    if len(labels) < 2 or len(set(map(label_key, labels))) != len(labels):
         raise ValueError(f"labels: {list(labels)} are not two or more different ones")
     for label in labels:
         if not label or label != label.strip():
@@ -228,6 +229,10 @@ def _check_labels(labels: tuple[str, ...], kind: Kind) -> None:
                 f"labels: {label!r} is empty or has white space around it, which labels in files "
                 f"lose"
             )
+        try:
+            label_word(label)
+        except ValueError as problem:
+            raise ValueError(f"labels: {problem}") from None
     if not all(map(is_encodable, labels)):
         raise ValueError(
             "labels: half a surrogate pair, which is no character and cannot be written"

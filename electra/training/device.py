@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 import torch
 
+from electra.data.processes import available_cores
+
 
 def choose_device(name: str) -> torch.device:
     """The device of that name; for "auto" the first GPU, or the CPU without one.
@@ -34,6 +36,17 @@ def choose_device(name: str) -> torch.device:
     else:
         _keep_memory_of_steps()
     return device
+
+
+def use_available_cores() -> None:
+    """Let torch compute with no more threads than this process has cores.
+
+    Torch itself counts the machine's, or the affinity's. Where a container's quota is lower, its
+    threads wait for each other while they are throttled. OMP_NUM_THREADS, where it is set, wins.
+    """
+    cores = available_cores()
+    if "OMP_NUM_THREADS" not in os.environ and torch.get_num_threads() > cores:
+        torch.set_num_threads(cores)
 
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
@@ -136,10 +149,3 @@ def processor_name() -> str:
     info = Path("/proc/cpuinfo")
     found = re.search(r"model name\s*: (.*)", info.read_text()) if info.exists() else None
     return found[1].strip() if found else platform.processor() or platform.machine()
-
-
-def available_cores() -> int:
-    """The cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

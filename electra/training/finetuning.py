@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -25,12 +26,13 @@ from electra.config import (
 )
 from electra.data.examples import Encoded
 from electra.data.sentencepiece import train_tokenizer
-from electra.data.token_cache import CachedTokenizer
+from electra.data.token_cache import CachedTokenizer, check_usable, is_cached
 from electra.data.tokenizer import Tokenizer
 from electra.evaluation import results
 from electra.model.build import build, check_weights
 from electra.tasks.conll import Columns
 from electra.tasks.csv_task import CsvSettings
+from electra.tasks.labels import class_lines
 from electra.tasks.load import load_task
 from electra.tasks.task import TaskData, default_folder, with_both_orders, with_fewer
 from electra.tasks.task_file import load_task_file
@@ -96,6 +98,18 @@ def read_task(config: FinetuneConfig) -> TaskData:
     return with_fewer(data, config.train_examples)
 
 
+def check_cache(config: FinetuneConfig, data: TaskData) -> None:
+    """Raise OSError where the tokens of a set will go into the cache, and the cache is unusable.
+
+    It is asked before a tokenizer is trained, which may take minutes.
+    """
+    sets = (data.train, *results.sets_of(data).values())
+    kind = KINDS[data.task.kind]
+    texts = ([next(kind.texts(example), "") for example in examples] for examples in sets)
+    if any(map(is_cached, texts)):
+        check_usable(Path(config.cache))
+
+
 def fill_in(
     config: FinetuneConfig, data: TaskData, checkpoint: Checkpoint | None
 ) -> FinetuneConfig:
@@ -103,7 +117,7 @@ def fill_in(
     epochs = data.task.epochs
     if len(data.train) < SMALL_SET:
         epochs = max(SMALL_SET_EPOCHS, epochs)
-    model_config, origin = None, Origin()
+    model_config, origin, task = None, Origin(), data.task
     if checkpoint is not None:
         model_config, origin = checkpoint.model_config, checkpoint.origin_now()
     if data.task.kind == "vectors":
@@ -111,7 +125,7 @@ def fill_in(
             raise ValueError("--freeze-epochs is for a head, and a task of vectors has none")
         config = replace(config, pooling=config.pooling or "mean")
     return resolve_finetuning(
-        config, model_config, origin, data.task.name, float(epochs), data.task.max_len
+        config, model_config, origin, task.name, float(epochs), task.max_len, task.truncate
     )
 
 
@@ -200,7 +214,7 @@ def _choose_tokenizer(config: FinetuneConfig, data: TaskData) -> Tokenizer:
         return load_tokenizer_at(config.tokenizer)
     kind = KINDS[data.task.kind]
     texts = (text for example in data.train for text in kind.texts(example))
-    return train_tokenizer(texts, SIZES[config.size].vocab_size)
+    return train_tokenizer(texts, config.vocab_size or SIZES[config.size].vocab_size)
 
 
 def encode_sets(
@@ -249,14 +263,35 @@ def print_start(config: FinetuneConfig, prepared: Prepared, machine: Machine) ->
     start = "random weights" if prepared.checkpoint is None else config.init
     print(
         f"{data.task.name}: {len(data.train):,} to learn from, {len(data.dev):,} held out"
-        + (f", {len(data.test):,} to test on" if data.test else "")
+        + (f", {len(data.test):,} {_purpose_of_test(data)}" if data.test else "")
         + (f", {data.skipped:,} lines left out" if data.skipped else "")
         + f"; from {start}, on {machine.device} (amp {machine.precision.name}"
         + (f", {ranks.world_size} ranks" if ranks.world_size > 1 else "")
         + f"), into {config.out}",
         flush=True,
     )
+    for line in (*class_lines(data), *_cut_lines(config, prepared)):
+        print(line, flush=True)
     print_defaults(config, prepared.checkpoint)
+
+
+def _purpose_of_test(data: TaskData) -> str:
+    assert data.test is not None
+    return "to test on" if results.is_labelled(data, data.test) else "without labels to predict"
+
+
+def _cut_lines(config: FinetuneConfig, prepared: Prepared) -> list[str]:
+    """What --max-len cuts off the training set; no line where it cuts nothing."""
+    train = prepared.encoded["train"]
+    if not train.cut_examples:
+        return []
+    copies = 2 if prepared.data.task.both_orders else 1
+    share = train.cut_tokens / (train.cut_tokens + int(train.lengths.sum()))
+    return [
+        f"{train.cut_examples // copies:,} of {len(prepared.data.train):,} training texts are "
+        f"longer than --max-len {config.max_len}: {share:.1%} of the tokens are cut "
+        f"(--truncate {config.truncate})"
+    ]
 
 
 def print_defaults(config: FinetuneConfig, checkpoint: Checkpoint | None) -> None:

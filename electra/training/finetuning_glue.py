@@ -11,6 +11,7 @@ from typing import Any
 from electra.checkpoint.checkpoint import Checkpoint
 from electra.checkpoint.storage import load_checkpoint
 from electra.config import FinetuneConfig, to_dict
+from electra.data.token_cache import check_usable
 from electra.evaluation import glue
 from electra.evaluation.results import sets_of
 from electra.tasks.load import load_task
@@ -44,6 +45,7 @@ def run_glue(
     name = "random" if config.init == "none" else Path(config.init).resolve().parent.name
     out = config.out or f"runs/glue-{name}"
     config = replace(config, out=out)
+    check_usable(Path(config.cache))  # a large task may come hours after a small one
 
     results = {}
     for task in find_tasks(config):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from dataclasses import replace
 from typing import Any
@@ -106,5 +107,6 @@ def print_result(
     print(
         f"{folder.path / 'result.json'}, predictions.tsv{', report.html' if report else ''} and "
         f"ckpt.pt are written ({seconds / 60:.1f} minutes). Next:\n"
-        f"  python scripts/{program} --ckpt {folder.checkpoint} {NEXT.get(data.task.kind, JUDGE)}"
+        f"  python scripts/{program} --ckpt {shlex.quote(str(folder.checkpoint))} "
+        f"{NEXT.get(data.task.kind, JUDGE)}"
     )

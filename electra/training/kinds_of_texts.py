@@ -37,7 +37,7 @@ class TextClasses(TaskKind):
         data: TaskData,
         config: FinetuneConfig,
     ) -> Encoded:
-        assert config.max_len is not None
+        assert config.max_len is not None and config.truncate is not None
         return encode_examples(
             tokenizer,
             [example.text_a for example in examples],

@@ -37,7 +37,7 @@ class TextVectors(TaskKind):
         config: FinetuneConfig,
     ) -> Encoded:
         """Each text of a pair on its own, one after the other."""
-        assert config.max_len is not None
+        assert config.max_len is not None and config.truncate is not None
         texts = [text or "" for example in examples for text in (example.text_a, example.text_b)]
         scores = [float(example.label) / unit_of(data) for example in examples]
         alone: list[str | None] = [None] * len(texts)

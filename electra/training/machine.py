@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 
 from electra.training import distributed
-from electra.training.device import Precision, choose_device, choose_precision
+from electra.training.device import Precision, choose_device, choose_precision, use_available_cores
 from electra.training.distributed import Ranks
 
 
@@ -22,8 +22,10 @@ class Machine(NamedTuple):
 def choose_machine(device: str, amp: str, rank_timeout: float) -> Machine:
     """The machine that --device, --amp and --rank-timeout (minutes) ask for.
 
-    Joins the process group that torchrun describes. Raises ValueError for what is not there.
+    Sets torch's threads, and joins the process group that torchrun describes. Raises ValueError
+    for what is not there.
     """
+    use_available_cores()
     chosen = choose_device(distributed.device_name(device))
     precision = choose_precision(amp, chosen)
     return Machine(chosen, precision, distributed.start(chosen, rank_timeout))

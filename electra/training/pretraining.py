@@ -38,7 +38,6 @@ from electra.training.loss_scale import LossScale
 from electra.training.machine import Machine
 from electra.training.optimizer import Adam, AdamSettings, ShardedAdam, parameter_groups
 from electra.training.passes import CudaGraphs
-from electra.training.pretraining_run import Corpus
 from electra.training.progress import Progress
 from electra.training.schedule import Schedule
 from electra.training.seeds import PRETRAINING_TAG, derive_seed
@@ -60,6 +59,8 @@ FREE_ON_RESUME = {
     "log_every",
     "cache",
 }
+# What it may change where the text in tokens stays the same: a corpus may have moved.
+FREE_FOR_SAME_TEXT = {"corpus", "valid", "errors", "text_field"}
 
 
 class Start(NamedTuple):
@@ -120,17 +121,16 @@ def read_run(config: PretrainConfig, given: set[str]) -> tuple[Start, PretrainCo
     except ValueError as problem:
         raise ValueError(f"{path}: {problem}") from None
 
-    changed = sorted(
-        name for name in given - FREE_ON_RESUME if getattr(config, name) != getattr(old, name)
-    )
+    free = FREE_ON_RESUME | (FREE_FOR_SAME_TEXT if checkpoint.training.fingerprints else set())
+    changed = sorted(name for name in given - free if getattr(config, name) != getattr(old, name))
     if changed:
         name = changed[0]
         raise ValueError(
             f"--{name.replace('_', '-')} {getattr(config, name)} differs from the run's "
             f"{getattr(old, name)}; leave it out, or begin another run with --init"
         )
-    free = {name: getattr(config, name) for name in (FREE_ON_RESUME & given) | {"out", "resume"}}
-    return Start(checkpoint, path, checkpoint.origin), replace(old, **free)
+    taken = {name: getattr(config, name) for name in (free & given) | {"out", "resume"}}
+    return Start(checkpoint, path, checkpoint.origin), replace(old, **taken)
 
 
 # ---------------------------------------------------------------- model
@@ -149,7 +149,8 @@ def choose_model(
     else:
         vocab_size = config.vocab_size or SIZES[config.size].vocab_size
         tokenizer = token_cache.corpus_tokenizer(
-            config.corpus, vocab_size, config.cased, config.errors, config.cache
+            *(config.corpus, vocab_size, config.cased),
+            *(config.errors, config.cache, config.text_field),
         )
     return tokenizer, chosen_model_config(config, tokenizer.vocab_size, tokenizer.special)
 
@@ -240,19 +241,11 @@ def make_learner(
     )
 
 
-def restore(
-    training: TrainingState, learner: Learner, stream: SpanBatches, corpus: Corpus
-) -> Progress:
+def restore(training: TrainingState, learner: Learner, stream: SpanBatches) -> Progress:
     """Put everything back to where the checkpoint was.
 
-    What all ranks had counted since the last line of the log becomes the first rank's. Raises
-    ValueError where the corpus is no longer the same.
+    What all ranks had counted since the last line of the log becomes the first rank's.
     """
-    if training.corpus_tokens != corpus.num_tokens:
-        raise ValueError(
-            f"the corpus has changed since the run began: {corpus.num_tokens:,} tokens, not "
-            f"{training.corpus_tokens:,}; begin another run with --init"
-        )
     learner.optimizer.load_state_dict(training.optimizer)
     learner.scale.load_state_dict(training.scale)
     stream.load(training.stream)

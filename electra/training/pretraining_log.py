@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from typing import Any
 
 from tqdm import tqdm
@@ -171,17 +172,14 @@ def evaluations(run: PretrainingRun) -> list[dict[str, Any]]:
 
 def print_stopped(run: PretrainingRun) -> None:
     """Say how to resume a run that a signal has stopped."""
-    print(
-        f"stopped at step {run.progress.step:,}, saved. Go on with:\n"
-        f"  python train.py --out {run.config.out} --resume",
-        flush=True,
-    )
+    command = shlex.join(["python", "train.py", "--out", str(run.config.out), "--resume"])
+    print(f"stopped at step {run.progress.step:,}, saved. Go on with:\n  {command}", flush=True)
 
 
 def print_summary(run: PretrainingRun, is_sample: bool) -> None:
     """What the run learned, and what to type next. is_sample: whether it was on the sample text."""
     assert run.folder is not None
-    valid, checkpoint = evaluations(run), run.folder.checkpoint
+    valid, checkpoint = evaluations(run), shlex.quote(str(run.folder.checkpoint))
     first, last = valid[0], valid[-1]
     print(
         f"\ndone: {last['step']:,} steps in {last['seconds'] / 60:.1f} minutes. On held-out text:"
@@ -197,7 +195,7 @@ def print_summary(run: PretrainingRun, is_sample: bool) -> None:
         )
 
     data = "data/sample/sst2" if is_sample else "data/SST-2"
-    print(f"checkpoint: {checkpoint}\nnext:")
+    print(f"checkpoint: {run.folder.checkpoint}\nnext:")
     print(f"  python finetune.py --task sst2 --init {checkpoint} --data {data}")
     if is_sample:
         print("  python train.py --corpus YOUR_TEXT --size tiny --minutes 60")

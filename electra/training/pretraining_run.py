@@ -27,7 +27,8 @@ class Corpus(NamedTuple):
 
     train: Text
     valid: Text  # held out
-    num_tokens: int  # of the token store; a resume compares it
+    num_tokens: int  # of the token store
+    fingerprints: dict[str, str]  # of --corpus and --valid, by these names; a resume compares them
     unigram: Tensor  # (V,) float32, counts of the tokens
 
 

@@ -58,6 +58,7 @@ def save(run: PretrainingRun) -> None:
         step=progress.step,
         seconds=progress.seconds,
         corpus_tokens=run.corpus.num_tokens,
+        fingerprints=run.corpus.fingerprints,
         optimizer=optimizer,
         scale=learner.scale.state_dict(),
         stream=run.batches.stream.state(),

@@ -1,34 +1,16 @@
-"""The text of a pre-training run: its corpus in tokens, its batches, its steps."""
+"""The text of a pre-training run in batches and steps."""
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 
 from electra.config import Phase, PretrainConfig, SpecialIds
 from electra.data.batch import Batch
 from electra.data.spans import OPTIONS, SpanBatches, SpanOptions
-from electra.data.token_store import Text, TokenStore, hold_out, open_store, whole_text
-from electra.data.tokenizer import Tokenizer
+from electra.data.token_store import Text
 from electra.training.pretraining_run import Batches, Corpus, PretrainingRun
 
 EVALUATION_TOKENS = 50_000
-
-
-def open_corpus(config: PretrainConfig, tokenizer: Tokenizer, device: torch.device) -> Corpus:
-    """The text in tokens, made or found in the cache. Raises ValueError where there is no text."""
-    store = open_store(config.corpus, tokenizer, config.errors, config.cache)
-    train, valid = split(store, config, tokenizer)
-    unigram = torch.from_numpy(np.array(store.unigram, dtype=np.float32)).to(device)
-    return Corpus(train, valid, len(store.tokens), unigram)
-
-
-def split(store: TokenStore, config: PretrainConfig, tokenizer: Tokenizer) -> tuple[Text, Text]:
-    """(text to train on, held-out text)."""
-    if not config.valid:
-        return hold_out(store)
-    valid = open_store(config.valid, tokenizer, config.errors, config.cache)
-    return whole_text(store), whole_text(valid)
 
 
 def width_multiple(device: torch.device) -> int:

@@ -8,8 +8,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from electra.data.raw_text import find_sources, read_lines
-from electra.data.token_store import open_store
+from electra.data.raw_text import read_lines
+from electra.data.sources import find_sources
+from electra.data.token_store import TokenStore, open_store
 
 PACKERS = {".gz": gzip.compress, ".xz": lzma.compress, ".bz2": bz2.compress}
 
@@ -21,21 +22,21 @@ def write(path, content):
     return path
 
 
-def documents(*patterns, errors="strict"):
+def documents(*patterns, errors="strict", text_field=None):
     """Lines of the documents of a corpus, as lists of texts."""
     found = []
     for source in find_sources(tuple(map(str, patterns))):
-        for line in read_lines(source, errors):
+        for line in read_lines(source, errors, text_field):
             if line.opens:
                 found.append([])
             found[-1].append(line.text)
     return found
 
 
-def refused(match, *patterns, errors="strict"):
+def refused(match, *patterns, errors="strict", text_field=None):
     """Reading the corpus raises a ValueError of one line that matches."""
     with pytest.raises(ValueError, match=match) as caught:
-        documents(*patterns, errors=errors)
+        documents(*patterns, errors=errors, text_field=text_field)
     assert "\n" not in str(caught.value)
 
 
@@ -50,8 +51,15 @@ def decoded(store, tokenizer):
 
 
 def same(a, b):
-    """Whether two stores have the same arrays."""
-    return all(np.array_equal(x, y) and x.dtype == y.dtype for x, y in zip(a, b, strict=True))
+    """Whether two stores have the same arrays, and were made from the same text."""
+    return a.summary.fingerprint == b.summary.fingerprint and all(
+        np.array_equal(x, y) and x.dtype == y.dtype for x, y in zip(a[:-1], b[:-1], strict=True)
+    )
+
+
+def in_memory(store):
+    """A store that does not change with its files."""
+    return TokenStore(*(np.array(array) for array in store[:-1]), store.summary)
 
 
 def facts_of(folder):

@@ -62,6 +62,14 @@ def test_examples_are_cut_to_the_limit_and_only_where_they_exceed_it(how):
             assert len(ids) == len(types) == min(16, n + m + 3)
 
 
+def test_what_is_cut_is_counted(tokenizer):
+    texts, pairs = ["one word", "two words " * 20, "three"], [None, "and more", "four " * 20]
+    uncut = encode_examples(tokenizer, texts, pairs, [0, 1, 2], 1_000, "head")
+    cut = encode_examples(tokenizer, texts, pairs, [0, 1, 2], 16, "tail")
+    assert (uncut.cut_examples, uncut.cut_tokens) == (0, 0)
+    assert (cut.cut_examples, cut.cut_tokens) == (2, uncut.lengths.sum() - cut.lengths.sum())
+
+
 def test_single_texts_and_pairs_are_encoded_side_by_side(tokenizer):
     texts = ["one word", "two words", "three"]
     pairs = [None, "and more", None]

@@ -17,6 +17,7 @@ def toy_store(lengths):
         lines,
         np.cumsum([0, *map(len, lengths)]),
         np.ones(1_000, np.int64),
+        summary=None,
     )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from data.corpora import PACKERS, decoded, documents, refused, store_of, write
-from electra.data import raw_text
+from electra.data import text_files
 
 pytestmark = pytest.mark.fast
 
@@ -135,13 +135,13 @@ def test_bytes_that_are_not_utf8_are_refused_with_their_offset(tmp_path, before)
 
 @pytest.mark.parametrize("content, length", [(b"x" * 10, 10), (b"x" * 9 + b"\n", 9)])
 def test_a_line_may_be_as_long_as_the_limit(tmp_path, monkeypatch, content, length):
-    monkeypatch.setattr(raw_text, "LONGEST_LINE", 10)
+    monkeypatch.setattr(text_files, "LONGEST_LINE", 10)
     assert documents(write(tmp_path / "a.txt", b"one\n" + content)) == [["one", "x" * length]]
 
 
 @pytest.mark.parametrize("ending", ["", ".gz"])
 def test_a_line_beyond_the_limit_is_refused_by_number(tmp_path, monkeypatch, ending):
-    monkeypatch.setattr(raw_text, "LONGEST_LINE", 10)
+    monkeypatch.setattr(text_files, "LONGEST_LINE", 10)
     content = b"one\ntwo\n" + b"x" * 11
     path = write(tmp_path / f"a.txt{ending}", PACKERS[ending](content) if ending else content)
     refused(f"{path}: line 3 is longer than 10 bytes", path)

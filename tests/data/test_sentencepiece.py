@@ -2,6 +2,11 @@
 
 import io
 import pickle
+import re
+import signal
+import subprocess
+import sys
+import time
 import unicodedata
 
 import pytest
@@ -14,6 +19,7 @@ from electra.data.sentencepiece import (
     PIECE_BYTES,
     SentencePieceTokenizer,
     _short_lines,
+    _trainer_settings,
     train_tokenizer,
 )
 from electra.data.tokenizer import load_tokenizer
@@ -114,20 +120,87 @@ def test_a_vocabulary_size_out_of_range_raises(vocab_size):
 
 
 def test_a_vocabulary_that_does_not_hold_the_characters_raises(sample_path):
-    with pytest.raises(ValueError, match="262") as caught:
-        train_tokenizer(sample_path.read_text(encoding="utf-8").splitlines(), 262)
-    assert "\n" not in str(caught.value)
+    lines = sample_path.read_text(encoding="utf-8").splitlines()
+    with pytest.raises(ValueError, match="--vocab-size 262 is too small") as caught:
+        train_tokenizer(lines, 262)
+    said = str(caught.value)
+    assert "\n" not in said and "required_chars" not in said
+    enough = int(re.search(r"give --vocab-size (\d+) or more", said)[1])
+    assert train_tokenizer(lines, enough).vocab_size == enough
 
 
 @pytest.mark.parametrize("lines", [[], [""], ["", "  ", "\t"]])
 def test_text_without_a_character_raises(lines):
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="can be trained: the text has no character"):
         train_tokenizer(lines, 1_000)
 
 
 def test_training_twice_gives_the_same_model(sample_path, tokenizer):
     again = train_tokenizer(sample_path.read_text(encoding="utf-8").splitlines(), 1_000)
     assert again.to_bytes() == tokenizer.to_bytes() and again.fingerprint == tokenizer.fingerprint
+
+
+def test_the_child_process_trains_what_a_call_does():
+    lines = ["a\nline of two", "line ends\r\n", "日本語 テキスト", "naïve café"] * 20
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.Train(
+        sentence_iterator=iter(lines), model_writer=model, **_trainer_settings(400, True)
+    )
+    assert train_tokenizer(lines, 400, cased=True).to_bytes() == model.getvalue()
+
+
+@pytest.fixture
+def children(monkeypatch, tmp_path):
+    """children(script) -> the child processes of trainings, which run a shell script instead."""
+    started, popen = [], subprocess.Popen
+
+    def start(*arguments, **settings):
+        started.append(popen(*arguments, **settings))
+        return started[-1]
+
+    def run(script):
+        program = tmp_path / "python"
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+        monkeypatch.setattr(sys, "executable", str(program))
+        monkeypatch.setattr(subprocess, "Popen", start)
+        return started
+
+    return run
+
+
+def test_ctrl_c_ends_the_training_at_once(children):
+    started = children("exec sleep 60")
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    began = time.monotonic()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            train_tokenizer(["some text"] * 10, 400)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert time.monotonic() < began + 20
+    assert [child.poll() for child in started] == [-signal.SIGKILL]
+
+
+@pytest.mark.parametrize("problem", (ValueError("cannot read a.txt"), KeyboardInterrupt()))
+def test_what_stops_the_reading_ends_the_child_and_comes_through(problem, children):
+    def lines():
+        yield "some text"
+        raise problem
+
+    started = children("exec sleep 60")
+    with pytest.raises(type(problem)) as caught:
+        train_tokenizer(lines(), 400)
+    assert caught.value is problem
+    assert [child.poll() for child in started] == [-signal.SIGKILL]
+
+
+@pytest.mark.parametrize("lines", (10, 100_000))  # it ends after, or while it is sent its work
+def test_a_training_that_is_killed_is_one_line(lines, children):
+    children("kill -9 $$")
+    with pytest.raises(ValueError, match="ended with code -9; is there enough memory"):
+        train_tokenizer(["some text"] * lines, 400)
 
 
 def test_pickling_keeps_everything(tokenizer):

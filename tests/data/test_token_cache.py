@@ -4,7 +4,7 @@ import pytest
 
 from data.corpora import facts_of, flip, write
 from electra.data import token_cache
-from electra.data.token_cache import corpus_tokenizer
+from electra.data.token_cache import CachedTokenizer, corpus_tokenizer
 from electra.data.token_store import open_store
 
 pytestmark = pytest.mark.fast
@@ -70,3 +70,31 @@ def test_leftovers_of_killed_runs_are_removed_unless_a_run_is_writing(tmp_path, 
         assert all(path.exists() for path in (*halves, *others))
     corpus_tokenizer((str(pages),), 400, False, "strict", str(cache))
     assert not any(path.exists() for path in halves) and all(path.exists() for path in others)
+
+
+def test_a_cache_that_cannot_be_written_is_noticed_before_a_tokenizer_is_trained(
+    pages, tmp_path, monkeypatch
+):
+    (tmp_path / "a file").write_text("")
+    monkeypatch.setattr(token_cache, "train_tokenizer", None)  # it would be the work
+    for cache in (tmp_path / "a file", tmp_path / "a file" / "cache"):
+        with pytest.raises(OSError, match="cannot be written .* name another with --cache"):
+            corpus_tokenizer((str(pages),), 400, False, "strict", str(cache))
+
+
+def test_long_lists_of_texts_are_encoded_in_batches_once(tmp_path, tokenizer, monkeypatch):
+    class Counting:
+        special, vocab_size, fingerprint = tokenizer.special, tokenizer.vocab_size, "one"
+        sizes = []
+
+        def encode_batch(self, texts):
+            self.sizes.append(len(texts))
+            return tokenizer.encode_batch(texts)
+
+    monkeypatch.setattr(token_cache, "SMALL_BYTES", 100)
+    monkeypatch.setattr(token_cache, "BATCH", 4)
+    texts = [f"text number {i}" for i in range(10)]
+    cached = CachedTokenizer(Counting(), tmp_path)
+    for _ in range(2):
+        assert cached.encode_batch(texts) == tokenizer.encode_batch(texts)
+    assert Counting.sizes == [4, 4, 2]

@@ -1,15 +1,15 @@
 """The token store: what is in it, that it is made once, and that damage is noticed."""
 
 import json
+import multiprocessing
 import os
 
 import numpy as np
 import pytest
 
-from data.corpora import PAGES, decoded, documents, facts_of, flip, same, store_of, write
+from data.corpora import PAGES, decoded, documents, facts_of, flip, in_memory, same, store_of, write
 from electra.data import encode_corpus, token_store
 from electra.data.token_cache import corpus_tokenizer, token_dtype
-from electra.data.token_store import TokenStore
 
 
 @pytest.mark.fast
@@ -75,6 +75,22 @@ def test_two_processes_make_the_store_of_one(tmp_path, tokenizer, sample_path, m
     )
 
 
+def test_ctrl_c_leaves_no_worker_and_no_half_store(tmp_path, tokenizer, sample_path, monkeypatch):
+    def interrupt(chunks):
+        next(chunks)
+        assert multiprocessing.active_children()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(encode_corpus, "CHUNK_CHARACTERS", 5_000)
+    monkeypatch.setattr(
+        token_store, "_write_arrays", lambda folder, chunks, vocab_size: interrupt(chunks)
+    )
+    with pytest.raises(KeyboardInterrupt):
+        store_of(tokenizer, tmp_path / "cache", sample_path, workers=2)
+    assert multiprocessing.active_children() == []
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
 @pytest.mark.fast
 def test_ids_have_16_bits_where_the_vocabulary_fits():
     assert (token_dtype(65_536), token_dtype(65_537)) == (np.uint16, np.uint32)
@@ -84,7 +100,7 @@ def test_ids_have_16_bits_where_the_vocabulary_fits():
 def test_a_store_is_made_once(tmp_path, tokenizer, pages):
     first = store_of(tokenizer, tmp_path / "cache", pages)
     before = facts_of(tmp_path / "cache")
-    assert len(before) == 5  # tokens, lines, documents, unigram, meta
+    assert len(before) == 6  # tokens, lines, documents, unigram, summary, meta
     assert same(first, store_of(tokenizer, tmp_path / "cache", pages))
     assert facts_of(tmp_path / "cache") == before
 
@@ -132,7 +148,7 @@ def test_a_store_that_another_run_made_meanwhile_is_used(
 @pytest.mark.parametrize("damage", ["cut", "gone"])
 def test_a_store_that_is_not_whole_is_made_again(tmp_path, tokenizer, pages, name, damage):
     cache = tmp_path / "cache"
-    expected = TokenStore(*(np.array(array) for array in store_of(tokenizer, cache, pages)))
+    expected = in_memory(store_of(tokenizer, cache, pages))
     [path] = cache.glob(f"tokens-*/{name}")
     path.write_bytes(path.read_bytes()[:-8]) if damage == "cut" else path.unlink()
     assert same(expected, store_of(tokenizer, cache, pages))
@@ -142,7 +158,7 @@ def test_a_store_that_is_not_whole_is_made_again(tmp_path, tokenizer, pages, nam
 @pytest.mark.parametrize("name", ["tokens.bin", "lines.bin", "documents.bin", "unigram.bin"])
 def test_one_changed_byte_of_a_store_is_noticed(tmp_path, tokenizer, pages, name, capsys):
     cache = tmp_path / "cache"
-    expected = TokenStore(*(np.array(array) for array in store_of(tokenizer, cache, pages)))
+    expected = in_memory(store_of(tokenizer, cache, pages))
     [path] = cache.glob(f"tokens-*/{name}")
     size = path.stat().st_size
     for at in (0, size // 2, size - 1):
@@ -157,7 +173,7 @@ def test_one_changed_byte_of_a_store_is_noticed(tmp_path, tokenizer, pages, name
 @pytest.mark.fast
 def test_one_changed_byte_of_the_metadata_does_no_harm(tmp_path, tokenizer, pages):
     cache = tmp_path / "cache"
-    expected = TokenStore(*(np.array(array) for array in store_of(tokenizer, cache, pages)))
+    expected = in_memory(store_of(tokenizer, cache, pages))
     [path] = cache.glob("tokens-*/meta.json")
     for at in range(0, path.stat().st_size, 7):
         flip(path, at)

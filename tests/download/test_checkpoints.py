@@ -1,20 +1,14 @@
 """Released checkpoints: plain files, each in its folder."""
 
 import hashlib
-import importlib.util
 import os
-from types import SimpleNamespace
 
 import pytest
 
-from download.helpers import ROOT, download, failed, files_under
+from download.helpers import download, failed, files_under
 from electra.download.addresses import DATA_SETS
 
 pytestmark = pytest.mark.fast
-
-_spec = importlib.util.spec_from_file_location("download_program", ROOT / "scripts" / "download.py")
-program = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(program)
 
 
 HUB = "https://huggingface.co"
@@ -39,8 +33,8 @@ def mirror(serve, monkeypatch):
     def start(name, **settings):
         data_set = DATA_SETS[name]
         contents = {
-            remote.url.removeprefix(HUB): (
-                remote.url * (50 if "model." in remote.name else 1)
+            remote.urls[0].removeprefix(HUB): (
+                remote.urls[0] * (50 if "model." in remote.name else 1)
             ).encode()
             for remote in data_set.files
         }
@@ -48,7 +42,7 @@ def mirror(serve, monkeypatch):
         address = server.url.removesuffix("/SST-2.zip")
         files = tuple(
             remote._replace(
-                url=remote.url.replace(HUB, address),
+                urls=(remote.urls[0].replace(HUB, address),),
                 size=len(content),
                 sha256=hashlib.sha256(content).hexdigest(),
             )
@@ -58,19 +52,6 @@ def mirror(serve, monkeypatch):
         return server
 
     return start
-
-
-@pytest.fixture
-def here(monkeypatch, capsys):
-    """`download` in this process, where the table can be changed."""
-    monkeypatch.setenv("no_proxy", "*")
-
-    def run(*args):
-        code = program.main([str(argument) for argument in args])
-        captured = capsys.readouterr()
-        return SimpleNamespace(returncode=code, stdout=captured.out, stderr=captured.err)
-
-    return run
 
 
 def on_hub(name, path):

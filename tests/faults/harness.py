@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import fcntl
 import json
 import math
 import os
@@ -23,6 +24,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -88,9 +90,15 @@ class Ended(NamedTuple):
 
 
 class Program:
-    """A program in its own process; its output goes to files in its working folder."""
+    """A program in its own process; its output goes to files in its folder, or as settings say."""
 
-    def __init__(self, folder: Path, *command: object, **settings: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *command: object,
+        start: Callable[..., Any] = subprocess.Popen,
+        **settings: Any,
+    ) -> None:
         environment = {
             **os.environ,
             "OMP_NUM_THREADS": "1",
@@ -102,13 +110,11 @@ class Program:
             tempfile.NamedTemporaryFile(dir=folder, suffix=".err", delete=False) as error,
         ):
             self.said, self.error = Path(said.name), Path(error.name)
-            self.process = subprocess.Popen(
+            self.process = start(
                 [sys.executable, *map(str, command)],
                 cwd=folder,
                 env=environment,
-                stdout=said,
-                stderr=error,
-                **settings,
+                **{"stdout": said, "stderr": error, **settings},
             )
 
     def kill(self) -> None:
@@ -198,11 +204,17 @@ class Bench:
     """
 
     def __init__(
-        self, folder: Path, steps: int = STEPS, run: Callable[..., Ended] | None = None
+        self,
+        folder: Path,
+        steps: int = STEPS,
+        run: Callable[..., Ended] | None = None,
+        start: Callable[..., Any] = subprocess.Popen,
+        model: tuple[object, ...] = (),
     ) -> None:
         self.folder, self.steps = folder, steps
         self.settings = (
             *SETTINGS,
+            *model,
             "--steps",
             steps,
             "--save-every",
@@ -213,6 +225,7 @@ class Bench:
             EVALUATE_EVERY,
         )
         self.run = run or self.run_apart  # runs a program to its end
+        self.start_process = start  # starts one that is disturbed
         self.programs: list[Program] = []
         self.whole, self.cache, self.case = (
             folder / "whole",
@@ -222,7 +235,7 @@ class Bench:
         self.clear()
         began = os.times()
         self.expect_end(
-            self.run_apart("train.py", *self.command(self.whole, self.cache), "--keep", 1_000)
+            self.run("train.py", *self.command(self.whole, self.cache), "--keep", 1_000)
         )
         # Processor time of this process and its children.
         self.seconds = sum(os.times()[:4]) - sum(began[:4])
@@ -231,7 +244,11 @@ class Bench:
         return (*self.settings, "--out", out, "--cache", cache)
 
     def start(self, program: str, *arguments: object, **settings: Any) -> Program:
-        self.programs.append(Program(self.case, ROOT / program, *arguments, **settings))
+        """Start a program; only a new interpreter takes `settings`."""
+        start = subprocess.Popen if settings else self.start_process
+        self.programs.append(
+            Program(self.case, ROOT / program, *arguments, start=start, **settings)
+        )
         return self.programs[-1]
 
     def torchrun(self, *arguments: object, launcher: tuple[object, ...] = ()) -> Program:
@@ -522,6 +539,50 @@ def flip_checkpoint(bench: Bench, rng: random.Random) -> str:
     return "named, resumed from the one before"
 
 
+def close_terminal(bench: Bench, rng: random.Random) -> str:
+    """The terminal is closed: SIGHUP, and all output from then on fails."""
+    out, cache = bench.new()
+    terminal, tty = os.openpty()
+    os.set_blocking(terminal, False)
+    running = bench.start(
+        "train.py",
+        *bench.command(out, cache),
+        stdin=tty,
+        stdout=tty,
+        stderr=tty,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(tty, termios.TIOCSCTTY, 0),
+    )
+    os.close(tty)
+    step = rng.randrange(4, bench.steps // 2)
+
+    def there() -> bool:
+        with contextlib.suppress(BlockingIOError):
+            os.read(terminal, 1 << 16)  # so that the program can go on writing
+        return last_step(out) >= step
+
+    promise(running.until(there), "it ended before its time")
+    os.close(terminal)
+    bench.expect_end(running.end(DEADLINE))
+    promise(load_checkpoint(out / "ckpt.pt", PRETRAINED).training.step < bench.steps, "not stopped")
+    promise(bench.go_on(out, cache) == "resumed", "there was nothing to resume")
+    bench.check(out, cache)
+    return "saved within 20 s, exit code 0, resumed"
+
+
+def dead_output(bench: Bench, rng: random.Random) -> str:
+    """What reads the output ends after the first line, as `head -1` or a killed `tee`."""
+    out, cache = bench.new()
+    reader, writer = os.pipe()
+    running = bench.start("train.py", *bench.command(out, cache), stdout=writer, stderr=writer)
+    os.close(writer)
+    promise(os.read(reader, 1 << 16), "it printed nothing")
+    os.close(reader)
+    bench.expect_end(running.end())
+    bench.check(out, cache)
+    return "trained to the end, exit code 0"
+
+
 def _flip_in_cache(bench: Bench, rng: random.Random, pattern: str, named: str) -> str:
     out, cache = bench.new()
     shutil.copytree(bench.cache, cache)
@@ -738,6 +799,8 @@ FAULTS = {
     "kill while saving": Fault(kill_while_saving, 10),
     "kill while tokenising": Fault(kill_while_tokenising, 10),
     "terminate": Fault(terminate, 5),
+    "closed terminal": Fault(close_terminal, 5),
+    "dead output": Fault(dead_output, 5),
     "full disk": Fault(full_disk, 4),
     "full disk, freed": Fault(full_disk_freed, 5),
     "flip in ckpt.pt": Fault(flip_checkpoint, 6),

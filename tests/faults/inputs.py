@@ -16,6 +16,7 @@ from __future__ import annotations
 import bz2
 import contextlib
 import copy
+import csv
 import functools
 import gzip
 import hashlib
@@ -52,19 +53,22 @@ from electra.config import (
     SPECIAL_TOKENS,
     FinetuneConfig,
     ModelConfig,
+    Origin,
     PretrainConfig,
 )
-from electra.data import raw_text, token_store
+from electra.data import raw_text, sources, text_files, token_store
 from electra.data.sentencepiece import train_tokenizer
 from electra.data.tokenizer import Tokenizer, load_tokenizer
+from electra.data.wordpiece import WordPieceTokenizer
 from electra.download import archives as archives_module
 from electra.huggingface.safetensors import read_safetensors, write_safetensors
-from electra.huggingface.tokenizer_files import write_tokenizer
+from electra.huggingface.tokenizer_files import read_tokenizer, write_tokenizer
 from electra.huggingface.weight_files import read_weights
 from electra.inference.predictor import load_predictor
 from electra.model.classifier import Classifier
 from electra.model.electra import Electra
 from electra.tasks.csv_task import CsvSettings
+from electra.tasks.labels import class_lines, label_key
 from electra.tasks.load import load_task
 from electra.tasks.tables import ENDINGS
 from electra.tasks.task import TaskData
@@ -380,6 +384,7 @@ def checkpoints() -> tuple[bytes, ...]:
         make_checkpoint(Classifier(shape, 2), tokenizer(), settings, labels=words),
         make_checkpoint(Classifier(shape, 1), tokenizer(), settings, pairs=True, scale=5.0),
     ]
+    packed[0].origin = Origin(imported=True, tokens=5)
     with tempfile.TemporaryDirectory() as temporary:
         return tuple(_saved(Path(temporary) / "ckpt.pt", one) for one in packed)
 
@@ -445,20 +450,96 @@ def corpus(rng: random.Random, folder: Path) -> Read:
         path.write_bytes(bytes_of(rng, packed) if rng.random() < 0.5 else packed)
         if ending == ".xz" and rng.random() < 0.3:
             path.write_bytes(huge_dictionary(path.read_bytes()))
+    return _lines_of(rng, folder, path)
+
+
+def _lines_of(rng: random.Random, folder: Path, path: Path, text_field: str | None = None) -> Read:
+    """Read a corpus line by line, sometimes into a token store."""
     errors, store = rng.choice(("strict", "replace")), rng.random() < 0.1
 
     def read() -> None:
-        for source in raw_text.find_sources((str(path),)):
-            for _ in raw_text.read_lines(source, errors):
+        for source in sources.find_sources((str(path),)):
+            for _ in raw_text.read_lines(source, errors, text_field):
                 pass
         if store:
             token_store.hold_out(
                 token_store.open_store(
-                    (str(path),), tokenizer(), errors, str(folder / "to"), workers=1
+                    *((str(path),), tokenizer(), errors, str(folder / "to")),
+                    workers=1,
+                    text_field=text_field,
                 )
             )
 
     return read
+
+
+def _wikiextractor_text(rng: random.Random) -> str:
+    """What WikiExtractor writes, with lines of it lost, doubled or nested."""
+    lines = []
+    for number in range(rng.randrange(1, 5)):
+        lines += [f'<doc id="{number}" url="u" title="{rng.choice(TEXTS)}">', rng.choice(TEXTS)]
+        lines += [rng.choice(TEXTS), rng.choice(("</doc>", "</doc>", "", "<doc>", "</doc> x"))]
+    if rng.random() < 0.3:
+        rng.shuffle(lines)
+    return "\n".join(lines)
+
+
+def _records_text(rng: random.Random, kind: str) -> bytes:
+    """Objects in an array or a line each, or rows of a table, with texts of every sort."""
+    objects = [
+        {"id": i, "text": rng.choice(TEXTS), "body": rng.choice(TEXTS)}
+        for i in range(rng.randrange(1, 6))
+    ]
+    if kind in (".csv", ".tsv"):
+        stored = io.StringIO()
+        quoting = rng.choice((csv.QUOTE_MINIMAL, csv.QUOTE_ALL))
+        writer = csv.writer(stored, delimiter="," if kind == ".csv" else "\t", quoting=quoting)
+        writer.writerows([list(objects[0]), *(list(one.values()) for one in objects)])
+        return stored.getvalue().encode(errors="replace")
+    if kind == "array":
+        return text_of(rng, objects) if rng.random() < 0.5 else json.dumps(objects).encode()
+    return b"\n".join(
+        text_of(rng, one) if rng.random() < 0.3 else json.dumps(one).encode() for one in objects
+    )
+
+
+def wikiextractor(rng: random.Random, folder: Path) -> Read:
+    """A corpus as WikiExtractor writes it: a file, a folder, packed or not."""
+    ending = rng.choice(tuple(PACKERS))
+    path = place(rng, folder, rng.choice(("wiki_00", "corpus.txt", "in/AA/wiki_00")) + ending)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = _wikiextractor_text(rng).encode(errors="replace")
+    text = bytes_of(rng, text) if rng.random() < 0.6 else text
+    packed = PACKERS[ending](text)
+    path.write_bytes(bytes_of(rng, packed) if rng.random() < 0.2 else packed)
+    return _lines_of(rng, folder, folder / "in" if path.parent.name == "AA" else path)
+
+
+def records(rng: random.Random, folder: Path) -> Read:
+    """A corpus of JSON lines, of a JSON array, or of a column of a table."""
+    kind, ending = rng.choice(("lines", "array", ".csv", ".tsv")), rng.choice(tuple(PACKERS))
+    name = "corpus" + (kind if kind.startswith(".") else rng.choice(("", ".json", ".jsonl")))
+    path = place(rng, folder, name + ending)
+    data = _records_text(rng, kind)
+    data = bytes_of(rng, data) if rng.random() < 0.5 else data
+    path.write_bytes(PACKERS[ending](data))
+    return _lines_of(rng, folder, path, rng.choice(("text", "text", "body", "none", None)))
+
+
+def encodings(rng: random.Random, folder: Path) -> Read:
+    """A corpus in UTF-16 or UTF-32, with a byte-order mark or without."""
+    kind = rng.choice(("wiki", "blank", "lines", "array", ".csv", ".tsv"))
+    if kind in ("wiki", "blank"):
+        between = " = Title = \n" if kind == "wiki" else "\n\n"
+        text = between + between.join(rng.choice(TEXTS) for _ in range(rng.randrange(1, 6)))
+    else:
+        text = _records_text(rng, kind).decode(errors="replace")
+    encoding = rng.choice(("utf-8", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"))
+    mark = "\ufeff" if rng.random() < 0.8 else ""
+    data = (mark + text).encode(encoding, "replace")
+    path = place(rng, folder, "corpus" + (kind if kind.startswith(".") else ""))
+    path.write_bytes(bytes_of(rng, data) if rng.random() < 0.5 else data)
+    return _lines_of(rng, folder, path, "text")
 
 
 def huge_dictionary(data: bytes) -> bytes:
@@ -539,6 +620,108 @@ def _check_task(data: TaskData) -> None:
     for example in (*data.train, *data.dev, *(data.test or ())):  # result files will hold them
         f"{example.text_a}{example.text_b}".encode()
     "".join(data.labels).encode()
+
+
+LABELS = (
+    *("0", "1", "1.0", "01", "+1", "1.", ".5", "0.50", "-0", "-1", "-1.0", "1e0", "1_0", "١"),
+    *(
+        "nan",
+        "NaN",
+        " NAN ",
+        "None",
+        "null",
+        "",
+        " ",
+        "inf",
+        "-inf",
+        "1e400",
+        "9" * 900,
+        "9" * 5_000,
+    ),
+    *(
+        "0x1",
+        "--1",
+        "1.0.0",
+        "x" * 300,
+        "\x1b[31mred",
+        "two\u2028lines",
+        "half \ud800 pair",
+        MARKUP,
+    ),
+)
+JSON_LABELS = (
+    None,
+    True,
+    False,
+    0,
+    1,
+    1.0,
+    -1,
+    -1.0,
+    0.5,
+    math.nan,
+    math.inf,
+    10**30,
+    "1",
+    "nan",
+    "",
+)
+
+
+def labels(rng: random.Random, folder: Path) -> Read:
+    """Tables whose labels are numbers, missing, or odd words; classes or scores."""
+    root = place(rng, folder, "mine")
+    root.mkdir()
+    ending = rng.choice(ENDINGS)
+    usual = rng.sample(("0", "1", "1.0", "2", "-1", "0.0", "2.50", "2.5", "yes"), 4)
+    for part in ("train", rng.choice(("dev", "valid", "validation", "val")), "test"):
+        table = _labelled(rng, part, usual, ending)
+        (root / f"{part}{ending}").write_bytes(table)
+    if rng.random() < 0.05:
+        (root / f"{rng.choice(('dev', 'val'))}.tsv").write_text("text\tlabel\na\t1\n")
+    skip_bad = rng.random() < 0.5
+    if rng.random() < 0.7:
+        return lambda: _check_labels(load_task("csv", root, skip_bad=skip_bad))
+    names = json.dumps(
+        next(path.name for path in root.iterdir() if path.stem.startswith(("d", "v")))
+    )
+    task = place(rng, root, "task.toml")
+    task.write_text(
+        f'name = "mine"\ntrain = "train{ending}"\ndev = {names}\ntest = "test{ending}"\n'
+        f'text = ["text"]\nlabel = "label"\nregression = true\n'
+    )
+    return lambda: _check_labels(load_task_file(task, skip_bad=skip_bad))
+
+
+def _labelled(rng: random.Random, part: str, usual: list[str], ending: str) -> bytes:
+    """A table with the columns text and label. Of a test set all labels may be missing."""
+    unlabelled = part == "test" and rng.random() < 0.4
+    missing = rng.sample(("-1", "-1.0", "", "nan"), rng.randrange(1, 3))
+    rows = []
+    for _ in range(rng.randrange(3, 30)):
+        word: Any = rng.choice(missing if unlabelled else usual)
+        if rng.random() < 0.02:
+            word = rng.choice(LABELS)
+        if ending == ".jsonl" and rng.random() < 0.05:
+            word = rng.choice(JSON_LABELS)
+        rows.append([rng.choice(TEXTS), word])
+    return _table(rng, ("text", "label"), rows, ending)
+
+
+def _check_labels(data: TaskData) -> None:
+    """No class is there twice, no label is outside them, and what is printed is a line."""
+    _check_task(data)
+    assert len(set(map(label_key, data.labels))) == len(data.labels)
+    for part in (data.train, data.dev, data.test or []):
+        assert len({_is_unknown(example.label) for example in part}) <= 1
+        assert data.task.regression or all(e.label < len(data.labels) for e in part)
+    assert not any(_is_unknown(example.label) for example in data.train + data.dev)
+    lines = class_lines(data)
+    assert all(line.isprintable() for line in lines) and len(lines[0]) <= 100, lines
+
+
+def _is_unknown(label: int | float) -> bool:
+    return math.isnan(label) if isinstance(label, float) else label < 0
 
 
 def imdb(rng: random.Random, folder: Path) -> Read:
@@ -626,6 +809,66 @@ def sentencepiece(rng: random.Random, folder: Path) -> Read:
     return lambda: _use(load_tokenizer(path), folder)
 
 
+def tokenizer_folder(rng: random.Random, folder: Path) -> Read:
+    """The tokenizer of a downloaded folder, with every file that says how text is split."""
+    root = place(rng, folder, "downloaded")
+    root.mkdir()
+    files = dict(rng.choice(tokenizer_files()))
+    for name in list(files):
+        if rng.random() < 0.25 and name != "tokenizer.json":
+            del files[name]
+    for name in rng.sample(sorted(files), min(len(files), rng.choice((0, 1, 1, 1, 2)))):
+        binary = name in ("vocab.txt", "tokenizer.model")
+        files[name] = (
+            bytes_of(rng, files[name]) if binary else text_of(rng, json.loads(files[name]))
+        )
+    for name, data in files.items():
+        (root / name).write_bytes(data)
+    return lambda: _use(read_tokenizer(root), folder)
+
+
+@functools.cache
+def tokenizer_files() -> tuple[dict[str, bytes], ...]:
+    """The files of a WordPiece tokenizer of each class, and those of an exported SentencePiece."""
+    tokens = wordpiece().decode().split("\n")
+    added = [
+        {"id": id_, "content": token, "normalized": False, "lstrip": False, "special": True}
+        for id_, token in enumerate(SPECIAL_TOKENS)
+    ]
+    settings: dict[str, Any] = {
+        "do_lower_case": True,
+        "strip_accents": None,
+        "tokenize_chinese_chars": True,
+        "never_split": ["[MASK]"],
+        "do_basic_tokenize": True,
+        "word_tokenizer_type": "basic",
+        "auto_map": {"AutoModel": "code.Own"},
+        "fast_tokenizer_files": ["tokenizer.json"],
+        "mask_token": added[4],
+        "additional_special_tokens": ["[SEP]"],
+        "extra_special_tokens": {"x_token": "[SEP]"},
+        "added_tokens_decoder": {"4": added[4]},
+    }
+    found = []
+    for class_ in ("BertTokenizer", "PreTrainedTokenizerFast"):
+        with tempfile.TemporaryDirectory() as temporary:
+            root = Path(temporary)
+            write_tokenizer(root, WordPieceTokenizer(tokens), 512)
+            (root / "tokenizer.model").unlink()
+            for name, content in (
+                ("tokenizer_config.json", {**settings, "tokenizer_class": class_}),
+                ("special_tokens_map.json", {"unk_token": "[UNK]", "mask_token": added[4]}),
+                ("added_tokens.json", {"[MASK]": 4}),
+                ("config.json", {"model_type": "electra", "tokenizer_class": class_}),
+            ):
+                (root / name).write_text(json.dumps(content), encoding="utf-8")
+            found.append({path.name: path.read_bytes() for path in root.iterdir()})
+    with tempfile.TemporaryDirectory() as temporary:
+        write_tokenizer(Path(temporary), tokenizer(), 512)
+        found.append({path.name: path.read_bytes() for path in Path(temporary).iterdir()})
+    return tuple(found)
+
+
 def _use(one: Tokenizer, folder: Path) -> None:
     """Use a tokenizer in every way that the project does, export included."""
     for ids in one.encode_batch([text.encode(errors="replace").decode() for text in TEXTS]):
@@ -662,9 +905,9 @@ def released(rng: random.Random, folder: Path) -> Read:
     files = dict(exported())
     if rng.random() < 0.6:
         del files["tokenizer.model"]
-        if (
-            rng.random() < 0.7
-        ):  # what export writes for SentencePiece is no WordPiece tokenizer.json
+        # What export writes for SentencePiece is no WordPiece tokenizer.json.
+        if rng.random() < 0.7:
+            del files["tokenizer.json"], files["tokenizer_config.json"]
             files["vocab.txt"] = wordpiece()
     if rng.random() < 0.5:
         tensors = read_safetensors(_written(folder / "whole", files.pop("model.safetensors")))
@@ -860,7 +1103,32 @@ def sealed(data: bytes) -> bytes:
 # ---------------------------------------------------------------- archives
 
 
-def _member_name(rng: random.Random, folder: Path) -> str:
+SST2_NAMES = (
+    "SST-2/train.tsv",
+    "SST-2/dev.tsv",
+    "SST-2/test.tsv",
+    "SST-2/",
+    "SST-2",
+    "__MACOSX/._x",
+    "SST-2/a/b",
+)
+CORPUS_NAMES = (
+    "d/1.txt",
+    "d/2.txt",
+    "3.TXT",
+    "d/4.txt.gz",
+    "d/5.txt.xz",
+    "d/urls_pos.txt",
+    "d/wiki_00",
+    "d/lines.jsonl",
+    "d/table.csv",
+    "d/inner.zip",
+    "d/.hidden.txt",
+    "d/",
+)
+
+
+def _member_name(rng: random.Random, folder: Path, names: tuple[str, ...]) -> str:
     kind = rng.randrange(12)
     if kind == 0:
         return rng.choice(
@@ -884,17 +1152,39 @@ def _member_name(rng: random.Random, folder: Path) -> str:
         return "SST-2/" + rng.choice(NAMES)
     if kind == 2:
         return "/".join(["d"] * rng.choice((3, 60, 1_500, 3_000))) + rng.choice(("", "/"))
-    return rng.choice(
-        (
-            "SST-2/train.tsv",
-            "SST-2/dev.tsv",
-            "SST-2/test.tsv",
-            "SST-2/",
-            "SST-2",
-            "__MACOSX/._x",
-            "SST-2/a/b",
-        )
-    )
+    return rng.choice(names)
+
+
+def _sst2_member(rng: random.Random) -> bytes:
+    return rng.choice(TEXTS).encode(errors="replace")
+
+
+def _corpus_member(rng: random.Random) -> bytes:
+    """A text, records, or what is none of them; sometimes packed, sometimes far larger unpacked."""
+    kind = rng.randrange(8)
+    data = {
+        0: lambda: _wikiextractor_text(rng).encode(errors="replace"),
+        1: lambda: _records_text(rng, rng.choice(("lines", "array"))),
+        2: lambda: b"http://x.org\n" * 3,
+        3: lambda: garbage(rng),
+    }.get(kind, lambda: "\n".join(rng.choices(TEXTS, k=3)).encode(errors="replace"))()
+    data = b"word " * 600_000 if rng.random() < 0.01 else data
+    return rng.choice(tuple(PACKERS.values()))(data) if rng.random() < 0.2 else data
+
+
+def corpus_archives(rng: random.Random, folder: Path) -> Read:
+    """A corpus in an archive of any name, with hostile members as in `archives`."""
+    make = rng.choice((_zip, _tar))
+    data = make(rng, folder, CORPUS_NAMES, _corpus_member)
+    if rng.random() < 0.05:  # an archive within one
+        data = _tar(rng, folder, CORPUS_NAMES, lambda rng: data)
+    data = bytes_of(rng, data) if rng.random() < 0.3 else data
+    pack = rng.choice(tuple(PACKERS.values())) if make is _tar else bytes
+    data = pack(data)
+    path = place(rng, folder, rng.choice(("corpus", "corpus.txt", "corpus.tar.gz", "corpus.zip")))
+    path.write_bytes(bytes_of(rng, data) if rng.random() < 0.2 else data)
+    text_files.ALWAYS_ALLOWED = 1 << 20
+    return _lines_of(rng, folder, path)
 
 
 def archives(rng: random.Random, folder: Path) -> Read:
@@ -905,7 +1195,8 @@ def archives(rng: random.Random, folder: Path) -> Read:
     """
     ending = rng.choice((".zip", ".tar", ".tar.gz", ".tar.xz", ".tgz"))
     path = place(rng, folder, "archive" + ending)
-    data = _zip(rng, folder) if ending == ".zip" else _tar(rng, folder)
+    make = _zip if ending == ".zip" else _tar
+    data = make(rng, folder, SST2_NAMES, _sst2_member)
     raw = lambda data: bytes_of(rng, data) if rng.random() < 0.3 else data
     data = raw(data)
     if ending in (".tar.gz", ".tgz"):
@@ -922,7 +1213,9 @@ def archives(rng: random.Random, folder: Path) -> Read:
     return lambda: _printed(through("download", "sst2", "--from", path, "--to", folder / "to"))
 
 
-def _zip(rng: random.Random, folder: Path) -> bytes:
+def _zip(
+    rng: random.Random, folder: Path, names: tuple[str, ...], content: Callable[..., bytes]
+) -> bytes:
     stored = io.BytesIO()
     methods = (
         zipfile.ZIP_STORED,
@@ -934,7 +1227,8 @@ def _zip(rng: random.Random, folder: Path) -> bytes:
     with warnings.catch_warnings(), zipfile.ZipFile(stored, "w") as archive:
         warnings.simplefilter("ignore")  # duplicate names
         for _ in range(rng.randrange(5)):
-            info = zipfile.ZipInfo(_member_name(rng, folder).encode(errors="replace").decode())
+            name = _member_name(rng, folder, names)
+            info = zipfile.ZipInfo(name.encode(errors="replace").decode())
             if rng.random() < 0.1:
                 info.create_system, info.external_attr = (
                     3,
@@ -951,11 +1245,7 @@ def _zip(rng: random.Random, folder: Path) -> bytes:
                     << 16,
                 )
             info.compress_type = rng.choice(methods)
-            data = (
-                bytes(8 << 20)
-                if rng.random() < 0.01
-                else rng.choice(TEXTS).encode(errors="replace")
-            )
+            data = bytes(8 << 20) if rng.random() < 0.01 else content(rng)
             archive.writestr(info, data)
         # This spoils the directory alone: the members are already written.
         for info in archive.infolist():
@@ -968,13 +1258,15 @@ def _zip(rng: random.Random, folder: Path) -> bytes:
     return stored.getvalue()
 
 
-def _tar(rng: random.Random, folder: Path) -> bytes:
+def _tar(
+    rng: random.Random, folder: Path, names: tuple[str, ...], content: Callable[..., bytes]
+) -> bytes:
     stored = io.BytesIO()
     form = rng.choice((tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT))
     for _ in range(rng.randrange(5)):
-        name = _member_name(rng, folder).replace("\0", "")
+        name = _member_name(rng, folder, names).replace("\0", "")
         info = tarfile.TarInfo(name)
-        data = bytes(8 << 20) if rng.random() < 0.01 else rng.choice(TEXTS).encode(errors="replace")
+        data = bytes(8 << 20) if rng.random() < 0.01 else content(rng)
         info.size = len(data)
         if rng.random() < 0.3:
             info.type = bytes([rng.choice(b"0\0001234567SLKxgXz")])
@@ -1240,11 +1532,17 @@ def comparison_of_models(rng: random.Random) -> dict[str, Any]:
 
 READERS: dict[str, Callable[[random.Random, Path], Read]] = {
     "corpus": corpus,
+    "corpus_archives": corpus_archives,
+    "wikiextractor": wikiextractor,
+    "records": records,
+    "encodings": encodings,
     "tables": tables,
+    "labels": labels,
     "imdb": imdb,
     "task_file": task_file,
     "vocabulary": vocabulary,
     "sentencepiece": sentencepiece,
+    "tokenizer_folder": tokenizer_folder,
     "safetensors": safetensors,
     "pickled": pickled,
     "released": released,

@@ -105,7 +105,7 @@ def write_pickled_parts(folder, tensors):
     (folder / "pytorch_model.bin.index.json").write_text(json.dumps(index))
 
 
-@pytest.mark.parametrize("wrapper", ["module.", "_orig_mod.", "module._orig_mod."])
+@pytest.mark.parametrize("wrapper", ["module.", "module._orig_mod."])
 def test_names_of_a_wrapped_model_are_read(their_model, theirs_in, imported, vocabulary, wrapper):
     theirs = their_model("BertForMaskedLM")
     folder = theirs_in(theirs, "wrapped")

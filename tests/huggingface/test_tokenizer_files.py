@@ -10,6 +10,7 @@ from electra.data.wordpiece import WordPieceTokenizer
 from electra.huggingface.tokenizer_files import read_tokenizer, write_tokenizer
 from electra.huggingface.unigram import read_sentencepiece
 from huggingface.checks import assert_refused
+from huggingface.tokenizer_folders import BACKEND, ELECTRA, fast, folder_with
 
 pytestmark = pytest.mark.fast
 
@@ -39,6 +40,7 @@ VOCAB = "".join(f"{token}\n" for token in TOKENS)
 FAST = {
     "model": {"type": "WordPiece", "vocab": {token: i for i, token in enumerate(TOKENS)}},
     "normalizer": {"type": "BertNormalizer", "lowercase": True},
+    "pre_tokenizer": {"type": "BertPreTokenizer"},
 }
 
 
@@ -180,16 +182,79 @@ def test_files_that_are_no_tokenizer_are_refused_by_name(folder, tmp_path, files
     assert_refused(lambda: read_tokenizer(made), tmp_path)
 
 
-def test_our_own_file_goes_before_a_vocabulary_and_that_before_a_tokenizer_json(folder):
+def test_our_own_file_goes_before_a_tokenizer_json_and_that_before_a_vocabulary(folder):
     other = WordPieceTokenizer([*TOKENS, "own"], lower_case=False)
     made = folder(tokenizer_model=other.to_bytes(), vocab_txt=VOCAB + "text\n", tokenizer_json=FAST)
     for name, last in (
         ("tokenizer.model", "own"),
-        ("vocab.txt", "text"),
         ("tokenizer.json", "漢字"),
+        ("vocab.txt", "text"),
     ):
         assert read_tokenizer(made).tokens[-1] == last
         (made / name).unlink()
+
+
+def test_the_vocabulary_of_a_tokenizer_json_goes_before_that_of_a_vocab_txt(tmp_path):
+    for settings in ({}, {"tokenizer_class": BACKEND}):
+        files = {"vocab.txt": VOCAB.replace("漢字", "other"), "tokenizer.json": fast(TOKENS)}
+        folder = folder_with(tmp_path, {**files, "tokenizer_config.json": settings})
+        assert read_tokenizer(folder).tokens == tuple(TOKENS)
+
+
+def test_a_vocab_txt_fills_the_ids_that_a_repeated_line_lacks(tmp_path):
+    lines = [*TOKENS[:10], "A", *TOKENS[10:]]
+    content = fast(lines)
+    assert len(content["model"]["vocab"]) == len(lines) - 1
+    folder = folder_with(tmp_path, {"tokenizer.json": content, "config.json": ELECTRA})
+    assert_refused(lambda: read_tokenizer(folder), "the ids of its vocabulary are not 0 to 12")
+    folder_with(tmp_path, {"vocab.txt": "\n".join(lines)})
+    assert read_tokenizer(folder).tokens == tuple(lines)
+    folder_with(tmp_path, {"vocab.txt": "\n".join(reversed(lines))})
+    assert_refused(lambda: read_tokenizer(folder), "the ids of its vocabulary are not 0 to 12")
+
+
+# (tokenizer_config.json, config.json) -> (lower_case, strip_accents, split_chinese), where
+# tokenizer.json says False, True, False and vocab.txt nothing.
+@pytest.mark.parametrize(
+    "settings, network, switches",
+    [
+        (None, None, (False, True, False)),
+        (None, {"vocab_size": 13}, (False, True, False)),
+        (None, ELECTRA, (True, True, True)),
+        ({}, ELECTRA, (True, True, True)),
+        ({"do_lower_case": False}, ELECTRA, (False, False, True)),
+        ({"tokenize_chinese_chars": False}, {"model_type": "bert"}, (True, True, False)),
+        ({"tokenizer_class": "BertTokenizerFast"}, None, (True, True, True)),
+        (
+            {"tokenizer_class": "ElectraTokenizer", "strip_accents": False},
+            None,
+            (True, False, True),
+        ),
+        ({"tokenizer_class": BACKEND, "do_lower_case": True}, ELECTRA, (False, True, False)),
+        ({"tokenizer_class": "TokenizersBackend"}, ELECTRA, (False, True, False)),
+        ({"do_lower_case": True}, {**ELECTRA, "tokenizer_class": BACKEND}, (False, True, False)),
+        (
+            {"tokenizer_class": "DistilBertTokenizerFast"},
+            {**ELECTRA, "tokenizer_class": BACKEND},
+            (True, True, True),
+        ),
+    ],
+)
+def test_the_class_decides_which_file_has_the_switches(tmp_path, settings, network, switches):
+    said = {"lowercase": False, "strip_accents": True, "handle_chinese_chars": False}
+    files = {"tokenizer.json": fast(TOKENS, normalizer=said), "vocab.txt": VOCAB}
+    if settings is not None:
+        files["tokenizer_config.json"] = settings
+    if network is not None:
+        files["config.json"] = network
+    found = read_tokenizer(folder_with(tmp_path, files))
+    assert (found.lower_case, found.strip_accents, found.split_chinese) == switches
+
+
+def test_a_class_that_reads_tokenizer_json_is_refused_without_one(tmp_path):
+    files = {"vocab.txt": VOCAB, "tokenizer_config.json": {"tokenizer_class": BACKEND}}
+    folder = folder_with(tmp_path, files)
+    assert_refused(lambda: read_tokenizer(folder), folder, "no tokenizer.json", BACKEND)
 
 
 def test_pieces_scores_and_table_are_those_of_the_sentencepiece_model(tokenizer):

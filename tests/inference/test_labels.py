@@ -1,11 +1,13 @@
 """Labels for texts: those of fine-tuning, in order, from every kind of input."""
 
+import contextlib
+import io
 import json
 
 import pytest
 
 import finetune
-from electra.inference import predictor, stream
+from electra.inference import predictor, stream, texts
 from inference.conftest import ROOT
 
 SAMPLE = ROOT / "data" / "sample"
@@ -82,6 +84,26 @@ def test_every_way_in_gives_the_same(classifier, ask, tmp_path):
         ask("--ckpt", classifier, stdin=lines.removesuffix(b"\n")) == expected
     )  # no line end after the last
     assert ask("--ckpt", classifier, "--jsonl", stdin=json_lines) == expected
+
+
+@pytest.mark.parametrize("encoding", ("ascii", "latin-1"))
+def test_the_json_is_exact_whatever_the_output_lacks(encoding, classifier, ask):
+    texts = [*TEXTS, "… × → 日"]
+    expected = ask("--ckpt", classifier, *texts)
+    raw = io.BytesIO()
+    with contextlib.redirect_stdout(io.TextIOWrapper(raw, encoding, write_through=True)) as out:
+        ask("--ckpt", classifier, *texts)
+        said = raw.getvalue().decode(encoding).splitlines()
+        out.detach()
+    assert [json.loads(line) for line in said] == [json.loads(line) for line in expected]
+
+
+def test_a_text_of_a_posix_locale_is_read_as_utf_8(classifier, ask, refused, monkeypatch):
+    text = "naïve 漢字"
+    as_typed = text.encode().decode("ascii", "surrogateescape")
+    monkeypatch.setattr(texts.os, "fsencode", lambda text: text.encode("ascii", "surrogateescape"))
+    assert ask("--ckpt", classifier, as_typed) == ask("--ckpt", classifier, text)
+    refused("text 1: characters that UTF-8 cannot write", "--ckpt", classifier, "a\udcff")
 
 
 def test_nothing_in_nothing_out_but_a_blank_line_is_a_text(classifier, ask):

@@ -131,7 +131,7 @@ def test_csv_leaves_bad_lines_out_of_every_file_and_of_the_labels(tmp_path):
 def test_folders_of_tables_say_what_is_missing_or_ambiguous(tmp_path):
     refused(r"no train file", "csv", tmp_path)
     table(tmp_path / "train.csv", "text,label\na,0\nb,1\n")
-    refused(r"no dev \(or valid\) file", "csv", tmp_path)
+    refused(r"no dev \(or valid, validation, val\) file", "csv", tmp_path)
     table(tmp_path / "dev.csv", "text,label\na,0\n")
     table(tmp_path / "valid.tsv", "text\tlabel\na\t0\n")
     refused(r"holds dev\.csv and valid\.tsv", "csv", tmp_path)
