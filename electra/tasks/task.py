@@ -11,8 +11,7 @@ What is learned is the `kind` of a task:
     labels        any number of several labels for a text or a pair
     tags          one of several tags for each word of a sentence
     spans         the answer to a question, as a stretch of a text
-    vectors       a vector for each text, from pairs of texts: by the cosine of a pair that has a
-                  score, or, without scores, by a text's partner among all others
+    vectors       a vector for each text, from pairs that have scores or belong together
 """
 
 from __future__ import annotations

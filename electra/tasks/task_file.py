@@ -186,7 +186,7 @@ def _further_metrics(metric: str, kind: Kind) -> tuple[str, ...]:
     """The metrics that are given beside the main one."""
     if kind == "tags":
         return ("precision", "recall") if metric == "span_f1" else ("macro_f1",)
-    fitting = KIND_METRICS[kind]
+    fitting: tuple[str, ...] = KIND_METRICS[kind]
     if kind == "vectors":
         fitting = SCORE_METRICS if metric in SCORE_METRICS else PARTNER_METRICS
     if kind in ("labels", "spans", "vectors"):
@@ -241,7 +241,7 @@ def _check_labels(labels: tuple[str, ...], kind: Kind) -> None:
 
 def _metric_of(settings: dict[str, Any], kind: Kind) -> str:
     """The metric that chooses the best epoch; ValueError where it does not fit the kind."""
-    fitting = KIND_METRICS[kind]
+    fitting: tuple[str, ...] = KIND_METRICS[kind]
     if kind == "vectors":
         fitting = SCORE_METRICS if settings.get("label") else PARTNER_METRICS
     metric = settings.get("metric", fitting[0])
