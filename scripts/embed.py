@@ -73,14 +73,6 @@ def add_output_flags(parser: Parser) -> None:
     parser.add_argument("--out", type=Path, help="NumPy file of float32, (texts, hidden size)")
     parser.add_argument("--force", action="store_true", help="replace the file of --out")
     _add_machine_flags(parser)
-    args = parser.parse_args(argv)
-    if args.texts and args.file:
-        parser.error("give texts or --file, not both")
-    if args.texts and args.jsonl:
-        parser.error("--jsonl is for --file and standard input")
-    if args.force and not args.out:
-        parser.error("--force is for --out")
-    return args
 
 
 def _add_machine_flags(parser: Parser) -> None:
