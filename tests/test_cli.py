@@ -28,6 +28,7 @@ PROGRAMS = {
     "scripts/compare_models.py": [],
     "scripts/convert.py": ["export", "x.pt", "folder"],
     "scripts/download.py": ["sst2"],
+    "scripts/embed.py": ["--ckpt", "x.pt"],
     "scripts/predict.py": ["--ckpt", "x.pt"],
     "scripts/prepare_imdb.py": ["aclImdb", "--out", "folder"],
     "scripts/prove_gpu.py": ["--out", "folder"],
@@ -54,7 +55,8 @@ GO_ON = {
     "scripts/prepare_imdb.py",
     "scripts/prove_gpu.py",
 }
-CLOSED = {"scripts/predict.py": 0}  # exit codes of programs whose readers may have had enough
+# Exit codes of programs whose readers may have had enough.
+CLOSED = {"scripts/embed.py": 0, "scripts/predict.py": 0}
 
 
 def load(path):
