@@ -7,8 +7,9 @@ import pytest
 import finetune
 import train
 from electra.config import Origin
-from electra.inference import labels, replaced
+from electra.inference import replaced
 from electra.model import masking
+from electra.training import kinds_of_texts
 from huggingface.checks import assert_encoder_and_head, loaded
 from huggingface.conftest import SAMPLE, load_script
 
@@ -76,7 +77,7 @@ def test_an_imported_checkpoint_trains_fine_tunes_and_predicts(
 
     asked = []
     spy(monkeypatch, replaced, "example_ids", lambda _, result: asked.append(result[0]))
-    spy(monkeypatch, labels, "encode_examples", lambda _, result: asked.append(result.ids[0]))
+    spy(monkeypatch, kinds_of_texts, "encode_examples", lambda _, result: asked.append(result.ids[0]))
     capsys.readouterr()
     path = tmp_path / ("run" if objective == "electra" else "tuned") / "ckpt.pt"
     assert predict.main(["--ckpt", str(path), "--amp", "off", "The water, and the stone"]) == 0
