@@ -77,7 +77,12 @@ def test_an_imported_checkpoint_trains_fine_tunes_and_predicts(
 
     asked = []
     spy(monkeypatch, replaced, "example_ids", lambda _, result: asked.append(result[0]))
-    spy(monkeypatch, kinds_of_texts, "encode_examples", lambda _, result: asked.append(result.ids[0]))
+    spy(
+        monkeypatch,
+        kinds_of_texts,
+        "encode_examples",
+        lambda _, result: asked.append(result.ids[0]),
+    )
     capsys.readouterr()
     path = tmp_path / ("run" if objective == "electra" else "tuned") / "ckpt.pt"
     assert predict.main(["--ckpt", str(path), "--amp", "off", "The water, and the stone"]) == 0
