@@ -12,7 +12,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from multiprocessing import forkserver
 from pathlib import Path
+
+import pytest
+from conftest import ROOT
 
 # A rank imports the compiler of torch and its shared-out optimizer where it begins.
 PRELOADED = ["torch", "torch._dynamo", "torch.distributed.optim", "train", "finetune"]
@@ -22,6 +26,9 @@ def server():
     """The context of the processes. All of them share one server, which starts with the first."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(ROOT))  # whatever the folder, and what is installed
+        forkserver.ensure_running()
     return context
 
 

@@ -479,6 +479,8 @@ def test_two_ranks_fine_tune_as_one_process(runs, tmp_path):
         0.1,
         "--freeze-epochs",
         0.1,
+        "--batch-tokens",
+        256,
         "--max-len",
         16,
         "--cache",
