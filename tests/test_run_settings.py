@@ -41,7 +41,7 @@ CHOSEN = {
 
 
 # A small model that has none of these values.
-USUAL = SMALL | {"num_layers": 1, "num_heads": 4, "generator_num_layers": 2}
+USUAL = SMALL | {"num_layers": 3, "num_heads": 4}
 
 
 def small_run(text, cache, out, changes, expected=0):
