@@ -12,6 +12,7 @@ sentencepiece_child  the process in which it is trained
 wordpiece            the tokenizer of a released BERT or ELECTRA
 tokenizer            loading either of them
 offsets              where in a text its tokens are
+located_pieces       the same of SentencePiece's pieces, from its own message
 encode_corpus        lines -> token ids, in several processes
 token_store          a tokenised corpus on disk; its documents, and those held out
 token_cache          tokenizers and token ids that later runs find again

@@ -19,6 +19,7 @@ import sentencepiece
 
 from electra.config import CLS, MASK, PAD, SEP, SPECIAL_IDS, SPECIAL_TOKENS, UNK, SpecialIds
 from electra.data import sentencepiece_child
+from electra.data.located_pieces import read_pieces
 from electra.data.processes import available_cores, interrupts_for_parent_alone
 from electra.data.waiting import REFRESH, Waiting
 
@@ -93,21 +94,17 @@ class SentencePieceTokenizer:
 
         A character that became several bytes is located at the last of them alone.
         """
-        try:
-            pieces = self._processor.encode(text, return_type="proto").pieces
-        except TypeError:  # sentencepiece before 0.2.2
-            older: Any = self._processor
-            pieces = older.encode(text, out_type="immutable_proto").pieces
-        places = [(piece.id, piece.begin, piece.end) for piece in pieces]
+        places = _located(self._processor, text)
         if text.isascii() or _counts_characters(self._processor):
             return places
 
         # In bytes: for each byte, the number of characters before it.
         starts = np.cumsum([0, *(len(char.encode()) for char in text)])
-        return [
-            (id_, *(int(np.searchsorted(starts, place)) for place in (start, end)))
-            for id_, start, end in places
-        ]
+
+        def characters(place: int) -> int:
+            return int(np.searchsorted(starts, place))
+
+        return [(id_, characters(begin), characters(end)) for id_, begin, end in places]
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of ids, special tokens left out."""
@@ -122,13 +119,16 @@ class SentencePieceTokenizer:
         return self._bytes
 
 
+def _located(
+    processor: sentencepiece.SentencePieceProcessor, text: str
+) -> list[tuple[int, int, int]]:
+    return read_pieces(processor.encode(text, out_type="serialized_proto"))
+
+
 @functools.cache
 def _counts_characters(processor: sentencepiece.SentencePieceProcessor) -> bool:
-    """Whether places are counted in characters; since sentencepiece 0.2.2 they are in bytes."""
-    try:
-        return processor.encode("é", return_type="proto").pieces[-1].end == 1
-    except TypeError:
-        return True
+    """Whether places are counted in characters; versions of sentencepiece differ in it."""
+    return _located(processor, "é")[-1][2] == 1
 
 
 def train_tokenizer(
