@@ -11,6 +11,9 @@ from torch import Tensor, nn
 
 # With fewer tokens a matrix product is as fast or faster (docs/performance-log.md).
 CONVOLUTION_MIN_TOKENS = 2048
+# The gradient of the weights is slow for images that are not high. Rows of fewer tokens than the
+# first number are put on top of each other, to images of about as many as the second.
+SHORT_ROW, IMAGE_HEIGHT = 64, 128
 
 
 class Linear(nn.Linear):
@@ -24,9 +27,10 @@ class Linear(nn.Linear):
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """x weightᵀ + bias: x (..., T, C), weight (O, C), bias (O,) or None -> (..., T, O).
 
-    On a CPU many tokens go through a convolution over images that are T high and one wide. The
-    channels come last in memory, so that nothing is copied. The convolution adds the bias on the
-    way, and in float32 it runs oneDNN's code, where a matrix product runs MKL's.
+    On a CPU many tokens go through a convolution over images that are one wide and T high, or a
+    multiple of that. The channels come last in memory, so that nothing is copied. The convolution
+    adds the bias on the way, and in float32 it runs oneDNN's code, where a matrix product runs
+    MKL's.
     """
     if (
         x.device.type != "cpu"
@@ -36,7 +40,19 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     ):
         return F.linear(x, weight, bias)
 
-    images = x.contiguous().view(-1, x.shape[-2], 1, x.shape[-1])  # (B, T, 1, C)
-    images = images.permute(0, 3, 1, 2)  # (B, C, T, 1)
-    y = F.conv2d(images, weight[:, :, None, None], bias)  # (B, O, T, 1)
+    tokens = x.numel() // x.shape[-1]
+    images = x.contiguous().view(image_count(tokens, x.shape[-2]), -1, 1, x.shape[-1])
+    images = images.permute(0, 3, 1, 2)  # (images, C, height, 1)
+    y = F.conv2d(images, weight[:, :, None, None], bias)  # (images, O, height, 1)
     return y.permute(0, 2, 3, 1).view(*x.shape[:-1], len(weight))
+
+
+def image_count(tokens: int, row_tokens: int) -> int:
+    """Into how many images of equal height `tokens` go, in rows of `row_tokens`: one for each row,
+    or for several short ones."""
+    if row_tokens >= SHORT_ROW:
+        return tokens // row_tokens
+    count = max(1, tokens // IMAGE_HEIGHT)
+    while tokens % count:
+        count -= 1
+    return count

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from electra.model.linear import CONVOLUTION_MIN_TOKENS, Linear
+from electra.model.linear import CONVOLUTION_MIN_TOKENS, SHORT_ROW, Linear, image_count
 
 pytestmark = pytest.mark.fast
 
@@ -24,14 +24,24 @@ class Operators(TorchDispatchMode):
 
 @pytest.mark.parametrize("autocast", [True, False])
 @pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("rows", [(), (1,), (16,)])
-def test_a_linear_layer_of_many_tokens_is_that_of_few(rows, bias, autocast):
+@pytest.mark.parametrize(
+    "shape",
+    [
+        (CONVOLUTION_MIN_TOKENS,),
+        (1, CONVOLUTION_MIN_TOKENS),
+        (16, CONVOLUTION_MIN_TOKENS),
+        (257, 8),
+        (311, 7),
+        (2, 40, 27),
+    ],
+)
+def test_a_linear_layer_of_many_tokens_is_that_of_few(shape, bias, autocast):
     torch.manual_seed(0)
     layer = Linear(24, 40, bias=bias)
     error = 2.0**-6 if autocast else 1e-4  # bf16 rounds at 2^-9
-    x = torch.randn(*rows, CONVOLUTION_MIN_TOKENS, 24)
+    x = torch.randn(*shape, 24)
     x = x.transpose(-1, -2).contiguous().transpose(-1, -2)  # in another order in memory
-    d_y = torch.randn(*rows, CONVOLUTION_MIN_TOKENS, 40)
+    d_y = torch.randn(*shape, 40)
     found = []
     for function in (layer, lambda x: F.linear(x, layer.weight, layer.bias)):
         x = x.detach().requires_grad_()
@@ -57,3 +67,14 @@ def test_only_many_tokens_take_the_other_way(autocast):
             y = layer(torch.randn(2, tokens, 8))
         assert ("convolution" in operators.seen) == convolved
         assert y.dtype == (torch.bfloat16 if autocast else torch.float32)
+
+
+def test_short_rows_make_images_of_equal_height():
+    for rows in (1, 3, 128, 311):
+        for length in (1, 7, 8, 16, SHORT_ROW - 1, SHORT_ROW, 300):
+            count = image_count(rows * length, length)
+            assert rows * length % count == 0
+            if length < SHORT_ROW:
+                assert count == 1 or rows * length // count >= 128
+            else:
+                assert count == rows
