@@ -405,7 +405,7 @@ def test_finetuning_takes_what_is_open_from_the_task_and_the_size():
     assert found.out == "runs/rte-run"
     mine = FinetuneConfig(size="small", lr=1.0, epochs=2.0, max_len=9, pooling="mean", out="x")
     assert resolve_finetuning(mine, None, Origin(), "sst2", 10.0, 128) == dataclasses.replace(
-        mine, layer_decay=0.8, truncate="head"
+        mine, layer_decay=0.8, truncate="head", batch_rows=32
     )
 
 

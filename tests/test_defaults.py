@@ -56,19 +56,20 @@ def test_the_parameters_of_an_encoder_are_counted(shape, changes):
 # By hand: the presets' own settings, on which results in docs/ depend.
 @pytest.mark.parametrize("objective", ["electra", "mlm"])
 @pytest.mark.parametrize(
-    "size, lr, layer_decay, pooling, continue_lr",
+    "size, lr, layer_decay, pooling, batch_rows, continue_lr",
     [
-        ("tiny", 4e-4, 1.0, "mean", 1e-4),
-        ("small", 3e-4, 0.8, "cls", 1e-4),
-        ("base", 1e-4, 0.8, "cls", 5e-5),
-        ("large", 5e-5, 0.9, "cls", 2e-5),
+        ("tiny", 4e-4, 1.0, "mean", 128, 1e-4),
+        ("small", 3e-4, 0.8, "cls", 32, 1e-4),
+        ("base", 1e-4, 0.8, "cls", 32, 5e-5),
+        ("large", 5e-5, 0.9, "cls", 32, 2e-5),
     ],
 )
 def test_a_preset_that_was_trained_here_keeps_its_settings(
-    size, objective, lr, layer_decay, pooling, continue_lr
+    size, objective, lr, layer_decay, pooling, batch_rows, continue_lr
 ):
     config = preset_model_config(size, objective, 1_000)
-    assert finetune_defaults(config, Origin(tokens=80_000_000)) == (lr, layer_decay, pooling)
+    found = finetune_defaults(config, Origin(tokens=80_000_000))
+    assert found == (lr, layer_decay, pooling, batch_rows)
     assert continue_defaults(config) == (continue_lr, SIZES[size].batch_tokens)
 
 
@@ -85,7 +86,8 @@ def test_a_preset_that_was_trained_here_keeps_its_settings(
     ],
 )
 def test_an_imported_model_is_changed_little(size, objective, expected):
-    assert finetune_defaults(preset_model_config(size, objective, 1_000), IMPORTED) == expected
+    config = preset_model_config(size, objective, 1_000)
+    assert finetune_defaults(config, IMPORTED) == (*expected, 32)
 
 
 def test_six_layers_of_384_are_not_tiny():

@@ -16,7 +16,11 @@ from electra.checkpoint.checkpoint import PRETRAINED
 from electra.checkpoint.storage import load_checkpoint
 from electra.config import FinetuneConfig, Origin, resolve_finetuning
 from electra.data import token_cache
+from electra.inference.labels import label_texts
+from electra.inference.predictor import load_predictor
+from electra.inference.texts import Record
 from electra.training import finetuning
+from electra.training.finetuning import fill_in, read_task
 from electra.training.kinds import KINDS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -167,6 +171,34 @@ def test_imdb_keeps_the_tail_unless_told_otherwise(tuned):
     assert result_of(tuned())["settings"]["truncate"] == "head"
     config = FinetuneConfig(task="imdb", truncate="head")
     assert resolve_finetuning(config, None, Origin(), "imdb", 3.0, 512, "tail").truncate == "head"
+
+
+def test_windows_read_a_review_to_its_end(tuned):
+    review = "a fine film " * 60
+    answers = {}
+    for truncate in ("head", "windows"):
+        path = tuned(**REVIEWS, truncate=truncate) / "ckpt.pt"
+        records = [Record("here", review), Record("here", review + "which nobody will enjoy")]
+        answers[truncate] = list(label_texts(load_predictor(path, amp="off"), records))
+    first, second = (answer["probabilities"] for answer in answers["head"])
+    assert first == second
+    first, second = (answer["probabilities"] for answer in answers["windows"])
+    assert first != second
+
+
+def test_windows_of_pairs_are_refused(flags, tmp_path, capsys):
+    pairs = flags(task="pairs", data=SAMPLE / "pairs", truncate="windows")
+    refused(capsys, "--truncate windows is for single texts", *pairs)
+
+
+def test_a_small_set_has_small_steps(flags, tmp_path):
+    config = FinetuneConfig()
+    data = read_task(FinetuneConfig(task="sst2", data=str(SAMPLE / "sst2")))
+    assert fill_in(config, data, None).batch_rows == 32
+    assert fill_in(FinetuneConfig(batch_rows=64), data, None).batch_rows == 64
+    many = data._replace(train=data.train[:1] * 10_000)
+    assert fill_in(config, many, None).batch_rows == 128
+    assert fill_in(FinetuneConfig(size="small"), many, None).batch_rows == 32
 
 
 def test_the_next_command_is_quoted_for_the_shell(flags, tmp_path, capsys):

@@ -25,7 +25,7 @@ from electra.data.examples import Encoded
 from electra.evaluation.compared_results import read_result
 from electra.evaluation.significance import compare
 from electra.evaluation.vector_scoring import partner_ranks, shared_words
-from electra.model.embedder import Embedder, single_texts
+from electra.model.embedder import Embedder
 from electra.tasks.csv_task import CsvSettings
 from electra.tasks.load import load_task
 from electra.tasks.task_file import load_task_file
@@ -141,7 +141,7 @@ def test_the_exported_folder_describes_the_vectors(tuned, pretrained, tmp_path):
 
 
 def pairs_of(ids, labels):
-    return Encoded(ids, [[0] * len(one) for one in ids], labels, texts=2)
+    return Encoded(ids, [[0] * len(one) for one in ids], labels, parts=np.full(len(labels), 2))
 
 
 IDS = [[2, 7, 3], [2, 8, 9, 9, 3], [2, 5, 5, 3], [2, 8, 3], [2, 6, 3], [2, 8, 3]]
@@ -152,18 +152,19 @@ def test_a_row_has_both_texts_at_one_width():
     assert encoded.lengths.tolist() == [5, 4, 3]
     batch = encoded.batch(np.array([2, 0]), Padding(2, 8))
     assert batch.input_ids.tolist() == [
-        [2, 6, 3, 0, 0, 0, 2, 8, 3, 0, 0, 0],
-        [2, 7, 3, 0, 0, 0, 2, 8, 9, 9, 3, 0],
+        [[2, 6, 3, 0, 0, 0], [2, 8, 3, 0, 0, 0]],
+        [[2, 7, 3, 0, 0, 0], [2, 8, 9, 9, 3, 0]],
     ]
     assert batch.labels.tolist() == [0.0, 1.0]
-    texts = single_texts(batch.take(slice(1, 2)))
+    texts = batch.take(slice(1, 2)).rows()
     assert texts.input_ids.tolist() == [[2, 7, 3, 0, 0, 0], [2, 8, 9, 9, 3, 0]]
     assert texts.attention_mask.sum(1).tolist() == [3, 5] and texts.labels is None
 
 
-@pytest.mark.parametrize("tokens, budget", [(64, 32), (16, 8), (10, 8)])
-def test_the_tokens_of_a_step_count_both_texts(tokens, budget):
-    assert pairs_of(IDS, [1.0, 0.5, 0.0]).budget(tokens, Padding(2, 8)) == budget
+@pytest.mark.parametrize("tokens, sizes", [(64, [3]), (24, [2, 1]), (12, [1, 1, 1]), (4, [1] * 3)])
+def test_the_tokens_of_a_step_count_both_texts(tokens, sizes):
+    encoded = pairs_of(IDS, [1.0, 0.5, 0.0])
+    assert [len(batch) for batch in encoded.batches(tokens, Padding(6, 6), None)] == sizes
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +179,7 @@ def test_the_loss_is_that_of_the_vectors_by_hand(model_config, scored):
     batch = pairs_of(IDS, [1.0, 0.5, 0.0]).batch(np.arange(3), Padding(8, 16))
     with torch.no_grad():
         found = model(batch, torch.Generator()).losses.item()
-        vectors = F.normalize(model.vectors(single_texts(batch)), dim=-1)
+        vectors = F.normalize(model.vectors(batch.rows()), dim=-1)
         cosines = vectors[::2] @ vectors[1::2].T  # (3, 3)
     if scored:
         expected = (cosines.diagonal() - batch.labels).square().sum()

@@ -29,7 +29,7 @@ from electra.model.flops import encoder_flops
 from electra.tasks.task import with_fewer
 from electra.training.device import Precision, choose_device, choose_precision
 from electra.training.finetuning import choose_model, fill_in, read_task
-from electra.training.finetuning_seed import MULTIPLE, ROWS, epoch_plan
+from electra.training.finetuning_seed import MULTIPLE, epoch_plan
 from electra.training.kinds import KINDS
 from electra.training.optimizer import Adam, parameter_groups
 
@@ -91,7 +91,10 @@ def _our_contender(setup: Setup) -> Contender:
 
     epochs = (epoch_plan(examples, config, config.seeds[0], epoch) for epoch in itertools.count())
     run = _turn(setup, step, epochs, MULTIPLE)
-    note = f"steps of at most {ROWS} examples and {config.batch_tokens} tokens of like length"
+    note = (
+        f"steps of at most {config.batch_rows} examples and {config.batch_tokens} tokens of like "
+        f"length"
+    )
     return _contender(setup, precision, note, run)
 
 

@@ -29,6 +29,7 @@ class FinetuneDefaults(NamedTuple):
     lr: float
     layer_decay: float
     pooling: str
+    batch_rows: int
 
 
 class ContinueDefaults(NamedTuple):
@@ -55,7 +56,12 @@ _LONG_TRAINED = {
 def preset_finetune_defaults(size: str) -> FinetuneDefaults:
     """Those of a model of a preset's size that was trained here, or of random weights."""
     preset = SIZES[size]
-    return FinetuneDefaults(preset.finetune_lr, preset.layer_decay, str(preset.model["pooling"]))
+    return FinetuneDefaults(
+        preset.finetune_lr,
+        preset.layer_decay,
+        str(preset.model["pooling"]),
+        preset.finetune_rows,
+    )
 
 
 def finetune_defaults(config: ModelConfig, origin: Origin) -> FinetuneDefaults:
@@ -66,7 +72,7 @@ def finetune_defaults(config: ModelConfig, origin: Origin) -> FinetuneDefaults:
         return defaults
     lr, layer_decay = _LONG_TRAINED[config.objective][size]
     pooling = "cls" if origin.imported else defaults.pooling  # as the papers have it
-    return FinetuneDefaults(lr, layer_decay, pooling)
+    return FinetuneDefaults(lr, layer_decay, pooling, 32)
 
 
 def continue_defaults(config: ModelConfig) -> ContinueDefaults:

@@ -10,7 +10,7 @@ from electra.config.model import ATTENTION_INITS, POOLINGS, SIZES, ModelConfig, 
 from electra.config.options import Settings, flag_of, option
 from electra.config.pretraining import AMP_CHOICES, LONGEST_TIMEOUT
 
-TRUNCATIONS = ("head", "tail", "head+tail")
+TRUNCATIONS = ("head", "tail", "head+tail", "windows")
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,13 @@ class FinetuneConfig(Settings):
     batch_tokens: int = option(
         8_192,
         "training",
-        "tokens of one step, padding included; a step also has at most 32 examples",
+        "most tokens of one step, padding included",
+        above=0,
+    )
+    batch_rows: int | None = option(
+        None,
+        "training",
+        "most examples of one step (default: 32; tiny, of 10,000 examples and more: 128)",
         above=0,
     )
     lr: float | None = option(
@@ -158,7 +164,8 @@ class FinetuneConfig(Settings):
     truncate: str | None = option(
         None,
         "training",
-        "what stays of a longer text (default: head; imdb: tail)",
+        "what stays of a longer text (default: head; imdb: tail); windows: all of it, in windows "
+        "of --max-len, whose logits are averaged",
         TRUNCATIONS,
     )
     seeds: tuple[int, ...] = option((1,), "training", "one run a seed, e.g. 1,2,3", at_least=0)
@@ -183,13 +190,13 @@ class FinetuneConfig(Settings):
     force: bool = option(False, "run", "replace what an earlier run left in --out")
 
     FOLLOWERS = {
-        "task": ("task_file", "data", "epochs", "max_len", "truncate"),
-        "task_file": ("task", "data", "epochs", "max_len", "truncate"),
+        "task": ("task_file", "data", "epochs", "batch_rows", "max_len", "truncate"),
+        "task_file": ("task", "data", "epochs", "batch_rows", "max_len", "truncate"),
         "init": (
             *("size", "tokenizer", "vocab_size"),
-            *("lr", "layer_decay", "pooling", "attention_init"),
+            *("batch_rows", "lr", "layer_decay", "pooling", "attention_init"),
         ),
-        "size": ("vocab_size", "lr", "layer_decay", "pooling", "attention_init"),
+        "size": ("vocab_size", "batch_rows", "lr", "layer_decay", "pooling", "attention_init"),
         "tokenizer": ("vocab_size",),
         "vocab_size": ("tokenizer",),
     }
@@ -244,5 +251,6 @@ def resolve_finetuning(
         lr=defaults.lr if config.lr is None else config.lr,
         layer_decay=defaults.layer_decay if config.layer_decay is None else config.layer_decay,
         pooling=config.pooling or defaults.pooling,
+        batch_rows=defaults.batch_rows if config.batch_rows is None else config.batch_rows,
         out=config.out or f"runs/{task}-{start}",
     )

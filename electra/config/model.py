@@ -126,6 +126,7 @@ class Size:
     mlm_lr: float  # pre-training, BERT
     continue_lr: float  # pre-training that goes on from a checkpoint
     finetune_lr: float
+    finetune_rows: int  # most examples of a step of fine-tuning; 32: paper, appendix B
     layer_decay: float
 
 
@@ -168,6 +169,7 @@ SIZES = {
         mlm_lr=1e-3,
         continue_lr=1e-4,
         finetune_lr=4e-4,
+        finetune_rows=128,
         layer_decay=1.0,
     ),
     "small": Size(
@@ -183,6 +185,7 @@ SIZES = {
         mlm_lr=5e-4,
         continue_lr=1e-4,
         finetune_lr=3e-4,
+        finetune_rows=32,
         layer_decay=0.8,
     ),
     "base": Size(
@@ -198,6 +201,7 @@ SIZES = {
         mlm_lr=2e-4,
         continue_lr=5e-5,
         finetune_lr=1e-4,
+        finetune_rows=32,
         layer_decay=0.8,
     ),
     "large": Size(
@@ -213,6 +217,7 @@ SIZES = {
         mlm_lr=2e-4,
         continue_lr=2e-5,
         finetune_lr=5e-5,
+        finetune_rows=32,
         layer_decay=0.9,
     ),
 }

@@ -1,6 +1,6 @@
 """Padded batches: examples of like length are grouped under a token budget.
 
-B: rows of a batch, T: its width in tokens.
+B: rows of a batch, T: its width in tokens, P: rows of one example.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ Label = int | float | tuple[float, ...] | tuple[int, ...] | list[int]
 
 
 class Batch(NamedTuple):
-    """What a model reads."""
+    """What a model reads.
+
+    Where an example has several rows, a model reads (B, P, T), and B counts the examples.
+    """
 
     input_ids: Tensor  # (B, T) int64
     token_type_ids: Tensor  # (B, T) int64, 0 for segment A and 1 for segment B
@@ -37,6 +40,10 @@ class Batch(NamedTuple):
     def take(self, rows: slice) -> Batch:
         """These rows of the batch, at the same width."""
         return self.map(lambda t: t[rows])
+
+    def rows(self) -> Batch:
+        """All rows of all examples, (B * P, T), without labels."""
+        return self._replace(labels=None).map(lambda t: t.flatten(0, -2))
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Batch:
         """Apply `function` to each tensor that is there."""

@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from electra.config import SPECIAL_IDS, SpecialIds
-from electra.data.batch import Batch, Label, Padding, collate
+from electra.data.batch import Batch, Label, Padding, bucket_batches, collate
 from electra.data.token_cache import CachedTokenizer
 from electra.data.tokenizer import Tokenizer
+
+MOST_WINDOWS = 16  # over one text; what is longer loses its end
 
 
 class Encoded(NamedTuple):
@@ -25,38 +28,68 @@ class Encoded(NamedTuple):
     windows: Sequence[Any] = ()
     cut_examples: int = 0  # how many were longer than they may be
     cut_tokens: int = 0  # how many tokens these have lost
-    # Texts of a row. With 2 the model reads the texts of a pair apart: they follow each other in
-    # `ids`, and there is one label for both.
-    texts: int = 1
+    # How many rows of `ids` each example has, (n,) int64: the texts of a pair that the model reads
+    # apart, or the windows over a long text. None: one each. There is one label for all.
+    parts: NDArray[np.int64] | None = None
 
     @property
-    def lengths(self) -> np.ndarray:
-        """Tokens of each row, (n,) int64; of a row of two texts those of the longer one."""
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens of each example, (n,) int64; of one of several rows those of its longest row."""
         tokens = np.array([len(ids) for ids in self.ids], np.int64)
-        return tokens.reshape(-1, self.texts).max(1)
+        if self.parts is None:
+            return tokens
+        return np.maximum.reduceat(tokens, self._first_rows()) if len(tokens) else tokens
 
-    def budget(self, batch_tokens: int, padding: Padding) -> int:
-        """The sum of `lengths`, padding included, of batches of so many tokens; of one at least."""
-        return max(batch_tokens // self.texts, padding.longest)
+    def batches(
+        self,
+        batch_tokens: int,
+        padding: Padding,
+        rng: np.random.Generator | None,
+        max_rows: int | None = None,
+    ) -> list[NDArray[np.int64]]:
+        """Group the examples as `bucket_batches` does, with those of as many rows.
 
-    def batch(self, rows: np.ndarray, padding: Padding) -> Batch:
-        """The batch of the rows with these indices.
-
-        A row of two texts has both side by side, each padded to the same width: (B, 2T).
+        `batch_tokens` counts the tokens of all rows. A batch has one example at least.
         """
-        numbers = (np.asarray(rows)[:, None] * self.texts + np.arange(self.texts)).ravel().tolist()
+        lengths = self.lengths
+        parts = np.ones_like(lengths) if self.parts is None else self.parts
+        groups = []
+        for count in np.unique(parts):
+            members = np.flatnonzero(parts == count)
+            budget = max(batch_tokens // int(count), padding.longest)
+            found = bucket_batches(lengths[members], budget, padding, rng, max_rows)
+            groups.append([members[batch] for batch in found])
+        batches = [batch for group in groups for batch in group]
+        if rng is not None and len(groups) > 1:
+            batches = [batches[i] for i in rng.permutation(len(batches))]
+        return batches
+
+    def batch(self, examples: NDArray[np.int64], padding: Padding) -> Batch:
+        """The batch of the examples with these indices, which have the same number of rows.
+
+        Of several rows each, (B, P, T) in place of (B, T), all of them padded to the same width.
+        """
+        parts = 1 if self.parts is None else int(self.parts[examples[0]])
+        first = examples if self.parts is None else self._first_rows()[examples]
+        rows = (first[:, None] + np.arange(parts)).ravel().tolist()
         batch = collate(
-            [self.ids[i] for i in numbers],
-            [self.types[i] for i in numbers],
-            [self.labels[i // self.texts] for i in numbers],
+            [self.ids[i] for i in rows],
+            [self.types[i] for i in rows],
+            [self.labels[i] for i in np.repeat(examples, parts).tolist()],
             padding,
             self.pad,
         )
-        if self.texts == 1:
+        if parts == 1:
             return batch
         assert batch.labels is not None
-        side_by_side = batch.map(lambda tensor: tensor.reshape(len(rows), -1))
-        return side_by_side._replace(labels=batch.labels[:: self.texts])
+        labels = batch.labels[::parts]
+        shape = (len(examples), parts, -1)
+        return batch._replace(labels=None).map(lambda t: t.reshape(shape))._replace(labels=labels)
+
+    def _first_rows(self) -> NDArray[np.int64]:
+        """The first row of each example."""
+        assert self.parts is not None
+        return np.cumsum(self.parts) - self.parts
 
 
 def truncate(ids: list[int], room: int, truncation: str) -> list[int]:
@@ -95,6 +128,17 @@ def example_ids(
     return ids, [0] * (len(a) + 2) + [1] * (len(b) + 1)
 
 
+def text_windows(ids: list[int], room: int) -> list[list[int]]:
+    """A text in stretches of at most `room` tokens, all about as long; at least one.
+
+    Of a text that needs more than `MOST_WINDOWS` the end is left out.
+    """
+    ids = ids[: MOST_WINDOWS * room]
+    count = max(1, -(-len(ids) // room))
+    ends = [len(ids) * (i + 1) // count for i in range(count)]
+    return [ids[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+
+
 def encode_examples(
     tokenizer: Tokenizer | CachedTokenizer,
     texts_a: list[str],
@@ -103,17 +147,29 @@ def encode_examples(
     max_len: int,
     truncation: str,
 ) -> Encoded:
-    """Tokenise examples. `texts_b` has None where an example is a single text."""
+    """Tokenise examples. `texts_b` has None where an example is a single text.
+
+    With the truncation "windows" an example has a row for each of its `text_windows`. Raises
+    ValueError for pairs then.
+    """
     ids_a = tokenizer.encode_batch(texts_a)
     of_pairs = iter(tokenizer.encode_batch([text for text in texts_b if text is not None]))
     ids_b = [None if text is None else next(of_pairs) for text in texts_b]
     special = tokenizer.special
 
-    examples, lost = [], []
+    examples, lost, parts = [], [], []
     for a, b in zip(ids_a, ids_b, strict=True):
-        ids, types = example_ids(a, b, max_len, truncation, special)
-        examples.append((ids, types))
-        lost.append(len(a) + 2 - len(ids) if b is None else len(a) + len(b) + 3 - len(ids))
+        if truncation == "windows":
+            if b is not None:
+                raise ValueError("--truncate windows is for single texts; these are pairs")
+            windows = text_windows(a, max_len - 2)
+        else:
+            windows = [a]
+        rows = [example_ids(window, b, max_len, truncation, special) for window in windows]
+        kept = sum(len(ids) for ids, _ in rows) - 2 * len(rows) - (b is not None)
+        lost.append(len(a) + len(b or ()) - kept)
+        examples += rows
+        parts.append(len(rows))
     return Encoded(
         [ids for ids, _ in examples],
         [types for _, types in examples],
@@ -121,4 +177,5 @@ def encode_examples(
         special.pad,
         cut_examples=sum(tokens > 0 for tokens in lost),
         cut_tokens=sum(lost),
+        parts=np.array(parts, np.int64) if truncation == "windows" else None,
     )

@@ -138,10 +138,9 @@ def _describe_classifier(name: Path, trained: TrainedModel, config: FinetuneConf
         notes.append("  The score is the value itself, in the unit of the labels of the training")
     else:
         notes.append(f"  labels: {', '.join(checkpoint.labels)}")
-    if config.truncate == "head+tail":
-        notes.append(
-            "  Texts that are too long lose their end there; predict.py keeps the head and the tail"
-        )
+    if config.truncate in ("head+tail", "windows"):
+        kept = "the head and the tail" if config.truncate == "head+tail" else "all of it"
+        notes.append(f"  Texts that are too long lose their end there; predict.py keeps {kept}")
     if config.task == "imdb":
         notes.append("  Replace <br /> by a line break in a text first, as predict.py does")
     return notes

@@ -21,7 +21,7 @@ from electra.config import (
     from_dict,
     longest_phase,
 )
-from electra.data.batch import Batch, Padding, bucket_batches
+from electra.data.batch import Batch, Padding
 from electra.data.examples import Encoded
 from electra.data.tokenizer import Tokenizer
 from electra.evaluation.scoring import Outputs
@@ -29,13 +29,18 @@ from electra.model.build import with_weights
 from electra.model.electra import Electra
 from electra.model.fine_tuned import FineTunedModel
 from electra.tasks.task import Kind, Task, TaskData
-from electra.training.device import Precision, choose_device, choose_precision, use_available_cores
+from electra.training.device import (
+    Precision,
+    choose_device,
+    choose_precision,
+    use_available_cores,
+    width_multiple,
+)
 from electra.training.kinds import KINDS
 from electra.training.task_kind import TaskKind
 
 # Default tokens of a batch; on a CPU fewer, so that it fits the caches.
 BATCH_TOKENS, CPU_BATCH_TOKENS = 8_192, 2_048
-WIDTH_MULTIPLE = 8
 MIN_LENGTH = 8
 
 
@@ -212,9 +217,8 @@ def outputs_of(predictor: Predictor, examples: list[Any]) -> Outputs:
 
 def batches_of(encoded: Encoded, predictor: Predictor) -> Iterator[tuple[np.ndarray, Batch]]:
     """(numbers of the examples, their batch on the predictor's device), of like length."""
-    padding = Padding(WIDTH_MULTIPLE, predictor.max_len)
-    budget = encoded.budget(predictor.batch_tokens, padding)
-    for rows in bucket_batches(encoded.lengths, budget, padding, None):
+    padding = Padding(width_multiple(predictor.device), predictor.max_len)
+    for rows in encoded.batches(predictor.batch_tokens, padding, None):
         batch = encoded.batch(rows, padding)
         yield rows, batch.to(predictor.device)
 

@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 from electra.checkpoint.checkpoint import ENCODER_PREFIX, Checkpoint
 from electra.checkpoint.checkpoint import KINDS as CHECKPOINT_KINDS
 from electra.checkpoint.storage import load_checkpoint
-from electra.data.batch import Padding, bucket_batches
+from electra.data.batch import Padding
 from electra.data.examples import Encoded, example_ids
 from electra.data.tokenizer import Tokenizer
 from electra.inference.predictor import (
-    WIDTH_MULTIPLE,
+    TaskSettings,
     check_lengths,
     default_batch_tokens,
     read_settings,
@@ -33,7 +33,7 @@ from electra.inference.predictor import (
 from electra.inference.texts import Record
 from electra.model.build import with_weights
 from electra.model.embedder import Embedder
-from electra.training.device import Precision, choose_device, choose_precision
+from electra.training.device import Precision, choose_device, choose_precision, width_multiple
 
 WINDOW = 4_096  # texts in memory at a time
 NPY_HEADER_BYTES = 128  # of a .npy file: room for any number of rows
@@ -86,11 +86,17 @@ def load_text_encoder(
         checkpoint.tokenizer,
         is_embedder if normalise is None else normalise,
         max_len,
-        (task and task.config.truncate) or "head",
+        _truncation(task),
         default_batch_tokens(max_len, chosen),
         chosen,
         choose_precision(amp, chosen),
     )
+
+
+def _truncation(task: TaskSettings | None) -> str:
+    """What stays of a longer text: as in training, where that cut its texts."""
+    truncate = task.config.truncate if task else None
+    return "head" if truncate in (None, "windows") else str(truncate)
 
 
 def _load_encoder(checkpoint: Checkpoint, pooling: str, path: str | Path) -> Embedder:
@@ -163,8 +169,8 @@ def _embed_window(encoder: TextEncoder, records: list[Record]) -> Embedded:
     encoded = Encoded(ids, types, [0] * len(ids), special.pad)
 
     vectors = np.empty((len(records), encoder.width), np.float32)
-    padding = Padding(WIDTH_MULTIPLE, encoder.max_len)
-    for rows in bucket_batches(encoded.lengths, encoder.batch_tokens, padding, None):
+    padding = Padding(width_multiple(encoder.device), encoder.max_len)
+    for rows in encoded.batches(encoder.batch_tokens, padding, None):
         batch = encoded.batch(rows, padding).to(encoder.device)
         with encoder.precision.autocast():
             found = encoder.model.vectors(batch)  # (B, C)

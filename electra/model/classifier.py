@@ -1,6 +1,6 @@
 """An encoder with a classification head, for fine-tuning and prediction (paper, section 3.1).
 
-Letters: B rows.
+Letters: B examples, P rows of one example, T tokens.
 """
 
 from __future__ import annotations
@@ -51,8 +51,15 @@ class Classifier(FineTunedModel):
         return torch.full((1,), float(len(batch.input_ids)), device=batch.input_ids.device)
 
     def logits(self, batch: Batch) -> Tensor:
-        """(B, num_labels) float32; of a regression the value itself, (B, 1)."""
-        return self.head(self.hidden(batch), batch.attention_mask).float()
+        """(B, num_labels) float32; of a regression the value itself, (B, 1).
+
+        Of a batch (B, P, T) the mean over the P windows of each text.
+        """
+        rows = batch.rows()
+        logits = self.head(self.hidden(rows), rows.attention_mask).float()  # (B * P, num_labels)
+        if batch.input_ids.ndim == 2:
+            return logits
+        return logits.unflatten(0, batch.input_ids.shape[:2]).mean(1)
 
     def forward(
         self, batch: Batch, generator: torch.Generator, rows: slice = slice(None)

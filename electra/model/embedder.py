@@ -45,8 +45,8 @@ class Embedder(FineTunedModel):
         return pool(self.hidden(batch).float(), batch.attention_mask, self.config.pooling)
 
     def logits(self, batch: Batch) -> Tensor:
-        """(B, 2C) float32: both vectors of each pair, each of length 1."""
-        return F.normalize(self.vectors(single_texts(batch)), dim=-1).view(len(batch.input_ids), -1)
+        """(B, 2C) float32: both vectors of each pair, each of length 1. The batch is (B, 2, T)."""
+        return F.normalize(self.vectors(batch.rows()), dim=-1).view(len(batch.input_ids), -1)
 
     def forward(
         self, batch: Batch, generator: torch.Generator, rows: slice = slice(None)
@@ -68,18 +68,8 @@ class Embedder(FineTunedModel):
         return ModelOutput(loss[None], sums)
 
 
-def single_texts(pairs: Batch) -> Batch:
-    """A batch of pairs (B, 2T), as `Encoded.batch` makes it -> their texts (2B, T), no labels.
-
-    The first text of a pair is followed by its second.
-    """
-    rows, width = pairs.input_ids.shape
-    texts = pairs._replace(labels=None)
-    return texts.map(lambda tensor: tensor.reshape(2 * rows, width // 2))
-
-
 def _same_partners(pairs: Batch) -> Tensor:
     """(B, B) bool: where another row has the same second text, which is then no wrong answer."""
-    second = single_texts(pairs).input_ids[1::2]  # (B, T)
+    second = pairs.input_ids[:, 1]  # (B, T)
     same = (second[:, None] == second[None]).all(-1)
     return same & ~torch.eye(len(second), dtype=torch.bool, device=second.device)

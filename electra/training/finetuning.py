@@ -62,6 +62,8 @@ class Prepared:
 
 # As the paper gives RTE 10 epochs, where most tasks have 3.
 SMALL_SET, SMALL_SET_EPOCHS = 3_000, 10
+# Of fewer examples, steps of more than 32 are too few steps.
+LARGE_STEPS_FROM, SMALL_STEP = 10_000, 32
 
 
 def read_start(config: FinetuneConfig) -> tuple[Checkpoint | None, FinetuneConfig]:
@@ -117,6 +119,8 @@ def fill_in(
     epochs = data.task.epochs
     if len(data.train) < SMALL_SET:
         epochs = max(SMALL_SET_EPOCHS, epochs)
+    if len(data.train) < LARGE_STEPS_FROM:
+        config = replace(config, batch_rows=config.batch_rows or SMALL_STEP)
     model_config, origin, task = None, Origin(), data.task
     if checkpoint is not None:
         model_config, origin = checkpoint.model_config, checkpoint.origin_now()

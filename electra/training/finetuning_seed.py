@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from electra.checkpoint.checkpoint import load_encoder
 from electra.config import FinetuneConfig
-from electra.data.batch import Batch, Padding, bucket_batches
+from electra.data.batch import Batch, Padding
 from electra.data.examples import Encoded
 from electra.evaluation import results
 from electra.evaluation.results import Outcome
@@ -32,9 +32,10 @@ from electra.training.schedule import lr_factor, warmup_factor
 from electra.training.seeds import CLASSIFIER_TAG, derive_seed
 from electra.training.step import Learner
 
-ROWS = 32  # examples of a step, at most (paper, appendix B)
 EVALUATION_TOKENS = 8_192
-MULTIPLE = 8  # batch widths are multiples of it
+# Widths of batches are multiples of it. Narrower steps would save padding, but the examples of a
+# batch would be of one length, and lengths often go with labels.
+MULTIPLE = 8
 RED, PLAIN = "\033[31m", "\033[0m"
 
 
@@ -144,9 +145,7 @@ def epochs_of(run: SeedRun, stage: Stage) -> Iterator[list[np.ndarray]]:
 def epoch_plan(train: Encoded, config: FinetuneConfig, seed: int, epoch: int) -> list[np.ndarray]:
     """The batches of one epoch, as indices of examples: a function of (seed, epoch)."""
     rng = np.random.default_rng([seed, epoch])
-    padding = padding_of(config)
-    budget = train.budget(config.batch_tokens, padding)
-    return bucket_batches(train.lengths, budget, padding, rng, max_rows=ROWS)
+    return train.batches(config.batch_tokens, padding_of(config), rng, config.batch_rows)
 
 
 def lr_of(config: FinetuneConfig, stage: Stage, done: int) -> float:
@@ -212,8 +211,7 @@ def predict(run: SeedRun, name: str) -> Outputs:
     """What the model says of each example of a set, as `Scoring` describes it."""
     prepared, machine, padding = run.prepared, run.machine, padding_of(run.config)
     encoded = prepared.encoded[name]
-    budget = encoded.budget(EVALUATION_TOKENS, padding)
-    batches = machine.ranks.share(bucket_batches(encoded.lengths, budget, padding, None))
+    batches = machine.ranks.share(encoded.batches(EVALUATION_TOKENS, padding, None))
     rows = rows_of(run.model.eval(), encoded, batches, padding, machine, prepared.kind.activate)
     examples = results.sets_of(prepared.data)[name]
     return prepared.kind.outputs(prepared.data, examples, encoded, rows)

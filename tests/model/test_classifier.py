@@ -44,6 +44,16 @@ def test_a_batch_in_two_micro_batches_is_the_batch(shape, make_batch, pooling):
     torch.testing.assert_close(first.grad_norm, second.grad_norm)
 
 
+def test_the_logits_of_a_text_are_the_mean_over_its_windows(shape, make_batch):
+    model = seeded(Classifier, shape(), 3).eval()
+    rows = make_batch([20, 17, 9, 5, 3, 20], 20)
+    windows = rows.map(lambda t: t.unflatten(0, (2, 3)))._replace(labels=torch.tensor([0, 2]))
+    means = model.logits(rows).view(2, 3, -1).mean(1)
+    torch.testing.assert_close(model.logits(windows), means)
+    loss = model(windows, generator()).losses
+    torch.testing.assert_close(loss, F.cross_entropy(means, windows.labels, reduction="sum")[None])
+
+
 def test_dropout_acts_in_training_only(shape, make_batch):
     model = seeded(Classifier, shape(dropout=0.3, attention_dropout=0.3), 2)
     batch = make_batch([20, 13], 24)
