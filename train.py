@@ -122,7 +122,8 @@ def build(config: PretrainConfig, given: set[str]) -> PretrainingRun:
 
     with machine.ranks.rank0_first():  # the others find tokenizer and tokens in the cache
         tokenizer, model_config = choose_model(config, given, start)
-        config = resolve_pretraining(config, model_config)
+        from_bert = start is not None and start.becomes(model_config)
+        config = resolve_pretraining(config, model_config, from_bert)
         phases = parse_phases(config.seq_len, config.phases, model_config.max_positions)
         corpus = open_corpus(config, tokenizer, machine.device)
     training = start.checkpoint.training if start is not None else None  # of a run to resume
@@ -143,6 +144,7 @@ def build(config: PretrainConfig, given: set[str]) -> PretrainingRun:
         machine=machine,
         tokenizer=tokenizer,
         origin=Origin() if start is None else start.origin,
+        from_bert=from_bert,
         corpus=corpus,
         batches=batches,
         model=model,

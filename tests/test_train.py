@@ -850,9 +850,43 @@ def test_init_takes_a_run_folder_and_says_which_defaults_follow(trained, flags, 
     assert found.origin_now() == (False, before + settings["batch_tokens"])
 
 
+def test_a_bert_becomes_the_discriminator_of_an_electra(pretrained, flags, tmp_path, capsys):
+    bert = load_checkpoint(pretrained("mlm") / "ckpt.pt", PRETRAINED)
+    plain = {"init": pretrained("mlm"), "size": None, "vocab_size": None, "objective": "electra"}
+    assert train(*flags(**plain, steps=1, lr=1e-12)) == 0
+    assert "a BERT becomes the discriminator" in capsys.readouterr().out
+
+    found = load_checkpoint(tmp_path / "run", PRETRAINED)
+    assert found.kind == "electra" and found.origin.tokens > 0
+    for prefix, theirs in (("embeddings.", "embeddings."), ("discriminator.", "mlm.encoder.")):
+        for name, value in found.model.items():
+            if name.startswith(prefix):
+                before = bert.model[theirs + name.removeprefix(prefix)]
+                torch.testing.assert_close(value, before, rtol=0, atol=1e-6)
+    assert any(name.startswith("generator.encoder.") for name in found.model)
+
+    sized = flags(**plain, steps=1, generator_size=8, out=tmp_path / "sized")
+    assert train(*sized) == 0
+    settings = json.loads((tmp_path / "sized" / "config.json").read_text())
+    assert settings["model"]["generator_hidden_size"] == 8
+    assert settings["lr"] == SIZES["tiny"].lr  # as from nothing: the generator is new
+
+
+def test_a_run_that_began_with_a_bert_resumes_exactly(pretrained, flags, tmp_path, monkeypatch):
+    plain = {"init": pretrained("mlm"), "size": None, "vocab_size": None, "objective": "electra"}
+    assert train(*flags(**plain, steps=8, out=tmp_path / "whole")) == 0
+    with monkeypatch.context() as patch:
+        stop_in_step(patch, 3, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        assert train(*flags(**plain, steps=8)) == 0
+    assert train("--out", tmp_path / "run", "--resume") == 0
+    assert_same_run(tmp_path / "run", tmp_path / "whole")
+
+
 def test_init_refuses_what_comes_with_the_checkpoint(trained, flags, tmp_path, capsys):
     plain = {"init": trained / "ckpt.pt", "size": None, "vocab_size": None}
-    refused(capsys, "objective electra", *flags(**plain, objective="mlm"))
+    refused(capsys, "is an ELECTRA; its weights", *flags(**plain, objective="mlm"))
+    sized = {"objective": "electra", "generator_num_layers": 1}
+    refused(capsys, "--generator-num-layers cannot be chosen", *flags(**plain, **sized))
     refused(capsys, "--size cannot be chosen", *flags(**plain | {"size": "small"}))
     refused(capsys, "--vocab-size cannot be chosen", *flags(**plain | {"vocab_size": 900}))
     refused(

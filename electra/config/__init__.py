@@ -44,10 +44,12 @@ from electra.config.options import Bounds, Settings, flag_of, flag_type, from_di
 from electra.config.phases import Phase, longest_phase, parse_phases
 from electra.config.pretraining import AMP_CHOICES, LONGEST_TIMEOUT, PretrainConfig
 from electra.config.resolving import (
+    GENERATOR_FLAGS,
     check_objective_flags,
     check_pretrain_flags,
     chosen_model_config,
     default_out,
+    electra_from_bert,
     resolve_pretraining,
     resolve_steps,
 )
@@ -72,6 +74,7 @@ __all__ = [
     "UNK",
     "Bounds",
     "FinetuneConfig",
+    "GENERATOR_FLAGS",
     "ModelConfig",
     "Origin",
     "Phase",
@@ -88,6 +91,7 @@ __all__ = [
     "describe_model",
     "encoder_parameters",
     "finetune_defaults",
+    "electra_from_bert",
     "flag_of",
     "flag_type",
     "from_dict",

@@ -75,10 +75,13 @@ def finetune_defaults(config: ModelConfig, origin: Origin) -> FinetuneDefaults:
     return FinetuneDefaults(lr, layer_decay, pooling, 32)
 
 
-def continue_defaults(config: ModelConfig) -> ContinueDefaults:
-    """Those of a pre-training that goes on from a model."""
+def continue_defaults(config: ModelConfig, from_bert: bool = False) -> ContinueDefaults:
+    """Those of a pre-training that goes on from a model.
+
+    from_bert: whether a BERT becomes the discriminator of an ELECTRA, whose generator is new.
+    """
     preset = SIZES[nearest_size(config)]
-    return ContinueDefaults(preset.continue_lr, preset.batch_tokens)
+    return ContinueDefaults(preset.lr if from_bert else preset.continue_lr, preset.batch_tokens)
 
 
 def is_long_trained(config: ModelConfig, origin: Origin) -> bool:

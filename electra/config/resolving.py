@@ -25,15 +25,16 @@ FROM_MODEL = (
     *("dropout", "attention_dropout", "attention_init"),
 )
 SHAPE_FLAGS = {*FROM_MODEL, "generator_size"} - {"objective", "dropout", "attention_dropout"}
-ELECTRA_FLAGS = {
-    *("generator_size", "generator_num_layers", "generator_num_heads"),
-    *("rtd_weight", "temperature"),
-}
+GENERATOR_FLAGS = {"generator_size", "generator_num_layers", "generator_num_heads"}
+ELECTRA_FLAGS = {*GENERATOR_FLAGS, "rtd_weight", "temperature"}
 
 
 def check_pretrain_flags(config: PretrainConfig, given: set[str]) -> None:
     """Raise ValueError for flags of a new run that do not go together; `given` are those typed."""
-    clash = sorted(given & {"tokenizer", "vocab_size", "cased", "size", *SHAPE_FLAGS})
+    of_checkpoint = {"tokenizer", "vocab_size", "cased", "size", *SHAPE_FLAGS}
+    if "objective" in given and config.objective == "electra":
+        of_checkpoint -= GENERATOR_FLAGS  # a BERT may become an ELECTRA
+    clash = sorted(given & of_checkpoint)
     if config.init and clash:
         raise ValueError(
             f"{flag_of(clash[0])} cannot be chosen with --init: it comes with the checkpoint"
@@ -84,6 +85,17 @@ def chosen_model_config(
     )
 
 
+def electra_from_bert(config: PretrainConfig, bert: ModelConfig) -> ModelConfig:
+    """The ELECTRA whose discriminator has the sizes of a BERT, and the generator of the settings.
+
+    What is left open of the generator is in proportion as in the preset nearest to the BERT.
+    """
+    preset = preset_model_config(nearest_size(bert), "electra", bert.vocab_size)
+    sizes = replace(config, num_layers=bert.num_layers, num_heads=bert.num_heads)
+    generator = _generator(sizes, preset, bert.hidden_size)
+    return replace(bert, objective="electra", **generator)
+
+
 def _generator(config: PretrainConfig, preset: ModelConfig, hidden_size: int) -> dict[str, Any]:
     """The sizes of the generator, by their names in a ModelConfig."""
     size = config.generator_size
@@ -113,15 +125,18 @@ def _generator(config: PretrainConfig, preset: ModelConfig, hidden_size: int) ->
     }
 
 
-def resolve_pretraining(config: PretrainConfig, model_config: ModelConfig) -> PretrainConfig:
+def resolve_pretraining(
+    config: PretrainConfig, model_config: ModelConfig, from_bert: bool = False
+) -> PretrainConfig:
     """Fill in all that the user left to the presets and to the model.
 
-    `steps` of --epochs and `warmup_steps` take the data too: `resolve_steps`.
+    from_bert: as in `continue_defaults`. `steps` of --epochs and `warmup_steps` take the data too:
+    `resolve_steps`.
     """
     size = nearest_size(model_config) if config.init else config.size
     preset = SIZES[size]
     if config.init:
-        lr = continue_defaults(model_config).lr
+        lr = continue_defaults(model_config, from_bert).lr
     else:
         lr = preset.lr if model_config.objective == "electra" else preset.mlm_lr
     unlimited = config.steps is None and config.minutes is None and config.epochs is None

@@ -8,11 +8,12 @@ from typing import NamedTuple
 
 import torch
 
-from electra.checkpoint.checkpoint import PRETRAINED, Checkpoint, TrainingState
+from electra.checkpoint.checkpoint import PRETRAINED, Checkpoint, TrainingState, load_encoder
 from electra.checkpoint.location import locate_checkpoint
 from electra.checkpoint.run_folder import RunFolder, load_newest, of_run
 from electra.checkpoint.storage import load_checkpoint, load_tokenizer_at
 from electra.config import (
+    GENERATOR_FLAGS,
     SIZES,
     ModelConfig,
     Origin,
@@ -22,6 +23,8 @@ from electra.config import (
     check_pretrain_flags,
     chosen_model_config,
     default_out,
+    electra_from_bert,
+    flag_of,
     from_dict,
     nearest_size,
     resolve_pretraining,
@@ -31,7 +34,7 @@ from electra.data import token_cache
 from electra.data.spans import SpanBatches
 from electra.data.tokenizer import Tokenizer
 from electra.model.bert import BertMLM
-from electra.model.build import build, with_weights
+from electra.model.build import build, check_weights, with_weights
 from electra.model.electra import Electra
 from electra.training import distributed
 from electra.training.loss_scale import LossScale
@@ -69,6 +72,10 @@ class Start(NamedTuple):
     checkpoint: Checkpoint
     path: str | Path  # the file that it was read from
     origin: Origin  # what the model had behind it before this run
+
+    def becomes(self, model_config: ModelConfig) -> bool:
+        """Whether its model, a BERT, becomes the discriminator of an ELECTRA."""
+        return self.checkpoint.model_config.objective != model_config.objective
 
 
 def read_start(config: PretrainConfig, given: set[str]) -> tuple[Start | None, PretrainConfig]:
@@ -160,13 +167,19 @@ def _checkpoint_model_config(
 ) -> ModelConfig:
     """The model config of a checkpoint. Raises ValueError where a flag contradicts it."""
     model_config = checkpoint.model_config
-    if "objective" in given and config.objective != model_config.objective:
-        raise ValueError(
-            f"{config.init} is a checkpoint of objective {model_config.objective}; its weights do "
-            f"not make a model of objective {config.objective}"
-        )
     if config.resume:
         return model_config
+    if "objective" in given and config.objective != model_config.objective:
+        if config.objective == "mlm":
+            raise ValueError(
+                f"{config.init} is an ELECTRA; its weights do not make a model of objective mlm"
+            )
+        model_config = electra_from_bert(config, model_config)
+    elif given & GENERATOR_FLAGS:
+        raise ValueError(
+            f"{flag_of(min(given & GENERATOR_FLAGS))} cannot be chosen with --init: it comes with "
+            f"the checkpoint"
+        )
     check_objective_flags(model_config.objective, given)
     dropout, attention_dropout = config.dropout, config.attention_dropout
     if dropout is not None:
@@ -200,17 +213,23 @@ def make_model(
     start: Start | None,
     device: torch.device,
 ) -> Electra | BertMLM:
-    """The model on the device, with the weights of the checkpoint or random ones."""
+    """The model on the device, with the weights of the checkpoint or random ones.
+
+    From a BERT an ELECTRA takes the embeddings and the encoder, as its discriminator.
+    """
 
     def make(model_config: ModelConfig) -> Electra | BertMLM:
         assert config.mask_prob is not None
         return build(model_config, config.mask_prob, config.rtd_weight, config.temperature)
 
-    if start is not None:
+    if start is not None and not start.becomes(model_config):
         model = with_weights(make, model_config, start.checkpoint.model, start.path)
     else:
         torch.manual_seed(derive_seed(config.seed, PRETRAINING_TAG))
         model = make(model_config)
+    if start is not None and start.becomes(model_config):
+        check_weights(make, start.checkpoint.model_config, start.checkpoint.model, start.path)
+        load_encoder(model, start.checkpoint)
     model.to(device)
     if is_compiled(config.compile, device):
         model.compile_networks()

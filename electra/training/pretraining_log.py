@@ -38,13 +38,15 @@ def print_start(run: PretrainingRun) -> None:
         flush=True,
     )
     if config.init and not run.progress.step:
+        if run.from_bert:
+            print("a BERT becomes the discriminator; the generator and the head are new")
         print_defaults(run)
 
 
 def print_defaults(run: PretrainingRun) -> None:
     """Say which settings are defaults of the model that goes on, and of what kind of model."""
     config, model_config = run.config, run.model.config
-    defaults = continue_defaults(model_config)
+    defaults = continue_defaults(model_config, run.from_bert)
     taken = {
         f"lr {defaults.lr:g}": config.lr == defaults.lr,
         f"{defaults.batch_tokens:,} tokens a step": config.batch_tokens == defaults.batch_tokens,

@@ -47,6 +47,7 @@ class PretrainingRun:
     machine: Machine
     tokenizer: Tokenizer
     origin: Origin  # what the model had behind it before this run
+    from_bert: bool  # whether a BERT became the discriminator of this ELECTRA
     corpus: Corpus
     batches: Batches
     model: Electra | BertMLM
