@@ -147,7 +147,7 @@ def _cells_of(row: dict[str, Any], published: Mapping[str, Mapping[str, float]])
         f"{name} {_mean_and_sd(mean, sd, seeds)}" for name, (mean, sd) in row["further"].items()
     ]
     return [
-        row["task"] + (" (one class!)" if row["collapsed"] else ""),
+        row["task"] + (" (collapsed!)" if row["collapsed"] else ""),
         row["metric"],
         _mean_and_sd(row["mean"], row["sd"], seeds),
         f"{row['median']:.1f}",

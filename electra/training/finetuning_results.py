@@ -53,7 +53,7 @@ def save_results(
 
     print_result(folder, data, result, seconds, config.report)
     if any(outcome.collapsed for outcome in outcomes):
-        say_red("at least one seed predicts a single class: do not read these scores as a model's.")
+        say_red("at least one seed has learned nothing: do not read these scores as a model's.")
     return result
 
 
