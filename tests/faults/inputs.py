@@ -389,8 +389,12 @@ def checkpoints() -> tuple[bytes, ...]:
             PretrainConfig(seq_len=32),
             TrainingState(step=3, optimizer={"step": 3}),
         ),
-        make_checkpoint(Classifier(shape, 2), tokenizer(), settings, labels=words),
-        make_checkpoint(Classifier(shape, 1), tokenizer(), settings, pairs=True, scale=5.0),
+        dataclasses.replace(
+            make_checkpoint(Classifier(shape, 2), tokenizer(), settings), labels=words
+        ),
+        dataclasses.replace(
+            make_checkpoint(Classifier(shape, 1), tokenizer(), settings), pairs=True, scale=5.0
+        ),
     ]
     packed[0].origin = Origin(imported=True, tokens=5)
     with tempfile.TemporaryDirectory() as temporary:
@@ -414,10 +418,10 @@ def exported_fine_tuned() -> list[dict[str, bytes]]:
     torch.manual_seed(0)
     shape, settings, words = small_shape(), FinetuneConfig(max_len=32), ("O", "B-X", "I-X")
     classifier = Classifier(shape, 3, multi_label=True)
-    several = make_checkpoint(classifier, tokenizer(), settings, labels=words)
+    several = dataclasses.replace(make_checkpoint(classifier, tokenizer(), settings), labels=words)
     packed = [
         dataclasses.replace(several, thresholds=(0.5,) * 3),
-        make_checkpoint(Tagger(shape, 3), tokenizer(), settings, labels=words),
+        dataclasses.replace(make_checkpoint(Tagger(shape, 3), tokenizer(), settings), labels=words),
         dataclasses.replace(
             make_checkpoint(Reader(shape), tokenizer(), settings), thresholds=(1.0,)
         ),

@@ -331,7 +331,8 @@ def _tables(
 def embeddable() -> tuple[bytes, ...]:
     """Checkpoints of each sort that embed.py reads: those of `inputs`, and an embedder."""
     torch.manual_seed(0)
-    embedder = make_checkpoint(Embedder(small_shape(), True), tokenizer(), CONFIG, scale=5.0)
+    embedder = make_checkpoint(Embedder(small_shape(), True), tokenizer(), CONFIG)
+    embedder.scale = 5.0
     with tempfile.TemporaryDirectory() as temporary:
         return (*checkpoints(), saved(Path(temporary) / "ckpt.pt", embedder))
 
