@@ -11,6 +11,7 @@ from typing import Any
 from electra.files import is_encodable
 from electra.tasks.conll import Columns, load_tagged
 from electra.tasks.csv_task import TablePaths, check_columns, load_tables
+from electra.tasks.known_tasks import TASKS
 from electra.tasks.labels import check_several_labels, label_key, label_word
 from electra.tasks.squad import load_questions
 from electra.tasks.tables import read_text
@@ -18,7 +19,6 @@ from electra.tasks.task import (
     KIND_METRICS,
     PARTNER_METRICS,
     SCORE_METRICS,
-    TASKS,
     Kind,
     Task,
     TaskData,

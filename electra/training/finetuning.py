@@ -32,9 +32,10 @@ from electra.evaluation import results
 from electra.model.build import build, check_weights
 from electra.tasks.conll import Columns
 from electra.tasks.csv_task import CsvSettings
+from electra.tasks.known_tasks import default_folder
 from electra.tasks.labels import class_lines
 from electra.tasks.load import load_task
-from electra.tasks.task import TaskData, default_folder, with_both_orders, with_fewer
+from electra.tasks.task import TaskData, with_both_orders, with_fewer
 from electra.tasks.task_file import load_task_file
 from electra.training import distributed
 from electra.training.distributed import Ranks
