@@ -87,6 +87,7 @@ class Task:
     max_len: int = 128  # tokens, special ones included
     truncate: str = "head"  # what stays of a longer text; one of `TRUNCATIONS`
     epochs: int = 3
+    epochs_of_few: int = 10  # where it has few training examples, if that is more
     kind: Kind = "classes"
     scale: float | None = None  # of scores: the model learns score / scale
     layout: Literal["glue", "imdb", "tables", "conll", "squad"] = (
