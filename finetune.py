@@ -124,22 +124,23 @@ def run_task(
 def run_seed(
     seed: int, config: FinetuneConfig, prepared: Prepared, machine: Machine, log: MetricsLog | None
 ) -> Outcome:
-    """Fine-tune once; once more, gentler, where the first try collapsed to one class."""
+    """Fine-tune once; once more, gentler, where the first try learned nothing."""
     outcome = train(seed, config, prepared, machine, log)
     if not outcome.collapsed:
         return outcome
 
     say_red(
-        f"seed {seed}: every prediction is one class, so the model has learned nothing. Trying "
-        f"once more at {GENTLER:g} of the learning rate."
+        f"seed {seed}: the model has learned nothing: {outcome.collapse}. Trying once more at "
+        f"{GENTLER:g} of the learning rate."
     )
     assert config.lr is not None
     gentler = replace(config, lr=config.lr * GENTLER, warmup=max(config.warmup, 0.2))
     outcome = train(seed, gentler, prepared, machine, log)._replace(retried=True)
     if outcome.collapsed:
         say_red(
-            f"seed {seed}: all predictions are one class again. The score below is the majority's, "
-            f"not a model's: try a lower --lr or more --epochs, and compare with --init none."
+            f"seed {seed}: the model has learned nothing again: {outcome.collapse}. The score "
+            f"below is not a model's: try a lower --lr or more --epochs, and compare with "
+            f"--init none."
         )
     return outcome
 

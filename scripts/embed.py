@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> None:
     encoder = load_text_encoder(
         args.ckpt, args.pooling, args.normalise, args.max_len, args.device, args.amp
     )
-    windows = EmbeddedTexts(encoder, records)
+    windows = EmbeddedTexts(encoder, records, str(args.file or "standard input"))
     if args.out:
         count = write_vectors(args.out, windows, encoder.width)
         print(f"{args.out}: {count:,} vectors of {encoder.width} numbers")

@@ -7,6 +7,7 @@ import json
 import re
 import statistics
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import forked
@@ -49,7 +50,9 @@ def classifier(tokenizer, tmp_path_factory):
     config = FinetuneConfig(task="imdb", max_len=64)
     own = preset_model_config("tiny", "electra", tokenizer.vocab_size, special=tokenizer.special)
     labels = ("negative", "positive")
-    save_checkpoint(path, make_checkpoint(Classifier(own, 2), tokenizer, config, labels=labels))
+    save_checkpoint(
+        path, replace(make_checkpoint(Classifier(own, 2), tokenizer, config), labels=labels)
+    )
     return path
 
 

@@ -208,10 +208,12 @@ def test_a_checkpoint_is_enough_to_rebuild_the_model(model, tokenizer, path):
 def test_a_classifier_keeps_its_labels_and_has_no_training_state(shape, tokenizer, tmp_path):
     save_checkpoint(
         tmp_path / "c.pt",
-        make_checkpoint(
-            Classifier(shape(vocab_size=tokenizer.vocab_size), 2),
-            tokenizer,
-            FinetuneConfig(seeds=(1, 2)),
+        replace(
+            make_checkpoint(
+                Classifier(shape(vocab_size=tokenizer.vocab_size), 2),
+                tokenizer,
+                FinetuneConfig(seeds=(1, 2)),
+            ),
             labels=("no", "yes"),
         ),
     )

@@ -1,4 +1,5 @@
-"""The commands of docs/kinds-of-tasks.md, typed as they stand there, on the sample."""
+"""The commands of docs/kinds-of-tasks.md, typed as they stand there, on the sample; those of
+data/README.md are read by their programs."""
 
 import json
 import re
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from conftest import exit_code
+from faults import inputs as scripts
 from inference.conftest import program as predict
 
 import finetune
@@ -38,3 +40,19 @@ def test_the_examples_run(example, pretrained, tmp_path, monkeypatch, capsys):
     answer = json.loads(capsys.readouterr().out)
     assert answer["text"] == ask[-1]
     assert {"entities", "answers", "labels"} & set(answer)
+
+
+def shown_commands():
+    """The commands for programs of scripts/ in data/README.md, in blocks and in lines."""
+    text = (ROOT / "data" / "README.md").read_text(encoding="utf-8").replace("\\\n", " ")
+    found = re.findall(r"(?:`|^    )python (scripts/[^`\n]*)", text, re.MULTILINE)
+    return [shlex.split(command) for command in dict.fromkeys(found)]
+
+
+@pytest.mark.fast
+def test_the_programs_take_the_commands_of_the_data_page():
+    commands = shown_commands()
+    programs = {words[0] for words in commands}
+    assert programs == {f"scripts/{name}.py" for name in ("download", "prepare_imdb", "convert")}
+    for path, *arguments in commands:
+        assert scripts.program(Path(path).stem).parse_args(arguments)

@@ -13,6 +13,7 @@ from conftest import exit_code
 
 import finetune as program
 from electra.checkpoint.checkpoint import PRETRAINED
+from electra.checkpoint.next_command import next_command
 from electra.checkpoint.storage import load_checkpoint
 from electra.config import FinetuneConfig, Origin, resolve_finetuning
 from electra.data import token_cache
@@ -205,6 +206,14 @@ def test_the_next_command_is_quoted_for_the_shell(flags, tmp_path, capsys):
     out = tmp_path / "my run; $HOME"
     said = printed(capsys, *flags(out=out))
     assert f"python scripts/predict.py --ckpt '{out}/ckpt.pt' \"a text to judge\"\n" in said
+
+
+def test_the_next_command_after_a_task_of_pairs_has_a_pair(flags, tmp_path, capsys):
+    rows = [f"one {i}\tother {i}\t{i % 2}\n" for i in range(20)]
+    (tmp_path / "a.tsv").write_text("text\tmore\tlabel\n" + "".join(rows))
+    pairs = {"task": "csv", "data": tmp_path / "a.tsv", "text_columns": "text,more"}
+    said = printed(capsys, *flags(**pairs))
+    assert f"  {next_command(tmp_path / 'out' / 'ckpt.pt', 'classifier', pairs=True)}\n" in said
 
 
 def test_a_cache_that_cannot_be_written_is_noticed_before_the_work(
@@ -554,7 +563,8 @@ def test_a_collapsed_run_is_named_tried_again_and_flagged(flags, tmp_path, capsy
     seed = result_of(tmp_path / "out")["seeds"][0]
     assert seed["collapsed"] and seed["retried"]
     assert said.count("Trying once more at 0.25 of the learning rate") == 1
-    assert "seed 1: all predictions are one class again" in said
+    again = "seed 1: the model has learned nothing again: it gives every text the same class."
+    assert again in said
     assert "do not read these scores as a model's" in said.splitlines()[-1]
     assert len({row["prediction"] for row in predictions_of(tmp_path / "out")}) == 1
 

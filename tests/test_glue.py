@@ -9,7 +9,7 @@ from conftest import exit_code
 
 import finetune as program
 from electra.evaluation import glue
-from electra.tasks.task import GLUE
+from electra.tasks.known_tasks import GLUE
 
 ROOT = Path(__file__).resolve().parent.parent
 TEST_ROWS = {"cola": 7, "stsb": 5, "mnli": 6, "rte": 3}

@@ -3,7 +3,8 @@
 import pytest
 
 from electra.evaluation.results import SCORINGS
-from electra.tasks.task import TASKS, Example, TaskData
+from electra.tasks.known_tasks import TASKS
+from electra.tasks.task import Example, TaskData
 
 pytestmark = pytest.mark.fast
 

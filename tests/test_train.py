@@ -17,7 +17,7 @@ import signal
 import sys
 import time
 import types
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import forked
@@ -969,7 +969,7 @@ def test_a_classifier_is_no_pre_trained_checkpoint(trained, flags, tmp_path, cap
     model = Classifier(preset_model_config("tiny", "electra", tokenizer.vocab_size), 2)
     save_checkpoint(
         tmp_path / "classifier.pt",
-        make_checkpoint(model, tokenizer, FinetuneConfig(), labels=("no", "yes")),
+        replace(make_checkpoint(model, tokenizer, FinetuneConfig()), labels=("no", "yes")),
     )
     refused(
         capsys,

@@ -211,13 +211,11 @@ def make_checkpoint(
     tokenizer: Tokenizer,
     settings: object,
     training: TrainingState | None = None,
-    labels: tuple[str, ...] = (),
-    pairs: bool = False,
-    scale: float | None = None,
 ) -> Checkpoint:
     """The checkpoint of a model as it is now. Its tensors are shared with the model, not copied.
 
-    settings: the run's `PretrainConfig` or `FinetuneConfig`. The others are as in `Checkpoint`.
+    settings: the run's `PretrainConfig` or `FinetuneConfig`. What a fine-tuned model's outputs mean
+    (labels, pairs, scale, thresholds) and its origin are set by `dataclasses.replace`.
     """
     return Checkpoint(
         kind=model.kind,
@@ -225,9 +223,6 @@ def make_checkpoint(
         model_config=model.config,
         tokenizer=tokenizer,
         settings=to_dict(settings),
-        labels=labels,
-        pairs=pairs,
-        scale=scale,
         training=training,
     )
 

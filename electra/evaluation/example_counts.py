@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from electra.evaluation.answers import answer_f1, exact_match
-from electra.evaluation.label_scoring import NONE, label_counts, label_matrix, macro_f1, micro_f1
+from electra.evaluation.label_scoring import label_counts, label_matrix, macro_f1, micro_f1
+from electra.tasks.labels import EMPTY_CELL
 from electra.tasks.tag_schemes import spans_of
 
 
@@ -51,7 +52,7 @@ def _label_cells(gold: str, predicted: str, labels: tuple[str, ...], separator: 
     """Of each label: given rightly, given wrongly, missed."""
 
     def row(cell: str) -> NDArray[np.bool_]:
-        names = [] if cell == NONE else cell.split(separator)
+        names = [] if cell == EMPTY_CELL else cell.split(separator)
         unknown = [name for name in names if name not in labels]
         if unknown:
             raise ValueError(f"{unknown[0]!r:.40} is not among the labels, {', '.join(labels)}")

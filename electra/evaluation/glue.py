@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from electra.evaluation.results import read_every_seed
 from electra.evaluation.statistics import mean_sd
 from electra.files import write_atomically
-from electra.tasks.task import GLUE, TASKS
+from electra.tasks.known_tasks import GLUE, TASKS
 
 # Tasks that gain from a model fine-tuned on MNLI first (paper, section 3.1; appendix B).
 AFTER_MNLI = ("mrpc", "rte", "stsb")
@@ -147,7 +147,7 @@ def _cells_of(row: dict[str, Any], published: Mapping[str, Mapping[str, float]])
         f"{name} {_mean_and_sd(mean, sd, seeds)}" for name, (mean, sd) in row["further"].items()
     ]
     return [
-        row["task"] + (" (one class!)" if row["collapsed"] else ""),
+        row["task"] + (" (collapsed!)" if row["collapsed"] else ""),
         row["metric"],
         _mean_and_sd(row["mean"], row["sd"], seeds),
         f"{row['median']:.1f}",

@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 
 from electra.evaluation.scoring import Outputs, Scoring
 from electra.evaluation.text_scoring import one_line_text
+from electra.tasks.labels import EMPTY_CELL
 from electra.tasks.task import Example, Task, TaskData
-
-NONE = "-"  # in tables, of an example without a label
 
 
 class LabelScoring(Scoring):
@@ -37,7 +36,7 @@ class LabelScoring(Scoring):
         return self._word(data, np.flatnonzero(chosen(output)))
 
     def _word(self, data: TaskData, labels: Any) -> str:
-        return data.task.separator.join(data.labels[int(i)] for i in labels) or NONE
+        return data.task.separator.join(data.labels[int(i)] for i in labels) or EMPTY_CELL
 
     def quality(self, task: Task, example: Example, output: np.ndarray) -> float:
         """Minus the binary cross-entropy."""

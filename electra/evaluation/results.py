@@ -49,8 +49,13 @@ class Outcome(NamedTuple):
     dev_head: float | None  # of the best epoch that trains only the head
     state: dict[str, Any]  # weights of the best epoch
     thresholds: tuple[float, ...]  # chosen on dev; of labels one each, of answers one or none
-    collapsed: bool
+    collapse: str  # how it shows that the model has learned nothing; empty where it has not
     retried: bool = False
+
+    @property
+    def collapsed(self) -> bool:
+        """Whether the model has learned nothing."""
+        return bool(self.collapse)
 
 
 def sets_of(data: TaskData) -> dict[str, list[Any]]:

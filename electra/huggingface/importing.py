@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from electra.checkpoint.checkpoint import make_checkpoint
+from electra.checkpoint.next_command import next_command
 from electra.checkpoint.storage import save_checkpoint
 from electra.config import SIZES, ModelConfig, Origin, PretrainConfig, nearest_size
 from electra.data.tokenizer import Tokenizer
@@ -74,23 +75,22 @@ def _import_fine_tuned(found: FineTuned, tokenizer: Tokenizer, out: Path) -> lis
     model.load_state_dict(weights)
 
     out.parent.mkdir(parents=True, exist_ok=True)
-    checkpoint = make_checkpoint(
-        model,
-        tokenizer,
-        found.task.settings,
+    checkpoint = replace(
+        make_checkpoint(model, tokenizer, found.task.settings),
         labels=found.labels,
         pairs=found.task.pairs,
         scale=1.0 if found.is_regression else None,
+        thresholds=found.thresholds,
+        origin=Origin(imported=True),
     )
-    origin = Origin(imported=True)
-    save_checkpoint(out, replace(checkpoint, thresholds=found.thresholds, origin=origin))
+    save_checkpoint(out, checkpoint)
     return [
         f"{_describe_size(found.encoder)}, {describe_fine_tuned(found)}",
         *_describe_left_out(merged.left_out),
         *_describe_segments(networks),
         *_describe_unused_rows(tokenizer.vocab_size, config.vocab_size),
         f"{out} is written. Next:",
-        f"  python scripts/predict.py --ckpt {shlex.quote(str(out))} --file YOUR_TEXTS",
+        f"  {next_command(out, checkpoint.kind, checkpoint.pairs)}",
     ]
 
 

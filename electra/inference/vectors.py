@@ -5,6 +5,7 @@ Letters: B rows, C hidden size.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -124,8 +125,12 @@ class Embedded(NamedTuple):
 class EmbeddedTexts:
     """The vectors of a stream of texts, window by window, in the order of the texts."""
 
-    def __init__(self, encoder: TextEncoder, records: Iterable[Record]) -> None:
+    def __init__(
+        self, encoder: TextEncoder, records: Iterable[Record], source: str = "the input"
+    ) -> None:
+        """source: where the texts are from, for messages."""
         self.encoder = encoder
+        self.source = source
         self.records = iter(records)
         self.count = 0  # texts so far
         self.cut = 0  # of them, those longer than `max_len`
@@ -140,7 +145,7 @@ class EmbeddedTexts:
             self.cut += embedded.cut
             yield embedded
         if not self.count:
-            raise ValueError("there is no text: the input is empty")
+            raise ValueError(f"there is no text: {self.source} is empty")
 
     def remark(self) -> str:
         """What to say of the texts that were cut."""
@@ -204,8 +209,10 @@ def write_vectors(path: Path, windows: Iterable[Embedded], width: int) -> int:
     """Write a .npy file, float32 (N, C), as the windows come. Returns N.
 
     A reader sees the whole file or the one before: it grows under another name beside it, which
-    a stop removes. Raises OSError where it cannot be written, and whatever `windows` raises.
+    a stop removes, with the folders that were made for it. Raises OSError where it cannot be
+    written, and whatever `windows` raises.
     """
+    made = [folder for folder in path.parents if not folder.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     count = 0
@@ -220,7 +227,15 @@ def write_vectors(path: Path, windows: Iterable[Embedded], width: int) -> int:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+        _remove_empty(made)
     return count
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    """Remove folders, the innermost first, up to one that holds something."""
+    with contextlib.suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
 
 
 def npy_header(rows: int, width: int) -> bytes:

@@ -42,11 +42,16 @@ were chosen on the held-out part, so scores on it are slightly too high. Last ep
 (on a frozen encoder): """
 SEEDS_NOTE = """Each dot is one seed, red if it collapsed. The bar marks the mean, printed at the
 right."""
-COLLAPSED = """ A collapsed seed predicts one class for every text; its score is the majority’s. The
-means include it."""
-COLLAPSED_REGRESSION = """ A collapsed seed predicts one value for every text. The means include
-it."""
-COLLAPSED_VECTORS = """ A collapsed seed gives every text the same vector. The means include it."""
+UNREAD = ", or its training loss is no better than without reading the texts"
+# Kinds of tasks -> how it shows that a seed has learned nothing.
+COLLAPSED = {
+    "classes": f"it gives every text the same class{UNREAD}",
+    "regression": "it gives every text the same value",
+    "labels": f"it gives every text the same probabilities{UNREAD}",
+    "tags": f"it gives every word the same tag{UNREAD}",
+    "spans": "it finds no answer to any question",
+    "vectors": "it gives every pair of texts the same cosine",
+}
 CONFUSION_CAPTION = """Rows: gold labels; columns: predictions. Each cell shows a count and its
 share of the row, which sets the shade. Blue: correct."""
 CALIBRATION_CAPTION = """Predictions grouped by their probability; the number at the foot of a bar
@@ -164,9 +169,11 @@ def summary(result: Json, sets: Scores) -> Markup:
 def collapse_note(result: Json) -> Markup:
     names = [f"{seed['seed']:d}" for seed in result["seeds"] if seed["collapsed"]]
     start = f"Collapsed: seed{'s' if len(names) > 1 else ''} {', '.join(names)}."
-    meaning = COLLAPSED_REGRESSION if result["regression"] else COLLAPSED
-    if result.get("kind") == "vectors":
-        meaning = COLLAPSED_VECTORS
+    kind = result.get("kind") or kind_of(result)
+    meaning = " A collapsed seed has learned nothing"
+    if kind in COLLAPSED:
+        meaning += f": {COLLAPSED[kind]}"
+    meaning += ". The means include it."
     return tag("p", tag("b", start), meaning, class_="bad") if names else Markup()
 
 

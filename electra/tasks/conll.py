@@ -142,7 +142,7 @@ def read_columns(path: Path, columns: Columns, skip_bad: bool = False) -> Tagged
     """
     if not path.is_file():
         raise ValueError(f"{path}: no such file")
-    lines = read_text(path).replace("\r\n", "\n").split("\n")
+    lines = read_text(path).replace("\r\n", "\n").replace("\r", "\n").split("\n")
     width, separator = _layout(lines)
     word_column, tag_column = _chosen_columns(path, columns)
 
@@ -153,7 +153,7 @@ def read_columns(path: Path, columns: Columns, skip_bad: bool = False) -> Tagged
             rows = [row for row in rows if row[0].isdecimal()]
         try:
             pairs = [
-                (_cell(row, word_column, first + i), _cell(row, tag_column, first + i))
+                (_cell(row, word_column, first + i), _tag(row, tag_column, first + i))
                 for i, row in enumerate(rows)
             ]
         except ValueError as problem:
@@ -180,7 +180,9 @@ def _chosen_columns(path: Path, columns: Columns) -> tuple[int, int]:
         default if given is None else given for given, default in zip(columns, usual, strict=True)
     )
     if 0 in (word, tag) or word == tag:
-        raise ValueError(f"columns {word} and {tag}: give two different ones, counted from 1")
+        raise ValueError(
+            f"{path}: columns {word} and {tag}: give two different ones, counted from 1"
+        )
     return word - (word > 0), tag - (tag > 0)
 
 
@@ -192,6 +194,14 @@ def _cell(row: list[str], column: int, line: int) -> str:
     if not cell or not is_encodable(cell):
         raise ValueError(f"{line}: an empty column")
     return cell
+
+
+def _tag(row: list[str], column: int, line: int) -> str:
+    """A tag. Tables of predictions have the tags of a sentence with a space between them."""
+    tag = _cell(row, column, line)
+    if len(tag.split()) > 1:
+        raise ValueError(f"{line}: the tag {tag!r:.60} has white space in it")
+    return tag
 
 
 def _layout(lines: list[str]) -> tuple[int, str | None]:

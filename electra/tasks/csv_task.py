@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from electra.tasks.labels import UNKNOWN, distinct_labels, label_word
+from electra.tasks.labels import UNKNOWN, check_several_labels, distinct_labels, label_word
 from electra.tasks.rows import read_examples, split_labels
 from electra.tasks.tables import ENDINGS, columns_of, read_table
 from electra.tasks.task import Example, Task, TaskData, hold_out_examples, partners_only
@@ -132,6 +132,11 @@ def _labels_in(path: Path, task: Task, skip_bad: bool) -> tuple[str, ...]:
         raise ValueError(f"{path}: no line has a label; nothing to learn")
     if len(labels) < 2 and task.kind != "labels":
         raise ValueError(f"{path}: every label is {labels[0]!r}; a classifier needs at least two")
+    if task.kind == "labels":
+        try:
+            check_several_labels(labels, task.separator)
+        except ValueError as problem:
+            raise ValueError(f"{path}: {problem}") from None
     return labels
 
 

@@ -6,9 +6,10 @@ import os
 import re
 from pathlib import Path
 
+from electra.tasks.known_tasks import TASKS
 from electra.tasks.rows import clean_review, read_examples
 from electra.tasks.tables import read_text
-from electra.tasks.task import TASKS, Example, TaskData, hold_out_examples
+from electra.tasks.task import Example, TaskData, hold_out_examples
 
 _REVIEW_NAME = re.compile(r"(\d+)_(\d+)\.txt")
 

@@ -15,6 +15,7 @@ COLUMNS = 100  # of a line that shows classes
 LONGEST_NAME = 30  # characters of a class's name in it
 # Some tables have it in place of a label that is not known, as those of the `datasets` library do.
 UNKNOWN = "-1"
+EMPTY_CELL = "-"  # in tables of predictions, of an example that has none of several labels
 # At most 1,000 digits: more are no number that anybody has written.
 _NUMBER = re.compile(r"[+-]?(?:[0-9]{1,1000}(?:\.[0-9]{0,1000})?|\.[0-9]{1,1000})")
 
@@ -32,14 +33,36 @@ def label_word(word: str) -> str:
     """A label without the white space around it.
 
     Raises ValueError where nothing is left, and for `nan` in any case, as many tools write a value
-    that is missing. `None` and `null` are words that a class may have.
+    that is missing. `None` and `null` are words that a class may have. Also raises as
+    `check_one_line`.
     """
     word = word.strip()
     if not word:
         raise ValueError("the label is empty")
     if word.lower() == "nan":
         raise ValueError(f"the label is {word!r}, which is no class")
+    check_one_line(word)
     return word
+
+
+def check_one_line(label: str) -> None:
+    """Raises ValueError for a label with a tab or a line end in it, which would break the tables of
+    predictions."""
+    if any(char in label for char in "\t\r\n"):
+        raise ValueError(f"the label {label!r:.60} has a tab or a line end in it; take it out")
+
+
+def check_several_labels(labels: Iterable[str], separator: str) -> None:
+    """Raises ValueError for labels whose cells in the tables of predictions could not be read back:
+    with the separator in them, or the word for no label."""
+    for label in labels:
+        if label == EMPTY_CELL:
+            raise ValueError(
+                f"{label!r} cannot be a label: it stands for no label in tables of predictions; "
+                f"leave the cell empty, or take another word"
+            )
+        if separator in label:
+            raise ValueError(f"the label {label!r:.60} has the separator {separator!r} in it")
 
 
 def is_missing(word: str | None, classes: Container[str | Decimal]) -> bool:

@@ -9,8 +9,9 @@ from electra.tasks.conll import Columns, load_conll
 from electra.tasks.csv_task import CsvSettings, load_csv
 from electra.tasks.glue import load_glue
 from electra.tasks.imdb import load_imdb
+from electra.tasks.known_tasks import GLUE, task_named
 from electra.tasks.squad import load_squad
-from electra.tasks.task import GLUE, Task, TaskData, several_labels, task_named
+from electra.tasks.task import Task, TaskData, several_labels
 
 
 def load_task(

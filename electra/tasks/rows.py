@@ -9,7 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from electra.tasks.labels import UNKNOWN, is_missing, label_key, label_word
+from electra.tasks.labels import UNKNOWN, check_one_line, is_missing, label_key, label_word
 from electra.tasks.tables import listed, read_table
 from electra.tasks.task import NO_LABEL, Example, Task
 
@@ -117,8 +117,14 @@ def _index(task: Task, classes: Mapping[str | Decimal, int], word: str) -> int:
 
 
 def split_labels(task: Task, cell: str) -> list[str]:
-    """The labels of a cell that holds any number of them, in the order of the file."""
-    return [word for part in cell.split(task.separator) if (word := part.strip())]
+    """The labels of a cell that holds any number of them, in the order of the file.
+
+    Raises ValueError as `check_one_line`.
+    """
+    labels = [word for part in cell.split(task.separator) if (word := part.strip())]
+    for label in labels:
+        check_one_line(label)
+    return labels
 
 
 def _score(task: Task, word: str) -> float:

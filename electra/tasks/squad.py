@@ -41,13 +41,32 @@ def load_questions(task: Task, paths: dict[str, Path], seed: int, skip_bad: bool
     """Read the files of a task: "train", and perhaps "dev" and "test"."""
     sets, skipped = {}, 0
     for name, path in paths.items():
-        sets[name], bad = read_questions(path, skip_bad)
-        skipped += bad
-        if name != "test" and any(question.answers is None for question in sets[name]):
-            raise ValueError(f"{path}: a question without answers; only a test file may have such")
+        found, bad = read_questions(path, skip_bad)
+        sets[name], unanswered = _answered(found, path, name == "test", skip_bad)
+        skipped += bad + unanswered
     if "dev" not in sets:
         sets["train"], sets["dev"] = _hold_out_articles(sets["train"], seed, paths["train"])
     return TaskData(task, (), sets["train"], sets["dev"], sets.get("test"), skipped=skipped)
+
+
+def _answered(
+    questions: list[Question], path: Path, is_test: bool, skip_bad: bool
+) -> tuple[list[Question], int]:
+    """(the questions whose answers are known, or all where a test file knows none; how many were
+    left out).
+
+    Raises ValueError, with the question's id, for others without answers, unless `skip_bad`.
+    """
+    answered = [question for question in questions if question.answers is not None]
+    if is_test and not answered:
+        return questions, 0
+    if not answered or (len(answered) < len(questions) and not skip_bad):
+        name = next(question.id for question in questions if question.answers is None)
+        raise ValueError(
+            f'{path}: question {name!r} has no "answers"; only a test file may lack them, and then '
+            f"all of them (--skip-bad leaves such questions out)"
+        )
+    return answered, len(questions) - len(answered)
 
 
 def _find_files(folder: Path) -> dict[str, Path]:

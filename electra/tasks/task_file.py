@@ -11,14 +11,14 @@ from typing import Any
 from electra.files import is_encodable
 from electra.tasks.conll import Columns, load_tagged
 from electra.tasks.csv_task import TablePaths, check_columns, load_tables
-from electra.tasks.labels import label_key, label_word
+from electra.tasks.known_tasks import TASKS
+from electra.tasks.labels import check_several_labels, label_key, label_word
 from electra.tasks.squad import load_questions
 from electra.tasks.tables import read_text
 from electra.tasks.task import (
     KIND_METRICS,
     PARTNER_METRICS,
     SCORE_METRICS,
-    TASKS,
     Kind,
     Task,
     TaskData,
@@ -129,7 +129,8 @@ def _task_of(settings: dict[str, Any]) -> Task:
         metric=metric,
         also=_further_metrics(metric, kind),
         max_len=settings.get("max_len", 384 if kind == "spans" else 128),
-        epochs=settings.get("epochs", 3),
+        epochs=settings.get("epochs", Task.epochs),
+        epochs_of_few=settings.get("epochs", Task.epochs_of_few),
         kind=kind,
         text=tuple(settings.get("text", ())),
         label=settings.get("label", ""),
@@ -143,6 +144,7 @@ def _task_of(settings: dict[str, Any]) -> Task:
         return task
     if kind == "labels":
         check_separator(task.separator)
+        _check_several(labels, task.separator)
     try:
         check_columns(task)
     except ValueError as problem:
@@ -237,6 +239,13 @@ def _check_labels(labels: tuple[str, ...], kind: Kind) -> None:
         raise ValueError(
             "labels: half a surrogate pair, which is no character and cannot be written"
         )
+
+
+def _check_several(labels: tuple[str, ...], separator: str) -> None:
+    try:
+        check_several_labels(labels, separator)
+    except ValueError as problem:
+        raise ValueError(f"labels: {problem}") from None
 
 
 def _metric_of(settings: dict[str, Any], kind: Kind) -> str:

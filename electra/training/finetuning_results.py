@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from dataclasses import replace
 from typing import Any
 
-from electra.checkpoint.checkpoint import make_checkpoint
+from electra.checkpoint.checkpoint import Checkpoint, make_checkpoint
+from electra.checkpoint.next_command import next_command
 from electra.checkpoint.run_folder import RunFolder
 from electra.checkpoint.storage import save_checkpoint
 from electra.config import FinetuneConfig, to_dict
@@ -18,14 +18,6 @@ from electra.report.finetuning import finetune_page, held_out_rows
 from electra.tasks.task import TaskData
 from electra.training.finetuning import Prepared
 from electra.training.finetuning_seed import say_red
-
-# What the next program is to be told, for the last line.
-JUDGE = '"a text to judge"'
-NEXT = {
-    "spans": '--question "a question" "a text"',
-    "tags": '"a text to search"',
-    "vectors": '"a text"',
-}
 
 
 def save_results(
@@ -41,7 +33,7 @@ def save_results(
     """
     data = prepared.data
     best = max(outcomes, key=lambda outcome: outcome.dev)
-    save_classifier(folder, config, prepared, best)
+    checkpoint = save_classifier(folder, config, prepared, best)
 
     seconds = time.monotonic() - began
     result = results.summary(data, outcomes, best, seconds, to_dict(config))
@@ -52,30 +44,33 @@ def save_results(
     folder.write_json("result.json", result)
 
     print_result(folder, data, result, seconds, config.report)
+    print(f"  {next_command(folder.checkpoint, checkpoint.kind, checkpoint.pairs)}")
     if any(outcome.collapsed for outcome in outcomes):
-        say_red("at least one seed predicts a single class: do not read these scores as a model's.")
+        say_red("at least one seed has learned nothing: do not read these scores as a model's.")
     return result
 
 
 def save_classifier(
     folder: RunFolder, config: FinetuneConfig, prepared: Prepared, best: Outcome
-) -> None:
-    """Write the best seed's model as the checkpoint of the run folder. Raises ValueError."""
+) -> Checkpoint:
+    """Write the best seed's model as the checkpoint of the run folder, and return it.
+
+    Raises ValueError.
+    """
     data = prepared.data
     model = prepared.kind.make_model(prepared.model_config, data)
     model.load_state_dict(best.state)
-    checkpoint = make_checkpoint(
-        model,
-        prepared.tokenizer,
-        config,
+    checkpoint = replace(
+        make_checkpoint(model, prepared.tokenizer, config),
         labels=data.labels,
         pairs=getattr(data.train[0], "text_b", None) is not None,
         scale=data.task.scale,
+        thresholds=best.thresholds,
     )
-    checkpoint = replace(checkpoint, thresholds=best.thresholds)
     if prepared.checkpoint is not None:
         checkpoint = replace(checkpoint, origin=prepared.checkpoint.origin_now())
     save_checkpoint(folder.checkpoint, checkpoint)
+    return checkpoint
 
 
 def write_tables(folder: RunFolder, data: TaskData, outcomes: list[Outcome], best: Outcome) -> None:
@@ -89,7 +84,7 @@ def write_tables(folder: RunFolder, data: TaskData, outcomes: list[Outcome], bes
 def print_result(
     folder: RunFolder, data: TaskData, result: dict[str, Any], seconds: float, report: bool
 ) -> None:
-    """The scores, and what to type next. report: whether report.html was drawn."""
+    """The scores, and which files there are. report: whether report.html was drawn."""
     count = len(result["seeds"])
     spread = f" ± {result['dev_sd']:.2%} over {count} seeds" if count > 1 else ""
     majority = ""
@@ -103,10 +98,7 @@ def print_result(
     if result["test_mean"] is not None:
         spread = f" ± {result['test_sd']:.2%}" if count > 1 else ""
         print(f"test: {result['test_mean']:.2%}{spread}")
-    program = "embed.py" if data.task.kind == "vectors" else "predict.py"
     print(
         f"{folder.path / 'result.json'}, predictions.tsv{', report.html' if report else ''} and "
-        f"ckpt.pt are written ({seconds / 60:.1f} minutes). Next:\n"
-        f"  python scripts/{program} --ckpt {shlex.quote(str(folder.checkpoint))} "
-        f"{NEXT.get(data.task.kind, JUDGE)}"
+        f"ckpt.pt are written ({seconds / 60:.1f} minutes). Next:"
     )

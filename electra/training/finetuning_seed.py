@@ -22,7 +22,6 @@ from electra.evaluation.results import Outcome
 from electra.evaluation.scoring import Outputs
 from electra.model.fine_tuned import FineTunedModel
 from electra.training import distributed
-from electra.training.evaluate import entropy_of
 from electra.training.finetuning import Prepared
 from electra.training.log import MetricsLog
 from electra.training.loss_scale import LossScale
@@ -267,25 +266,23 @@ def end_seed(run: SeedRun) -> Outcome:
         dev_head=run.head_score,
         state=best.state,
         thresholds=best.thresholds,
-        collapsed=is_collapsed(run.prepared, best.outputs, run.train_loss),
+        collapse=collapse_of(run.prepared, best.outputs, run.train_loss),
     )
 
 
-def is_collapsed(prepared: Prepared, outputs: Outputs, loss: float) -> bool:
-    """Whether a model has learned nothing.
+def collapse_of(prepared: Prepared, outputs: Outputs, loss: float) -> str:
+    """How it shows that a model has learned nothing; empty where it has learned something.
 
     It says the same of all held-out examples, or its training loss is no better than that of always
     answering with the classes' shares.
     """
-    if prepared.kind.is_constant(prepared.data, outputs):
-        return True
-    counts = prepared.kind.label_counts(prepared.data)
-    if counts is None:
-        return False
-    shares = counts.astype(float)
-    if prepared.class_weights is not None:
-        shares *= prepared.class_weights.numpy()
-    return loss >= 0.999 * entropy_of(shares / shares.sum())
+    kind, data = prepared.kind, prepared.data
+    if kind.is_constant(data, outputs):
+        return kind.constant
+    unread = kind.unread_loss(data, prepared.class_weights)
+    if unread is not None and loss >= 0.999 * unread:
+        return "its training loss is no better than without reading the texts"
+    return ""
 
 
 def say_red(text: str) -> None:

@@ -21,11 +21,14 @@ from electra.evaluation.scoring import Outputs
 from electra.model.classifier import Classifier
 from electra.model.fine_tuned import FineTunedModel
 from electra.tasks.task import Example, TaskData
+from electra.training.evaluate import entropy_of
 from electra.training.task_kind import FEWEST, TaskKind, unit_of
 
 
 class TextClasses(TaskKind):
     """One of several labels for a text or a pair."""
+
+    constant = "it gives every text the same class"
 
     def texts(self, example: Example) -> Iterator[str]:
         yield from (text for text in (example.text_a, example.text_b) if text)
@@ -77,6 +80,8 @@ class TextClasses(TaskKind):
 class TextValue(TextClasses):
     """A number for a text or a pair. The model learns it in units of the task's scale."""
 
+    constant = "it gives every text the same value"
+
     def target(self, example: Example, data: TaskData) -> float:
         return float(example.label) / unit_of(data)
 
@@ -104,6 +109,8 @@ class TextValue(TextClasses):
 
 class TextLabels(TextClasses):
     """Any number of several labels for a text or a pair."""
+
+    constant = "it gives every text the same probabilities"
 
     def target(self, example: Example, data: TaskData) -> tuple[float, ...]:
         """1.0 for each label that it has, else 0.0. It has none where they are not known."""
@@ -141,6 +148,17 @@ class TextLabels(TextClasses):
         """Training examples that have each label; they need not add up to all examples."""
         labels = [label for example in data.train for label in example.label]
         return np.bincount(np.array(labels, np.int64), minlength=len(data.labels))
+
+    def unread_loss(self, data: TaskData, class_weights: Tensor | None = None) -> float:
+        """Each label is a yes or no of its own; the weights are of the yes."""
+        shares = self.label_counts(data) / len(data.train)
+        yes = shares if class_weights is None else shares * class_weights.numpy()
+        weights = yes + 1 - shares  # of an example, on average
+        losses = [
+            weight * entropy_of((share, 1 - share))
+            for weight, share in zip(weights, yes / weights, strict=True)
+        ]
+        return float(np.mean(losses))
 
     def is_constant(self, data: TaskData, outputs: Outputs) -> bool:
         return len(outputs) >= FEWEST and bool(np.ptp(np.asarray(outputs)[..., 0], 0).max() < 1e-3)

@@ -31,6 +31,8 @@ from electra.training.task_kind import FEWEST, TaskKind
 class WordTags(TaskKind):
     """A tag for each word of a sentence."""
 
+    constant = "it gives every word the same tag"
+
     def texts(self, example: Sentence) -> Iterator[str]:
         yield example.text
 
@@ -74,6 +76,8 @@ class WordTags(TaskKind):
 
 class AnswerSpans(TaskKind):
     """The answer to a question, as a stretch of a text."""
+
+    constant = "it finds no answer to any question"
 
     def texts(self, example: Question) -> Iterator[str]:
         yield from (example.question, example.context)

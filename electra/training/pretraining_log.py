@@ -8,6 +8,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from electra.checkpoint.next_command import next_command
 from electra.config import continue_defaults, describe_model
 from electra.training.evaluate import (
     auc_of,
@@ -201,7 +202,4 @@ def print_summary(run: PretrainingRun, is_sample: bool) -> None:
     print(f"  python finetune.py --task sst2 --init {checkpoint} --data {data}")
     if is_sample:
         print("  python train.py --corpus YOUR_TEXT --size tiny --minutes 60")
-    print(
-        f"  python scripts/predict.py --ckpt {checkpoint} "
-        f'"a sentence in which one word is banana wrong"'
-    )
+    print(f"  {next_command(run.folder.checkpoint, run.model.kind)}")

@@ -19,12 +19,16 @@ from electra.data.tokenizer import Tokenizer
 from electra.evaluation.scoring import Outputs
 from electra.model.fine_tuned import FineTunedModel
 from electra.tasks.task import TaskData
+from electra.training.evaluate import entropy_of
 
 FEWEST = 20  # held-out examples, or words, from which on equal answers are a collapse
 
 
 class TaskKind(ABC):
     """One kind of task. It has no state."""
+
+    # What a model does of which `is_constant` is true, as the end of a sentence.
+    constant: str
 
     @abstractmethod
     def texts(self, example: Any) -> Iterator[str]:
@@ -73,6 +77,19 @@ class TaskKind(ABC):
     def label_counts(self, data: TaskData) -> np.ndarray | None:
         """Training examples, or words, of each class, (C,) int64; None without classes."""
         return None
+
+    def unread_loss(self, data: TaskData, class_weights: Tensor | None = None) -> float | None:
+        """The training loss of always answering with the classes' shares; None without classes.
+
+        class_weights: (C,) float32, those of the model.
+        """
+        counts = self.label_counts(data)
+        if counts is None:
+            return None
+        shares = counts.astype(float)
+        if class_weights is not None:
+            shares *= class_weights.numpy()
+        return entropy_of(shares / shares.sum())
 
     def is_constant(self, data: TaskData, outputs: Outputs) -> bool:
         """Whether a model says the same of everything, of enough examples to tell."""

@@ -2,7 +2,7 @@
 
     python tests/faults/fuzz.py --inputs 10000 --seed 0
 
-A reader (`inputs.READERS`) must either read an input or refuse it. To refuse it, a function raises
+A reader (`READERS`) must either read an input or refuse it. To refuse it, a function raises
 ValueError or OSError with one printable line that names the file, and a program ends with exit
 code 2 and writes only that line to standard error.
 
@@ -33,9 +33,11 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
-from faults import inputs
+from faults import inputs, inputs_of_tasks
 
 from electra.cli import one_line
+
+READERS = inputs.READERS | inputs_of_tasks.READERS
 
 SECONDS = 20  # wall-clock time for one input
 ROOM = 1 << 30  # bytes of address space, on top of what the imports take
@@ -73,9 +75,7 @@ def main(argv: list[str] | None = None) -> int:
         default=0,
         help="number of the first input; repeats one input (default: 0)",
     )
-    parser.add_argument(
-        "--only", choices=tuple(inputs.READERS), help="fuzz one reader (default: all)"
-    )
+    parser.add_argument("--only", choices=tuple(READERS), help="fuzz one reader (default: all)")
     parser.add_argument(
         "--keep",
         type=Path,
@@ -90,7 +90,7 @@ def main(argv: list[str] | None = None) -> int:
         flush=True,
     )
     findings = []
-    for reader in [args.only] if args.only else inputs.READERS:
+    for reader in [args.only] if args.only else READERS:
         row = fuzz(reader, args.inputs, args.seed, args.keep, args.first)
         print(
             f"{row.reader:<16}{args.inputs:>8,}{row.read:>8,}{row.refused:>9,}{row.seconds:>9.1f}"
@@ -109,7 +109,8 @@ def fuzz(reader: str, count: int, seed: int, keep: Path, first: int = 0) -> Row:
     If its process ends early, that is a finding, and a new process continues with the next input.
     """
     began = time.monotonic()
-    inputs.checkpoints(), inputs.exported()  # made once for all processes
+    # Made once for all processes.
+    inputs.checkpoints(), inputs.exported(), inputs_of_tasks.embeddable()
     outcomes = {"read": 0, "refused": 0}
     findings, number = [], first
     with tempfile.TemporaryDirectory(prefix="fuzz-") as temporary:
@@ -191,7 +192,7 @@ def attempt(reader: str, seed: int, number: int, folder: Path) -> tuple[str, str
     """
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "to").mkdir(parents=True)
-    read = inputs.READERS[reader](random.Random(f"{seed} {reader} {number}"), folder)
+    read = READERS[reader](random.Random(f"{seed} {reader} {number}"), folder)
     before = _names(folder)
     try:
         read()

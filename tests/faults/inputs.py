@@ -389,15 +389,19 @@ def checkpoints() -> tuple[bytes, ...]:
             PretrainConfig(seq_len=32),
             TrainingState(step=3, optimizer={"step": 3}),
         ),
-        make_checkpoint(Classifier(shape, 2), tokenizer(), settings, labels=words),
-        make_checkpoint(Classifier(shape, 1), tokenizer(), settings, pairs=True, scale=5.0),
+        dataclasses.replace(
+            make_checkpoint(Classifier(shape, 2), tokenizer(), settings), labels=words
+        ),
+        dataclasses.replace(
+            make_checkpoint(Classifier(shape, 1), tokenizer(), settings), pairs=True, scale=5.0
+        ),
     ]
     packed[0].origin = Origin(imported=True, tokens=5)
     with tempfile.TemporaryDirectory() as temporary:
-        return tuple(_saved(Path(temporary) / "ckpt.pt", one) for one in packed)
+        return tuple(saved(Path(temporary) / "ckpt.pt", one) for one in packed)
 
 
-def _saved(path: Path, checkpoint: Checkpoint) -> bytes:
+def saved(path: Path, checkpoint: Checkpoint) -> bytes:
     save_checkpoint(path, checkpoint)
     return path.read_bytes()
 
@@ -414,16 +418,16 @@ def exported_fine_tuned() -> list[dict[str, bytes]]:
     torch.manual_seed(0)
     shape, settings, words = small_shape(), FinetuneConfig(max_len=32), ("O", "B-X", "I-X")
     classifier = Classifier(shape, 3, multi_label=True)
-    several = make_checkpoint(classifier, tokenizer(), settings, labels=words)
+    several = dataclasses.replace(make_checkpoint(classifier, tokenizer(), settings), labels=words)
     packed = [
         dataclasses.replace(several, thresholds=(0.5,) * 3),
-        make_checkpoint(Tagger(shape, 3), tokenizer(), settings, labels=words),
+        dataclasses.replace(make_checkpoint(Tagger(shape, 3), tokenizer(), settings), labels=words),
         dataclasses.replace(
             make_checkpoint(Reader(shape), tokenizer(), settings), thresholds=(1.0,)
         ),
     ]
     with tempfile.TemporaryDirectory() as temporary:
-        return [_exported(_saved(Path(temporary) / "ckpt.pt", one)) for one in packed]
+        return [_exported(saved(Path(temporary) / "ckpt.pt", one)) for one in packed]
 
 
 def _exported(checkpoint: bytes) -> dict[str, bytes]:
@@ -460,7 +464,7 @@ def corpus(rng: random.Random, folder: Path) -> Read:
         path.mkdir()
         for number, lines in enumerate(documents):
             (path / f"{number}.txt").write_bytes(bytes_of(rng, plain(lines)))
-        _add_odd_file(rng, path, ".txt")
+        add_odd_file(rng, path, ".txt")
     else:
         kind, ending = rng.choice(("wiki", "blank", "jsonl")), rng.choice(tuple(PACKERS))
         if kind == "wiki":
@@ -582,7 +586,7 @@ def huge_dictionary(data: bytes) -> bytes:
     return data[:12] + header + struct.pack("<I", zlib.crc32(header)) + data[12 + size :]
 
 
-def _add_odd_file(rng: random.Random, folder: Path, ending: str) -> None:
+def add_odd_file(rng: random.Random, folder: Path, ending: str) -> None:
     """Sometimes put something into a folder that is not a readable file."""
     path = folder / (rng.choice(("odd", *NAMES)) + ending)
     kind = rng.randrange(12)
@@ -610,7 +614,7 @@ def tables(rng: random.Random, folder: Path) -> Read:
             for _ in range(rng.randrange(3, 14))
         ]
         rows = [[rng.choice(TEXTS) for _ in columns[1:]] + [word] for word in words]
-        (root / f"{part}{ending}").write_bytes(_table(rng, columns, rows, ending))
+        (root / f"{part}{ending}").write_bytes(table_bytes(rng, columns, rows, ending))
     skip_bad = rng.random() < 0.3
     if glue:
         return lambda: _check_task(load_task("sst2", root, skip_bad=skip_bad))
@@ -625,7 +629,7 @@ def tables(rng: random.Random, folder: Path) -> Read:
     )
 
 
-def _table(
+def table_bytes(
     rng: random.Random, columns: tuple[str, ...], rows: list[list[str]], ending: str
 ) -> bytes:
     if ending == ".jsonl":
@@ -735,7 +739,7 @@ def _labelled(rng: random.Random, part: str, usual: list[str], ending: str) -> b
         if ending == ".jsonl" and rng.random() < 0.05:
             word = rng.choice(JSON_LABELS)
         rows.append([rng.choice(TEXTS), word])
-    return _table(rng, ("text", "label"), rows, ending)
+    return table_bytes(rng, ("text", "label"), rows, ending)
 
 
 def _check_labels(data: TaskData) -> None:
@@ -764,7 +768,7 @@ def imdb(rng: random.Random, folder: Path) -> Read:
             data = bytes_of(rng, data) if rng.random() < 0.02 else data
             (root / part / f"{number}_{rng.randrange(11)}.txt").write_bytes(data)
         if rng.random() < 0.3:
-            _add_odd_file(
+            add_odd_file(
                 rng, root / part, rng.choice((".txt", "1_7.txt", "9" * 100 + "_1.txt", "٣_٤.txt"))
             )
     if rng.random() < 0.1:
@@ -942,7 +946,7 @@ def released(rng: random.Random, folder: Path) -> Read:
     if rng.random() < 0.5:
         tensors = read_safetensors(_written(folder / "whole", files.pop("model.safetensors")))
         os.unlink(folder / "whole")
-        files["pytorch_model.bin"] = _pickled(rng, folder, tensors)
+        files["pytorch_model.bin"] = spoiled_pickle(rng, folder, tensors)
     name = rng.choice(sorted(files))
     files[name] = (
         text_of(rng, json.loads(files[name]))
@@ -1045,7 +1049,7 @@ class Payload:
         return os.system, (f"touch '{self.marker}'",)
 
 
-def _pickled(rng: random.Random, folder: Path, content: dict[str, Any]) -> bytes:
+def spoiled_pickle(rng: random.Random, folder: Path, content: dict[str, Any]) -> bytes:
     """What torch.save writes for a dictionary, mostly spoiled.
 
     It may be unchanged, hold code, hold tensors that do not match their description, or unpack to
@@ -1128,7 +1132,7 @@ def _deflated(rng: random.Random, data: bytes) -> bytes:
 def pickled(rng: random.Random, folder: Path) -> Read:
     """Read a pytorch_model.bin without the other files of its folder."""
     tensors = {"one.weight": torch.ones(3, 4), "two.bias": torch.zeros(5)}
-    data = _pickled(rng, folder, tensors)
+    data = spoiled_pickle(rng, folder, tensors)
     (folder / "pytorch_model.bin").write_bytes(data)
     return lambda: _use_tensors(read_weights(folder), 10 * len(data))
 
@@ -1139,7 +1143,7 @@ def stored(rng: random.Random, folder: Path) -> Read:
     data = rng.choice(checkpoints())
     if rng.random() < 0.7:
         content = torch.load(io.BytesIO(data), weights_only=True)
-        data = sealed(_pickled(rng, folder, content))
+        data = sealed(spoiled_pickle(rng, folder, content))
     else:
         data = bytes_of(rng, data)
     path.write_bytes(data)

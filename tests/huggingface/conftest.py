@@ -178,12 +178,11 @@ def saved(tmp_path, shape, tokenizers):
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.add_(0.1 * torch.randn_like(parameter))
-        more = {"settings": PretrainConfig()}
+        settings, more = PretrainConfig(), {}
         if kind in FINE_TUNED:
-            labels = () if kind == "reader" else labels
-            more = {"settings": FinetuneConfig(), "labels": labels, **(parts or {})}
-        thresholds = more.pop("thresholds", ())
-        checkpoint = replace(make_checkpoint(model, tokenizer, **more), thresholds=thresholds)
+            more = {"labels": () if kind == "reader" else labels, **(parts or {})}
+            settings = more.pop("settings", FinetuneConfig())
+        checkpoint = replace(make_checkpoint(model, tokenizer, settings), **more)
         save_checkpoint(tmp_path / name, checkpoint)
         return tmp_path / name
 

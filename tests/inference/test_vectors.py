@@ -118,14 +118,23 @@ def test_what_cannot_be_done_is_refused(electra, tmp_path, monkeypatch, capsys):
     refused(capsys, "is a folder", *start, "--out", tmp_path, "a")
     refused(capsys, "file", *start, "--out", tmp_path / "file" / "v.npy", "a")
     refused(capsys, "pair.jsonl:1: a vector is of one", *start, "--file", tmp_path / "pair.jsonl")
-    refused(capsys, "no text", *start, "--file", tmp_path / "empty", "--out", there, "--force")
-    new = tmp_path / "new.npy"
+    refused(
+        capsys,
+        f"{tmp_path / 'empty'} is empty",
+        *start,
+        "--file",
+        tmp_path / "empty",
+        "--out",
+        there,
+        "--force",
+    )
+    new = tmp_path / "folder" / "below" / "new.npy"
     refused(
         capsys, 'none.jsonl:2: no "text"', *start, "--file", tmp_path / "none.jsonl", "--out", new
     )
     refused(capsys, "--max-len 4 is outside", *start, "--max-len", 4, "a")
     refused(capsys, "not both", *start, "--file", there, "a")
-    assert there.read_bytes() == b"precious" and not new.exists()
+    assert there.read_bytes() == b"precious" and not (tmp_path / "folder").exists()
     assert not [one for one in tmp_path.iterdir() if one.name.startswith(".")]
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from electra.report import finetuning
 from electra.report.finetuning import finetune_page
+from electra.training.kinds import KINDS
 
 from .pages import check_whole, plain, svgs, table_of
 from .samples import seed
@@ -56,7 +57,19 @@ def test_a_collapsed_regression_predicts_one_value(regression):
     result, rows = regression
     result["seeds"][0]["collapsed"] = True
     page = finetune_page(result, rows)
-    assert "predicts one value for every text" in page and "majority" not in page
+    assert "it gives every text the same value." in page and "class" not in said_of(page)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_collapsed_seed_does_is_said_as_finetune_says_it(tuning, kind):
+    result, rows = tuning
+    result |= {"kind": kind, "regression": kind == "regression"}
+    assert KINDS[kind].constant in said_of(finetune_page(result, []))
+
+
+def said_of(page):
+    """The sentence about a collapsed seed."""
+    return page.partition("A collapsed seed has")[2].partition("The means")[0]
 
 
 def test_every_seed_is_a_dot_of_every_set_and_metric(tuning):

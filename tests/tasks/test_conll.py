@@ -42,6 +42,8 @@ def test_words_and_tags_by_sentence(tmp_path):
     "text",
     [
         TRAIN.replace("\n", "\r\n"),
+        TRAIN.replace("\n", "\r"),
+        TRAIN.replace("\n", "\r").replace(" ", "\t"),
         TRAIN.replace(" ", "\t"),
         TRAIN.replace(" ", "   "),
         "\ufeff" + TRAIN,
@@ -104,6 +106,7 @@ def test_a_task_file_describes_tags(tmp_path):
     [
         (lambda text: text.replace("cat NN I-NP", "cat"), r"train.txt:4: 1 columns"),
         (lambda text: "word\n", r"train.txt:1: 1 columns"),
+        (lambda text: "a\tB-X Y\n", r"train.txt:1: the tag 'B-X Y' has white space in it"),
         (lambda text: "", "no sentences in it"),
         (lambda text: "# only = comments\n", "no sentences in it"),
         (lambda text: "a O\nb O\n", "every word has the tag 'O'"),
@@ -127,7 +130,7 @@ def test_a_tag_that_training_has_not_is_refused_with_its_line(tmp_path):
 
 
 def test_columns_that_are_the_same_or_not_there_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="give two different ones"):
+    with pytest.raises(ValueError, match=r"train.txt: columns 3 and 3: give two different ones"):
         conll(tmp_path, columns=Columns(3, 3))
     with pytest.raises(ValueError, match="3 columns, and column 7 is needed"):
         conll(tmp_path, columns=Columns(1, 7))

@@ -7,6 +7,7 @@ import pytest
 from electra.tasks.csv_task import CsvSettings
 from electra.tasks.load import load_task
 from electra.tasks.task import Example
+from electra.tasks.task_file import load_task_file
 from tasks.files import refused, table
 
 pytestmark = pytest.mark.fast
@@ -112,6 +113,32 @@ def test_an_unknown_dev_label_is_refused_with_its_line(tmp_path):
 )
 def test_csv_stops_with_one_line_that_names_the_place(tmp_path, text, match):
     refused(match, "csv", table(tmp_path / "a.csv", text))
+
+
+@pytest.mark.parametrize("separator", [None, "|"])
+def test_a_label_with_a_line_end_is_refused_with_its_line(tmp_path, separator):
+    """Tables of predictions have a line for each example."""
+    lines = [{"text": "a", "label": "yes"}, {"text": "b", "label": "no\nnever"}]
+    path = table(tmp_path / "a.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+    settings = CsvSettings(label_separator=separator)
+    refused(
+        r"a\.jsonl:2: the label 'no\\nnever' has a tab or a line end", "csv", path, csv=settings
+    )
+
+
+@pytest.mark.parametrize("word", ["-", "yes|no"])
+def test_labels_whose_cells_cannot_be_read_back_are_refused(tmp_path, word):
+    """A cell of a table of predictions is - where there is no label, else labels and separators."""
+    labels = ["yes", word]
+    settings = {"name": "mine", "train": "a.tsv", "text": ["text"], "label": "label"}
+    settings |= {"multi_label": True, "labels": labels}
+    table(tmp_path / "a.tsv", "text\tlabel\n" + f"a\t{word}\nb\tyes\n" * 9)
+    with pytest.raises(ValueError, match=r"task\.json: labels: ") as caught:
+        load_task_file(table(tmp_path / "task.json", json.dumps(settings)))
+    assert repr(word) in str(caught.value)
+    if word == "-":  # of a table alone
+        csv = CsvSettings(label_separator="|")
+        refused(r"a\.tsv: '-' cannot be a label", "csv", tmp_path / "a.tsv", csv=csv)
 
 
 def test_csv_leaves_bad_lines_out_of_every_file_and_of_the_labels(tmp_path):

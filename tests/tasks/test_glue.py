@@ -4,8 +4,9 @@ import math
 
 import pytest
 
+from electra.tasks.known_tasks import TASKS
 from electra.tasks.load import load_task
-from electra.tasks.task import TASKS, Example
+from electra.tasks.task import Example
 from tasks.files import MNLI, PAIR, QQP, STSB, glue, refused, table
 
 pytestmark = pytest.mark.fast

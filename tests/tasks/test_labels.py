@@ -4,9 +4,10 @@ import math
 
 import pytest
 
+from electra.tasks.known_tasks import TASKS
 from electra.tasks.labels import class_lines
 from electra.tasks.load import load_task
-from electra.tasks.task import NO_LABEL, TASKS, Example, TaskData
+from electra.tasks.task import NO_LABEL, Example, TaskData
 from electra.tasks.task_file import load_task_file
 from tasks.files import refused, sst2, table
 

@@ -110,6 +110,21 @@ def test_bad_questions_are_left_out_and_counted(tmp_path):
     assert ([one.id for one in found], skipped) == (["q1"], 1)
 
 
+@pytest.mark.parametrize("part", ["train", "dev", "test"])
+def test_a_file_with_answers_to_some_questions_is_refused(tmp_path, part):
+    """The others would count as questions without an answer."""
+    unlabelled = question("q9")
+    del unlabelled["answers"]
+    for name in ("train", "dev", "test"):
+        more = [unlabelled] if name == part else []
+        squad(tmp_path / f"{name}.json", article(question(f"{name} 1"), *more))
+    match = rf"{part}\.json: question 'q9' has no \"answers\""
+    with pytest.raises(ValueError, match=match):
+        load_task("squad", tmp_path)
+    data = load_task("squad", tmp_path, skip_bad=True)
+    assert data.skipped == 1 and len(data.train) == len(data.dev) == len(data.test) == 1
+
+
 def test_a_single_article_cannot_be_held_out(tmp_path):
     with pytest.raises(ValueError, match="about one article"):
         load_task("squad", squad(tmp_path / "a.json", article(question())))

@@ -2,8 +2,9 @@
 
 import pytest
 
+from electra.tasks.known_tasks import TASKS
 from electra.tasks.load import load_task
-from electra.tasks.task import TASKS, Example
+from electra.tasks.task import Example
 from tasks.files import refused, sst2, table
 
 pytestmark = pytest.mark.fast

@@ -7,16 +7,9 @@ import pytest
 
 from electra.evaluation.classification import f1
 from electra.tasks.csv_task import CsvSettings
+from electra.tasks.known_tasks import GLUE, TASKS, default_folder
 from electra.tasks.load import load_task
-from electra.tasks.task import (
-    GLUE,
-    KIND_METRICS,
-    TASKS,
-    Example,
-    Task,
-    default_folder,
-    with_both_orders,
-)
+from electra.tasks.task import KIND_METRICS, Example, Task, with_both_orders
 from tasks.files import MRPC, glue, refused, sst2
 
 pytestmark = pytest.mark.fast

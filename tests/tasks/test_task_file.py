@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from electra.config import FinetuneConfig
 from electra.tasks.task import Example
 from electra.tasks.task_file import load_task_file
+from electra.training.finetuning import fill_in
 from tasks.files import table
 
 pytestmark = pytest.mark.fast
@@ -71,6 +73,14 @@ def test_a_minimal_task_file_takes_labels_from_the_data_and_holds_out_a_tenth(tm
     assert (data.task.metric, data.task.max_len, data.task.epochs) == ("accuracy", 128, 3)
     again, other = (load_task_file(tmp_path / "claims.json", seed=seed) for seed in (0, 1))
     assert data == again and data.dev != other.dev
+
+
+@pytest.mark.parametrize("stated, epochs", [(4, 4), (40, 40), (None, 10)])
+def test_the_epochs_that_a_task_file_states_are_those_of_the_run(tmp_path, stated, epochs):
+    """Without them few examples are read ten times."""
+    data = load_task_file(claims(tmp_path, epochs=stated))
+    config = FinetuneConfig(task=None, task_file="claims.json")
+    assert fill_in(config, data, None).epochs == epochs
 
 
 def test_toml_and_json_of_the_same_keys_are_the_same_task(tmp_path):
