@@ -12,7 +12,6 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 
-from electra.checkpoint.checkpoint import TrainingState
 from electra.cli import parse, run_cli
 from electra.config import Origin, PretrainConfig, parse_phases, resolve_pretraining, resolve_steps
 from electra.training import distributed
@@ -52,7 +51,6 @@ from electra.training.pretraining_text import (
     smaller_batches,
     steps_per_epoch,
 )
-from electra.training.progress import Progress
 from electra.training.seeds import derive_seed
 from electra.training.step import train_step
 from electra.training.stopping import NON_FINITE_LIMIT, StopSignals, stop_if_not_finite
@@ -134,9 +132,7 @@ def build(config: PretrainConfig, given: set[str]) -> PretrainingRun:
 
     model = make_model(config, model_config, start, machine.device)
     learner = make_learner(config, model, machine, graphs)
-    progress = Progress(TrainingState())
-    if training is not None:
-        progress = restore(training, learner, batches.stream)
+    progress = restore(training, learner, batches.stream)
     folder = open_folder(config, model_config, tokenizer, machine)
 
     return PretrainingRun(

@@ -260,11 +260,13 @@ def make_learner(
     )
 
 
-def restore(training: TrainingState, learner: Learner, stream: SpanBatches) -> Progress:
-    """Put everything back to where the checkpoint was.
+def restore(training: TrainingState | None, learner: Learner, stream: SpanBatches) -> Progress:
+    """Put everything back to where the checkpoint was; leave it as it is for a run that begins.
 
     What all ranks had counted since the last line of the log becomes the first rank's.
     """
+    if training is None:
+        return Progress(TrainingState())
     learner.optimizer.load_state_dict(training.optimizer)
     learner.scale.load_state_dict(training.scale)
     stream.load(training.stream)
