@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Import released checkpoints and export trained ones, in the folder layout of Hugging Face.
+"""Import released checkpoints, export trained ones as others read them, or make them small.
 
 python scripts/convert.py import data/electra-small/discriminator data/electra-small/generator \\
     --out electra.pt
 python scripts/convert.py import data/bert-base --out bert.pt
 python scripts/convert.py export runs/imdb-electra/ckpt.pt exported/
 python scripts/convert.py export runs/sst2-electra/ckpt.pt exported/ --onnx
+python scripts/convert.py shrink runs/imdb-electra/ckpt.pt --out small.pt
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import sys
 from pathlib import Path
 from typing import TypeAlias
 
+from electra.checkpoint.shrinking import shrink_checkpoint
 from electra.cli import Parser, run_cli
 from electra.config import POOLINGS
 from electra.files import one_line
@@ -35,6 +37,8 @@ def run(args: argparse.Namespace) -> None:
         notes = import_checkpoint(
             args.folders, args.out, args.objective, args.partner, args.encoder_only
         )
+    elif args.command == "shrink":
+        notes = shrink_checkpoint(args.checkpoint, args.out)
     else:
         notes = export_checkpoint(args.checkpoint, args.folder, args.onnx, args.vectors)
     print("\n".join(map(one_line, notes)))
@@ -49,9 +53,10 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="import|export")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="import|export|shrink")
     _add_import(commands)
     _add_export(commands)
+    _add_shrink(commands)
     return parser.parse_args(argv)
 
 
@@ -109,6 +114,19 @@ def _add_export(commands: Subparsers) -> None:
         help="write what sentence-transformers reads too: a vector a text, the mean of the tokens "
         "or that of [CLS] (after finetune.py --task pairs always, as in training)",
     )
+
+
+def _add_shrink(commands: Subparsers) -> None:
+    writer = commands.add_parser(
+        "shrink", help="a checkpoint -> a small one to pass on, without what --resume needs"
+    )
+    writer.add_argument(
+        "checkpoint",
+        type=Path,
+        metavar="CKPT",
+        help="a checkpoint or run folder of train.py or finetune.py",
+    )
+    writer.add_argument("--out", type=Path, required=True, help="the checkpoint to write")
 
 
 def parse_partner(text: str) -> NetworkSize:

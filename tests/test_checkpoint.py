@@ -27,9 +27,11 @@ from electra.checkpoint.checkpoint import (
     snapshot,
 )
 from electra.checkpoint.run_folder import RunFolder, link, load_newest
+from electra.checkpoint.shrinking import shrink_checkpoint
 from electra.checkpoint.storage import load_checkpoint, save_checkpoint, write_sealed
 from electra.config import FinetuneConfig, Origin, PretrainConfig, from_dict
 from electra.model.bert import BertMLM
+from electra.model.build import with_weights
 from electra.model.classifier import Classifier
 from electra.model.electra import Electra
 
@@ -745,3 +747,46 @@ def test_the_newest_whole_checkpoint_is_found(folder, state):
     (path / "ckpt-9.pt").unlink()
     with pytest.raises(ValueError, match=f"{path / 'ckpt.pt'} is damaged"):
         found()
+
+
+# ---------------------------------------------------------------- small checkpoints
+
+
+def test_a_small_checkpoint_has_the_rounded_weights_and_no_training(path, tmp_path):
+    before = load_checkpoint(path, PRETRAINED)
+    said = shrink_checkpoint(path, tmp_path / "new" / "small.pt")
+    small = load_checkpoint(tmp_path / "new" / "small.pt", PRETRAINED)
+    assert small.training is None and small.origin == before.origin_now()
+    assert small.tokenizer.to_bytes() == before.tokenizer.to_bytes()
+    for name, value in before.model.items():
+        assert small.model[name].dtype == torch.bfloat16
+        torch.testing.assert_close(small.model[name].float(), value, rtol=2**-8, atol=0)
+    assert (tmp_path / "new" / "small.pt").stat().st_size < path.stat().st_size
+    assert said[1].startswith("  python scripts/predict.py --ckpt ")
+
+
+def test_a_small_checkpoint_is_one_to_start_from(path, model, tmp_path):
+    shrink_checkpoint(path, tmp_path / "small.pt")
+    small = load_checkpoint(tmp_path / "small.pt", PRETRAINED)
+    start = with_weights(Electra, model.config, small.model, "small.pt")
+    assert {value.dtype for value in start.state_dict().values()} == {torch.float32}
+    classifier = Classifier(model.config, 2)
+    load_encoder(classifier, small)
+    expected = model.discriminator.layers[0].up.weight
+    for found in (start.discriminator, classifier.encoder):
+        torch.testing.assert_close(found.layers[0].up.weight, expected, rtol=2**-8, atol=0)
+
+
+def test_a_checkpoint_is_not_made_small_over_another_file(path, tmp_path):
+    (tmp_path / "small.pt").write_bytes(b"mine")
+    with pytest.raises(ValueError, match="already there"):
+        shrink_checkpoint(path, tmp_path / "small.pt")
+    assert (tmp_path / "small.pt").read_bytes() == b"mine"
+
+
+def test_weights_that_are_not_finite_are_not_passed_on(checkpoint, tmp_path):
+    checkpoint.model["rtd_head.out.bias"] = torch.tensor([float("nan")])
+    save_checkpoint(tmp_path / "ckpt.pt", checkpoint)
+    with pytest.raises(ValueError, match="not finite"):
+        shrink_checkpoint(tmp_path / "ckpt.pt", tmp_path / "small.pt")
+    assert not (tmp_path / "small.pt").exists()

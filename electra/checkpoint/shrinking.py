@@ -1,0 +1,40 @@
+"""A checkpoint to pass on: weights in bfloat16, and nothing that only a resume needs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from electra.checkpoint.checkpoint import KINDS
+from electra.checkpoint.next_command import next_command
+from electra.checkpoint.storage import load_checkpoint, save_checkpoint
+
+
+def shrink_checkpoint(source: Path, out: Path) -> list[str]:
+    """Write a checkpoint of any kind as a small one. Returns what to tell the user.
+
+    Every program reads it; `train.py --resume` cannot go on from it, `train.py --init` can. A
+    weight in bfloat16 has 8 binary digits, so outputs differ in the third decimal digit.
+
+    Raises ValueError for a file that cannot be read, weights that are not finite, and where `out`
+    exists or cannot be written.
+    """
+    if out.exists():
+        raise ValueError(f"{out} is already there; remove it or choose another --out")
+    checkpoint = load_checkpoint(source, KINDS)
+    if not all(value.isfinite().all() for value in checkpoint.model.values()):
+        raise ValueError(f"{source} has weights that are not finite: its training broke down")
+
+    weights = {
+        name: value.to(torch.bfloat16) if value.is_floating_point() else value
+        for name, value in checkpoint.model.items()
+    }
+    out.parent.mkdir(parents=True, exist_ok=True)
+    small = replace(checkpoint, model=weights, origin=checkpoint.origin_now(), training=None)
+    save_checkpoint(out, small)
+    return [
+        f"{out}: {out.stat().st_size / 1e6:.1f} MB, weights in bfloat16. Next:",
+        f"  {next_command(out, checkpoint.kind, checkpoint.pairs)}",
+    ]
