@@ -17,6 +17,7 @@ from electra.checkpoint.next_command import next_command
 from electra.checkpoint.storage import load_checkpoint
 from electra.config import FinetuneConfig, Origin, resolve_finetuning
 from electra.data import token_cache
+from electra.data.examples import MOST_WINDOWS
 from electra.inference.labels import label_texts
 from electra.inference.predictor import load_predictor
 from electra.inference.texts import Record
@@ -176,11 +177,12 @@ def test_imdb_keeps_the_tail_unless_told_otherwise(tuned):
 
 def test_windows_read_a_review_to_its_end(tuned):
     review = "a fine film " * 60
+    records = [Record("here", review), Record("here", review + "which nobody will enjoy")]
     answers = {}
-    for truncate in ("head", "windows"):
-        path = tuned(**REVIEWS, truncate=truncate) / "ckpt.pt"
-        records = [Record("here", review), Record("here", review + "which nobody will enjoy")]
-        answers[truncate] = list(label_texts(load_predictor(path, amp="off"), records))
+    for truncate, windows in (("head", 1), ("windows", MOST_WINDOWS)):
+        predictor = load_predictor(tuned(**REVIEWS, truncate=truncate) / "ckpt.pt", amp="off")
+        assert predictor.most_tokens == windows * REVIEWS["max_len"]
+        answers[truncate] = list(label_texts(predictor, records))
     first, second = (answer["probabilities"] for answer in answers["head"])
     assert first == second
     first, second = (answer["probabilities"] for answer in answers["windows"])

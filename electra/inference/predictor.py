@@ -22,7 +22,7 @@ from electra.config import (
     longest_phase,
 )
 from electra.data.batch import Batch, Padding
-from electra.data.examples import Encoded
+from electra.data.examples import MOST_WINDOWS, Encoded
 from electra.data.tokenizer import Tokenizer
 from electra.evaluation.scoring import Outputs
 from electra.model.build import with_weights
@@ -72,6 +72,12 @@ class Predictor(NamedTuple):
     batch_tokens: int
     device: torch.device
     precision: Precision
+
+    @property
+    def most_tokens(self) -> int:
+        """Tokens of a text that are read, at most."""
+        whole = self.task is not None and self.task.config.truncate == "windows"
+        return self.max_len * (MOST_WINDOWS if whole else 1)
 
 
 def load_predictor(

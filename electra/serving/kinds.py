@@ -75,7 +75,7 @@ class Model(NamedTuple):
             "inputs": [one._asdict() for one in self.inputs],
             "options": list(self.kind.options),
             "labels": list(task.labels) if task else [],
-            "max_tokens": self.predictor.max_len,
+            "max_tokens": self.predictor.most_tokens,
         }
 
 

@@ -31,7 +31,7 @@ def passes_of_labels(predictor: Predictor, request: Request) -> int:
 
 def _part_count(predictor: Predictor, request: Request) -> int:
     characters = sum(map(len, request.texts.values()))
-    tokens = min(predictor.max_len, characters // CHARACTERS_OF_TOKEN + 1)
+    tokens = min(predictor.most_tokens, characters // CHARACTERS_OF_TOKEN + 1)
     return min(MOST_PARTS, max(FEWEST_PARTS, TOKENS_OF_PARTS // tokens))
 
 

@@ -21,7 +21,7 @@ def fake(kind_name, inputs, answer):
 
 
 class _Predictor:
-    task, max_len = None, 64
+    task, most_tokens = None, 64
 
 
 @pytest.fixture
