@@ -628,4 +628,6 @@ def test_the_page_of_flags_is_what_the_settings_say():
     for config_class, program in COMMANDS:
         own = page.partition(f"## {program}")[2].partition("\n## ")[0]
         for item in dataclasses.fields(config_class):
+            text = item.metadata["help"]
+            assert "(default: " not in text or text.endswith(")")  # the page parts it there
             assert f"| `--{item.name.replace('_', '-')}`" in own

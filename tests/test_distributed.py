@@ -527,17 +527,18 @@ def test_a_restart_by_torchrun_goes_on_from_the_checkpoint(
         assert torch.equal(value, expected[name])
 
 
+@pytest.mark.parametrize("flags, name", [((), "mlm"), (("--objective", "electra"), "electra")])
 def test_a_restart_with_init_finds_the_folder_of_the_first_start(
-    pretrained, text, cache, tmp_path, monkeypatch, capsys
+    pretrained, text, cache, tmp_path, monkeypatch, capsys, flags, name
 ):
-    """Without --out the folder is named after the size and the objective of the checkpoint."""
+    """Without --out the folder is named after the checkpoint's size and the objective."""
     monkeypatch.chdir(tmp_path)
     again = ("--init", pretrained("mlm") / "ckpt.pt", "--corpus", text, "--cache", cache)
-    again += ("--steps", 2, "--batch-tokens", 512, "--seq-len", 32)
+    again += ("--steps", 2, "--batch-tokens", 512, "--seq-len", 32, *flags)
     assert exit_code(train.main, again) == 0
-    assert [path.name for path in Path("runs").iterdir()] == ["wiki-tiny-mlm"]
+    assert [path.name for path in Path("runs").iterdir()] == [f"wiki-tiny-{name}"]
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
     capsys.readouterr()
     assert exit_code(train.main, again) == 0
     assert "this run is already finished" in capsys.readouterr().out
-    assert [path.name for path in Path("runs").iterdir()] == ["wiki-tiny-mlm"]
+    assert [path.name for path in Path("runs").iterdir()] == [f"wiki-tiny-{name}"]

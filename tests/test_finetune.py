@@ -189,9 +189,28 @@ def test_windows_read_a_review_to_its_end(tuned):
     assert first != second
 
 
-def test_windows_of_pairs_are_refused(flags, tmp_path, capsys):
+def test_windows_are_refused_where_nothing_reads_them(flags, tmp_path, capsys):
     pairs = flags(task="pairs", data=SAMPLE / "pairs", truncate="windows")
-    refused(capsys, "--truncate windows is for single texts", *pairs)
+    refused(capsys, "--truncate windows is for labels of texts, not for vectors", *pairs)
+    table = colour_table(tmp_path / "table.csv")
+    two = {"task": "csv", "data": table, "text_columns": "title,body", "label_column": "colour"}
+    refused(capsys, "--truncate windows is for single texts", *flags(**two, truncate="windows"))
+    refused(capsys, "GLUE has tasks of pairs", *flags(task="glue", data=None, truncate="windows"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_share_of_a_text_beyond_its_windows_is_said(flags, tmp_path, capsys):
+    rows = "".join(f"{'word ' * 300},{i % 2}\n" for i in range(60))
+    (tmp_path / "long.csv").write_text("text,label\n" + rows, encoding="utf-8")
+    long = {"task": "csv", "data": tmp_path / "long.csv", "max_len": 8, "epochs": 0.01}
+    said = printed(capsys, *flags(**long, truncate="windows"))
+    [line] = [line for line in said.splitlines() if "of the tokens are cut" in line]
+    assert f"longer than {MOST_WINDOWS} windows of --max-len 8" in line
+    share = float(re.search(r"([\d.]+)% of the tokens", line)[1]) / 100
+    tokenizer = load_checkpoint(tmp_path / "out", ("classifier",)).tokenizer
+    tokens = len(tokenizer.encode_batch(["word " * 300])[0])
+    kept = MOST_WINDOWS * 8  # [CLS] and [SEP] of each window included
+    assert share == pytest.approx(1 - kept / (tokens + 2 * MOST_WINDOWS), abs=0.001)
 
 
 def test_a_small_set_has_small_steps(flags, tmp_path):

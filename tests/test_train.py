@@ -869,6 +869,11 @@ def test_a_bert_becomes_the_discriminator_of_an_electra(pretrained, flags, tmp_p
     assert train(*sized) == 0
     settings = json.loads((tmp_path / "sized" / "config.json").read_text())
     assert settings["model"]["generator_hidden_size"] == 8
+    assert train(*sized, "--resume") == 0  # the same command once more
+
+    again = tmp_path / "again"
+    assert train("--config", tmp_path / "sized" / "config.json", "--out", again) == 0
+    assert not difference(tmp_path / "sized", again)
     assert settings["lr"] == SIZES["tiny"].lr  # as from nothing: the generator is new
 
 

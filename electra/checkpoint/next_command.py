@@ -5,8 +5,8 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-# Kinds of checkpoints -> (program, what it is given).
-GIVEN = {
+# Kinds of checkpoints -> (program, its arguments).
+PROGRAMS = {
     "electra": ("predict.py", '"a sentence in which one word is banana wrong"'),
     "mlm": ("embed.py", '"a text"'),
     "classifier": ("predict.py", '"a text to judge"'),
@@ -22,8 +22,8 @@ def next_command(path: Path, kind: str, pairs: bool = False) -> str:
 
     path: of the checkpoint. kind: one of `KINDS`. pairs: whether its classifier is one of pairs.
     """
-    program, given = GIVEN[kind]
+    program, arguments = PROGRAMS[kind]
     start = f"python scripts/{program} --ckpt {shlex.quote(str(path))}"
     if kind == "classifier" and pairs:
         return f"echo {shlex.quote(PAIR)} | {start} --jsonl"
-    return f"{start} {given}"
+    return f"{start} {arguments}"

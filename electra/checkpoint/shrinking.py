@@ -16,7 +16,7 @@ def shrink_checkpoint(source: Path, out: Path) -> list[str]:
     """Write a checkpoint of any kind as a small one. Returns what to tell the user.
 
     Every program reads it; `train.py --resume` cannot go on from it, `train.py --init` can. A
-    weight in bfloat16 has 8 binary digits, so outputs differ in the third decimal digit.
+    weight in bfloat16 has 8 binary digits.
 
     Raises ValueError for a file that cannot be read, weights that are not finite, and where `out`
     exists or cannot be written.

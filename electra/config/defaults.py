@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from electra.config.model import SIZES, ModelConfig, encoder_parameters, nearest_size
+from electra.config.model import SIZES, SMALL_STEP, ModelConfig, encoder_parameters, nearest_size
 
 # Tokens of pre-training per parameter of the encoder. The paper's models had 1,180 (base), 1,390
 # (large) and 1,720 (small); this project's tiny gets 34.
@@ -72,7 +72,7 @@ def finetune_defaults(config: ModelConfig, origin: Origin) -> FinetuneDefaults:
         return defaults
     lr, layer_decay = _LONG_TRAINED[config.objective][size]
     pooling = "cls" if origin.imported else defaults.pooling  # as the papers have it
-    return FinetuneDefaults(lr, layer_decay, pooling, 32)
+    return FinetuneDefaults(lr, layer_decay, pooling, SMALL_STEP)
 
 
 def continue_defaults(config: ModelConfig, from_bert: bool = False) -> ContinueDefaults:

@@ -133,13 +133,14 @@ class FinetuneConfig(Settings):
     batch_tokens: int = option(
         8_192,
         "training",
-        "most tokens of one step, padding included",
+        "most tokens of one step, padding included; with --truncate windows one text at least",
         above=0,
     )
     batch_rows: int | None = option(
         None,
         "training",
-        "most examples of one step (default: 32; tiny, of 10,000 examples and more: 128)",
+        "most examples of one step (default: 32; tiny, unless imported or fully trained, with "
+        "10,000 examples or more: 128)",
         above=0,
     )
     lr: float | None = option(
@@ -164,8 +165,8 @@ class FinetuneConfig(Settings):
     truncate: str | None = option(
         None,
         "training",
-        "what stays of a longer text (default: head; imdb: tail); windows: all of it, in windows "
-        "of --max-len, whose logits are averaged",
+        "what stays of a longer text; windows: all of it, in windows of --max-len, whose logits "
+        "are averaged (default: head; imdb: tail)",
         TRUNCATIONS,
     )
     seeds: tuple[int, ...] = option((1,), "training", "one run a seed, e.g. 1,2,3", at_least=0)
@@ -191,6 +192,8 @@ class FinetuneConfig(Settings):
 
     FOLLOWERS = {
         "task": ("task_file", "data", "epochs", "batch_rows", "max_len", "truncate"),
+        "data": ("batch_rows",),
+        "train_examples": ("batch_rows",),
         "task_file": ("task", "data", "epochs", "batch_rows", "max_len", "truncate"),
         "init": (
             *("size", "tokenizer", "vocab_size"),
@@ -218,6 +221,8 @@ def check_finetune_flags(config: FinetuneConfig, given: set[str]) -> None:
     alone = sorted(given & {"intermediate", "submission", "references"})
     if alone and config.task != "glue":
         raise ValueError(f"{flag_of(alone[0])} is for --task glue")
+    if config.task == "glue" and config.truncate == "windows":
+        raise ValueError("--truncate windows is for single texts; GLUE has tasks of pairs")
     if config.task_file and given & {"task", "data"}:
         raise ValueError("--task-file names its own data; leave out --task and --data")
 

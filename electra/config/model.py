@@ -28,6 +28,7 @@ PAD, UNK, CLS, SEP, MASK = SPECIAL_IDS
 OBJECTIVES = ("electra", "mlm")
 ATTENTION_INITS = ("usual", "neighbours")
 POOLINGS = ("cls", "mean")
+SMALL_STEP = 32  # examples of a step of fine-tuning (paper, appendix B)
 MOST_LAYERS = 1_000
 LARGEST_SIZE = 1 << 24  # products of two fit into 64 bits
 
@@ -126,7 +127,7 @@ class Size:
     mlm_lr: float  # pre-training, BERT
     continue_lr: float  # pre-training that goes on from a checkpoint
     finetune_lr: float
-    finetune_rows: int  # most examples of a step of fine-tuning; 32: paper, appendix B
+    finetune_rows: int  # most examples of a step of fine-tuning
     layer_decay: float
 
 
@@ -185,7 +186,7 @@ SIZES = {
         mlm_lr=5e-4,
         continue_lr=1e-4,
         finetune_lr=3e-4,
-        finetune_rows=32,
+        finetune_rows=SMALL_STEP,
         layer_decay=0.8,
     ),
     "base": Size(
@@ -201,7 +202,7 @@ SIZES = {
         mlm_lr=2e-4,
         continue_lr=5e-5,
         finetune_lr=1e-4,
-        finetune_rows=32,
+        finetune_rows=SMALL_STEP,
         layer_decay=0.8,
     ),
     "large": Size(
@@ -217,7 +218,7 @@ SIZES = {
         mlm_lr=2e-4,
         continue_lr=2e-5,
         finetune_lr=5e-5,
-        finetune_rows=32,
+        finetune_rows=SMALL_STEP,
         layer_decay=0.9,
     ),
 }

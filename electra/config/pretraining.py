@@ -56,7 +56,10 @@ class PretrainConfig(Settings):
 
     size: str = option("small", "model", "shape of the model", tuple(SIZES))
     objective: str = option(
-        "electra", "model", "electra, or mlm: a BERT of the same blocks", OBJECTIVES
+        "electra",
+        "model",
+        "electra, or mlm: a BERT of the same blocks",
+        OBJECTIVES,
     )
     dropout: float | None = option(
         None, "model", "dropout in pre-training (default: 0.1; tiny: 0)", at_least=0, below=1
@@ -70,7 +73,8 @@ class PretrainConfig(Settings):
     init: str | None = option(
         None,
         "model",
-        "checkpoint, or its run folder, whose weights, sizes and tokenizer to start from",
+        "checkpoint, or its run folder, whose weights, sizes and tokenizer to start from; a BERT "
+        "becomes an ELECTRA with --objective electra",
     )
 
     seq_len: int = option(128, "batches", "tokens of an example, [CLS] and [SEP] included")

@@ -163,7 +163,7 @@ def _vocab_size(config: PretrainConfig, model_config: ModelConfig) -> int:
 
 def _generator_size(config: PretrainConfig, model_config: ModelConfig) -> float:
     """As it was given; else the model's, as a fraction."""
-    if config.init or config.generator_size is None:
+    if config.generator_size is None:
         return model_config.generator_hidden_size / model_config.hidden_size
     return config.generator_size
 

@@ -92,6 +92,7 @@ def _write_separate_head(
         f"  The head is in head.safetensors, because {why_not}; --onnx writes encoder and head "
         f"into one file",
         f"  logits = weight · pooled + bias, where pooled is {pooled}; {described}",
+        *_describe_truncation(from_dict(FinetuneConfig, trained.checkpoint.settings)),
         *_describe_thresholds(trained),
     ]
 
@@ -138,12 +139,24 @@ def _describe_classifier(name: Path, trained: TrainedModel, config: FinetuneConf
         notes.append("  The score is the value itself, in the unit of the labels of the training")
     else:
         notes.append(f"  labels: {', '.join(checkpoint.labels)}")
-    if config.truncate in ("head+tail", "windows"):
-        kept = "the head and the tail" if config.truncate == "head+tail" else "all of it"
-        notes.append(f"  Texts that are too long lose their end there; predict.py keeps {kept}")
+    notes += _describe_truncation(config)
     if config.task == "imdb":
         notes.append("  Replace <br /> by a line break in a text first, as predict.py does")
     return notes
+
+
+def _describe_truncation(config: FinetuneConfig) -> list[str]:
+    """How a text that is too long is read here, where `pipeline()` and ONNX do not do the same."""
+    if config.truncate == "head+tail":
+        return [
+            "  Texts that are too long lose their end there; predict.py keeps the head and the tail"
+        ]
+    if config.truncate == "windows":
+        return [
+            f"  Of a text of more than {config.max_len} tokens predict.py averages the logits of "
+            f"its windows"
+        ]
+    return []
 
 
 def _describe_tagger(name: Path, trained: TrainedModel, config: FinetuneConfig) -> list[str]:

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 # With fewer tokens a matrix product is as fast or faster (docs/performance-log.md).
 CONVOLUTION_MIN_TOKENS = 2048
-# The gradient of the weights is slow for images that are not high. Rows of fewer tokens than the
-# first number are put on top of each other, to images of about as many as the second.
+# The gradient of the weights is slow for images that are not high (docs/performance-log.md). Rows
+# of fewer tokens than the first number are joined, to images of at least the second.
 SHORT_ROW, IMAGE_HEIGHT = 64, 128
 
 

@@ -39,7 +39,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def width_multiple(device: torch.device) -> int:
-    """What the widths of batches are multiples of in prediction: a GPU's matrix units want it."""
+    """What the widths of batches are multiples of in prediction: GPUs multiply eights faster."""
     return 1 if device.type == "cpu" else 8
 
 

@@ -14,6 +14,7 @@ from electra.checkpoint.run_folder import RunFolder
 from electra.checkpoint.storage import load_checkpoint, load_tokenizer_at
 from electra.config import (
     SIZES,
+    SMALL_STEP,
     FinetuneConfig,
     ModelConfig,
     Origin,
@@ -24,7 +25,7 @@ from electra.config import (
     resolve_finetuning,
     to_dict,
 )
-from electra.data.examples import Encoded
+from electra.data.examples import MOST_WINDOWS, Encoded
 from electra.data.sentencepiece import train_tokenizer
 from electra.data.token_cache import CachedTokenizer, check_usable, is_cached
 from electra.data.tokenizer import Tokenizer
@@ -62,8 +63,8 @@ class Prepared:
 
 
 SMALL_SET = 3_000  # examples; the paper gives RTE, which has fewer, more epochs than the others
-# Of fewer examples, steps of more than 32 are too few steps.
-LARGE_STEPS_FROM, SMALL_STEP = 10_000, 32
+# Of fewer examples, steps of more than `SMALL_STEP` are too few (docs/recipes.md).
+LARGE_STEPS_FROM = 10_000
 
 
 def read_start(config: FinetuneConfig) -> tuple[Checkpoint | None, FinetuneConfig]:
@@ -128,9 +129,20 @@ def fill_in(
         if config.freeze_epochs:
             raise ValueError("--freeze-epochs is for a head, and a task of vectors has none")
         config = replace(config, pooling=config.pooling or "mean")
-    return resolve_finetuning(
+    config = resolve_finetuning(
         config, model_config, origin, task.name, float(epochs), task.max_len, task.truncate
     )
+    if config.truncate == "windows":
+        _check_windows(data)
+    return config
+
+
+def _check_windows(data: TaskData) -> None:
+    """Raise ValueError where the model does not read single texts as a whole."""
+    if data.task.kind not in ("classes", "regression", "labels"):
+        raise ValueError(f"--truncate windows is for labels of texts, not for {data.task.kind}")
+    if data.train[0].text_b is not None:
+        raise ValueError("--truncate windows is for single texts; these are pairs")
 
 
 def read_class_weights(text: str | None, data: TaskData) -> Tensor | None:
@@ -290,10 +302,11 @@ def _cut_lines(config: FinetuneConfig, prepared: Prepared) -> list[str]:
     if not train.cut_examples:
         return []
     copies = 2 if prepared.data.task.both_orders else 1
-    share = train.cut_tokens / (train.cut_tokens + int(train.lengths.sum()))
+    share = train.cut_tokens / (train.cut_tokens + sum(map(len, train.ids)))
+    windows = f"{MOST_WINDOWS} windows of " if config.truncate == "windows" else ""
     return [
         f"{train.cut_examples // copies:,} of {len(prepared.data.train):,} training texts are "
-        f"longer than --max-len {config.max_len}: {share:.1%} of the tokens are cut "
+        f"longer than {windows}--max-len {config.max_len}: {share:.1%} of the tokens are cut "
         f"(--truncate {config.truncate})"
     ]
 
@@ -318,5 +331,7 @@ def print_defaults(config: FinetuneConfig, checkpoint: Checkpoint | None) -> Non
 def smaller_batches(config: FinetuneConfig) -> str:
     """What to try where a step does not fit into memory."""
     assert config.max_len is not None
+    if config.truncate == "windows":
+        return "a smaller --max-len"  # a step has one text at least, with all its windows
     half = config.batch_tokens // 2
     return f"--batch-tokens {half}" if half >= config.max_len else "a smaller --max-len"

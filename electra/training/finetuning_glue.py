@@ -10,7 +10,7 @@ from typing import Any
 
 from electra.checkpoint.checkpoint import Checkpoint
 from electra.checkpoint.storage import load_checkpoint
-from electra.config import FinetuneConfig, to_dict
+from electra.config import SMALL_STEP, FinetuneConfig, to_dict
 from electra.data.token_cache import check_usable
 from electra.evaluation import glue
 from electra.evaluation.results import sets_of
@@ -33,6 +33,8 @@ FREE_WHEN_FINISHED = (
     "submission",
     "config",
 )
+# What earlier versions did, whose results do not name it.
+BEFORE_THEY_WERE_SETTINGS = {"batch_rows": SMALL_STEP}
 
 
 def run_glue(
@@ -121,6 +123,7 @@ def read_earlier_result(config: FinetuneConfig, force: bool) -> dict[str, Any] |
         return None
     result = json.loads(path.read_text(encoding="utf-8"))
     wanted, had = to_dict(config), result["settings"]
+    had = {**BEFORE_THEY_WERE_SETTINGS, **had}
     differ = sorted(
         name for name in wanted if name not in FREE_WHEN_FINISHED and had.get(name) != wanted[name]
     )

@@ -32,8 +32,8 @@ from electra.training.seeds import CLASSIFIER_TAG, derive_seed
 from electra.training.step import Learner
 
 EVALUATION_TOKENS = 8_192
-# Widths of batches are multiples of it. Narrower steps would save padding, but the examples of a
-# batch would be of one length, and lengths often go with labels.
+# Widths of batches are multiples of it. A smaller number would save padding, but the examples of a
+# batch would be of one length, and where lengths go with labels, of one class.
 MULTIPLE = 8
 RED, PLAIN = "\033[31m", "\033[0m"
 

@@ -43,8 +43,6 @@ class TextVectors(TaskKind):
         texts = [text or "" for example in examples for text in (example.text_a, example.text_b)]
         scores = [float(example.label) / unit_of(data) for example in examples]
         alone: list[str | None] = [None] * len(texts)
-        if config.truncate == "windows":
-            raise ValueError("--truncate windows is for single texts; these are pairs")
         encoded = encode_examples(tokenizer, texts, alone, scores, config.max_len, config.truncate)
         return encoded._replace(parts=np.full(len(examples), 2))
 

@@ -87,7 +87,7 @@ def read_start(config: PretrainConfig, given: set[str]) -> tuple[Start | None, P
     if {"config", "resume"} <= given:
         raise ValueError("--config begins a run: leave it out with --resume, which has its own")
     if distributed.restarted():  # by torchrun, with the command line of the beginning
-        out = config.out or _out_of_first_start(config)
+        out = config.out or _out_of_first_start(config, given)
         config = replace(config, out=out, resume=config.resume or bool(of_run(Path(out))))
     if config.resume:
         return read_run(config, given)
@@ -101,12 +101,14 @@ def read_start(config: PretrainConfig, given: set[str]) -> tuple[Start | None, P
     return Start(checkpoint, path, origin), replace(config, init=str(path))
 
 
-def _out_of_first_start(config: PretrainConfig) -> str:
+def _out_of_first_start(config: PretrainConfig, given: set[str]) -> str:
     """The run folder of a command line without --out. With --init the checkpoint has the size."""
     size, objective = config.size, config.objective
     if config.init:
         model_config = load_checkpoint(config.init, PRETRAINED).model_config
-        size, objective = nearest_size(model_config), model_config.objective
+        size = nearest_size(model_config)
+        if not _names_objective(config, given):
+            objective = model_config.objective
     return default_out(config.corpus, size, objective)
 
 
@@ -119,7 +121,7 @@ def read_run(config: PretrainConfig, given: set[str]) -> tuple[Start, PretrainCo
         print(warning, flush=True)
     if checkpoint.training is None:
         raise ValueError(
-            f"{config.out} holds an imported checkpoint, not a run to go on with; "
+            f"{config.out} holds an imported checkpoint or a small one, not a run to go on with; "
             f"begin one with --init"
         )
     try:
@@ -128,6 +130,8 @@ def read_run(config: PretrainConfig, given: set[str]) -> tuple[Start, PretrainCo
     except ValueError as problem:
         raise ValueError(f"{path}: {problem}") from None
 
+    if config.init and Path(config.init).is_dir():  # the settings name its file
+        config = replace(config, init=str(locate_checkpoint(config.init)))
     free = FREE_ON_RESUME | (FREE_FOR_SAME_TEXT if checkpoint.training.fingerprints else set())
     changed = sorted(name for name in given - free if getattr(config, name) != getattr(old, name))
     if changed:
@@ -162,6 +166,11 @@ def choose_model(
     return tokenizer, chosen_model_config(config, tokenizer.vocab_size, tokenizer.special)
 
 
+def _names_objective(config: PretrainConfig, given: set[str]) -> bool:
+    """Whether the objective was asked for: by a flag, or by the run that --config repeats."""
+    return "objective" in given or (config.config is not None and "init" not in given)
+
+
 def _checkpoint_model_config(
     config: PretrainConfig, given: set[str], checkpoint: Checkpoint
 ) -> ModelConfig:
@@ -169,7 +178,7 @@ def _checkpoint_model_config(
     model_config = checkpoint.model_config
     if config.resume:
         return model_config
-    if "objective" in given and config.objective != model_config.objective:
+    if _names_objective(config, given) and config.objective != model_config.objective:
         if config.objective == "mlm":
             raise ValueError(
                 f"{config.init} is an ELECTRA; its weights do not make a model of objective mlm"

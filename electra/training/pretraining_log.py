@@ -40,7 +40,7 @@ def print_start(run: PretrainingRun) -> None:
     )
     if config.init and not run.progress.step:
         if run.from_bert:
-            print("a BERT becomes the discriminator; the generator and the head are new")
+            print("a BERT becomes the discriminator; generator and detection head are new")
         print_defaults(run)
 
 
@@ -54,7 +54,9 @@ def print_defaults(run: PretrainingRun) -> None:
     }
     if any(taken.values()):
         names = ", ".join(name for name, is_taken in taken.items() if is_taken)
-        print(f"defaults: {names}, for {describe_model(model_config, run.origin)}", flush=True)
+        model = describe_model(model_config, run.origin)
+        model = "an ELECTRA with a new generator" if run.from_bert else model
+        print(f"defaults: {names}, for {model}", flush=True)
 
 
 def progress_bar(run: PretrainingRun) -> tqdm:

@@ -106,7 +106,7 @@ def test_a_text_has_a_row_for_each_window_and_one_label(tokenizer):
     assert (encoded.cut_examples, encoded.cut_tokens) == (0, 0)
     assert [i for row in encoded.ids for i in row[1:-1]] == [i for ids in whole for i in ids]
 
-    [batch] = [encoded.batch(np.array([1]), Padding(1, 16))]
+    batch = encoded.batch(np.array([1]), Padding(1, 16))
     assert batch.input_ids.shape == (1, parts[1], encoded.lengths[1])
     assert batch.labels.tolist() == [1]
     assert encoded.batch(np.array([2, 0]), Padding(1, 16)).labels.tolist() == [2, 0]
@@ -139,3 +139,5 @@ def test_batches_hold_every_example_once_with_others_of_as_many_rows():
             assert batch.labels.tolist() == members.tolist()
             rows = batch.rows()
             assert rows.input_ids[:, 0].tolist() == [2] * int(parts[members].sum())
+    alone = encoded.batches(6, Padding(2, 6), None)  # the windows of a text are never parted
+    assert sorted(map(len, alone)) == [1] * 7

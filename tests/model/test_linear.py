@@ -70,6 +70,7 @@ def test_only_many_tokens_take_the_other_way(autocast):
 
 
 def test_short_rows_make_images_of_equal_height():
+    assert image_count(128 * 16, 16) == 16
     for rows in (1, 3, 128, 311):
         for length in (1, 7, 8, 16, SHORT_ROW - 1, SHORT_ROW, 300):
             count = image_count(rows * length, length)
