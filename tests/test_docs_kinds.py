@@ -23,7 +23,7 @@ def commands(block):
     return [shlex.split(line) for line in lines]
 
 
-EXAMPLES = [commands(block) for block in BLOCKS if "finetune.py" in block]
+EXAMPLES = [commands(block) for block in BLOCKS if "predict.py" in block]
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=["tags", "spans", "labels"])
