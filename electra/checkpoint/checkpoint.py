@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -335,3 +336,9 @@ def load_encoder(model: HasEncoder, checkpoint: Checkpoint) -> None:
                 if name.startswith(prefix)
             }
         )
+
+
+def check_finite(weights: dict[str, Tensor], source: str | Path) -> None:
+    """Raise ValueError, naming `source`, where a weight is infinite or not a number."""
+    if not all(value.isfinite().all() for value in weights.values()):
+        raise ValueError(f"{source} has weights that are not finite: its training broke down")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from electra.checkpoint.checkpoint import KINDS
+from electra.checkpoint.checkpoint import KINDS, check_finite
 from electra.checkpoint.next_command import next_command
 from electra.checkpoint.storage import load_checkpoint, save_checkpoint
 
@@ -24,8 +24,7 @@ def shrink_checkpoint(source: Path, out: Path) -> list[str]:
     if out.exists():
         raise ValueError(f"{out} is already there; remove it or choose another --out")
     checkpoint = load_checkpoint(source, KINDS)
-    if not all(value.isfinite().all() for value in checkpoint.model.values()):
-        raise ValueError(f"{source} has weights that are not finite: its training broke down")
+    check_finite(checkpoint.model, source)
 
     weights = {
         name: value.to(torch.bfloat16) if value.is_floating_point() else value

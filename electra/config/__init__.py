@@ -46,6 +46,7 @@ from electra.config.phases import Phase, longest_phase, parse_phases
 from electra.config.pretraining import AMP_CHOICES, LONGEST_TIMEOUT, PretrainConfig
 from electra.config.resolving import (
     GENERATOR_FLAGS,
+    check_init_flags,
     check_objective_flags,
     check_pretrain_flags,
     chosen_model_config,
@@ -85,6 +86,7 @@ __all__ = [
     "Size",
     "SpecialIds",
     "check_finetune_flags",
+    "check_init_flags",
     "check_objective_flags",
     "check_pretrain_flags",
     "chosen_model_config",

@@ -34,16 +34,21 @@ def check_pretrain_flags(config: PretrainConfig, given: set[str]) -> None:
     of_checkpoint = {"tokenizer", "vocab_size", "cased", "size", *SHAPE_FLAGS}
     if "objective" in given and config.objective == "electra":
         of_checkpoint -= GENERATOR_FLAGS  # a BERT may become an ELECTRA
-    clash = sorted(given & of_checkpoint)
-    if config.init and clash:
-        raise ValueError(
-            f"{flag_of(clash[0])} cannot be chosen with --init: it comes with the checkpoint"
-        )
+    if config.init:
+        check_init_flags(given & of_checkpoint)
     if len(given & {"steps", "minutes", "epochs"}) > 1:
         raise ValueError("of --steps, --minutes and --epochs give one")
     if config.interleave and not config.phases:
         raise ValueError(
             "--interleave needs the lengths to draw from: --phases, e.g. 64:0.8,512:0.2"
+        )
+
+
+def check_init_flags(clash: set[str]) -> None:
+    """Raise ValueError for flags, if any, that --init takes from the checkpoint."""
+    if clash:
+        raise ValueError(
+            f"{flag_of(min(clash))} cannot be chosen with --init: it comes with the checkpoint"
         )
 
 

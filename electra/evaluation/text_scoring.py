@@ -17,7 +17,7 @@ from electra.tasks.task import Example, Task, TaskData
 
 def one_line_text(example: Example) -> str:
     """A text, or both of a pair, without line ends."""
-    return " ".join(" / ".join(t for t in (example.text_a, example.text_b) if t).split())
+    return " ".join(" / ".join(example.texts).split())
 
 
 class ClassScoring(Scoring):

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from electra.checkpoint.checkpoint import KINDS
+from electra.checkpoint.checkpoint import KINDS, check_finite
 from electra.checkpoint.storage import load_checkpoint
 from electra.config import ModelConfig
 from electra.huggingface.exported_files import TrainedModel, network_of, write_network
@@ -86,9 +86,8 @@ def load_trained(source: Path) -> TrainedModel:
 
     model = with_weights(make, checkpoint.model_config, checkpoint.model, source).eval()
     assert isinstance(model, (Electra, BertMLM, FineTunedModel))
-    is_finite = all(value.isfinite().all() for value in checkpoint.model.values())
-    if isinstance(model, FineTunedModel) and not is_finite:
-        raise ValueError(f"{source} has weights that are not finite: its training broke down")
+    if isinstance(model, FineTunedModel):
+        check_finite(checkpoint.model, source)
     if scale is not None and isinstance(model, Classifier):
         with torch.no_grad():
             model.head.out.weight.mul_(scale)

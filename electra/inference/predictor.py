@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from electra.checkpoint.checkpoint import FINE_TUNED, Checkpoint
+from electra.checkpoint.checkpoint import FINE_TUNED, Checkpoint, check_finite
 from electra.checkpoint.checkpoint import KINDS as CHECKPOINT_KINDS
 from electra.checkpoint.storage import load_checkpoint
 from electra.config import (
@@ -109,8 +109,7 @@ def load_predictor(
     max_len = max_len or trained_len
     batch_tokens = batch_tokens or default_batch_tokens(max_len, chosen)
     check_lengths(max_len, batch_tokens, config)
-    if not all(value.isfinite().all() for value in checkpoint.model.values()):
-        raise ValueError(f"{path} has weights that are not finite: its training broke down")
+    check_finite(checkpoint.model, path)
     return Predictor(
         model.to(chosen).eval(),
         checkpoint.tokenizer,

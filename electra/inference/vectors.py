@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from electra.checkpoint.checkpoint import ENCODER_PREFIX, Checkpoint
+from electra.checkpoint.checkpoint import ENCODER_PREFIX, Checkpoint, check_finite
 from electra.checkpoint.checkpoint import KINDS as CHECKPOINT_KINDS
 from electra.checkpoint.storage import load_checkpoint
 from electra.data.batch import Padding
@@ -108,8 +108,7 @@ def _load_encoder(checkpoint: Checkpoint, pooling: str, path: str | Path) -> Emb
         for name, value in checkpoint.model.items()
         if name.startswith(("embeddings.", prefix))
     }
-    if not all(value.isfinite().all() for value in weights.values()):
-        raise ValueError(f"{path} has weights that are not finite: its training broke down")
+    check_finite(weights, path)
     config = replace(checkpoint.model_config, pooling=pooling)
     return with_weights(Embedder, config, weights, path)
 

@@ -60,7 +60,9 @@ class Server(http.server.HTTPServer):
             host = "localhost"
         return f"http://{f'[{host}]' if ':' in host else host}:{self.server_port}/"
 
-    def process_request(self, request: socket.socket, client_address: object) -> None:  # type: ignore[override]
+    def process_request(  # type: ignore[override]
+        self, request: socket.socket, client_address: object
+    ) -> None:
         """Start a thread for a connection, unless too many are open."""
         most = self.site.limits.connections
         with self._changed:

@@ -45,6 +45,11 @@ class Example(NamedTuple):
     # pair without scores 1.0: its texts belong together.
     label: Any
 
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Those that are there and not empty."""
+        return tuple(text for text in (self.text_a, self.text_b) if text)
+
 
 class Sentence(NamedTuple):
     """The words of one sentence with their tags."""

@@ -31,7 +31,7 @@ class TextClasses(TaskKind):
     constant = "it gives every text the same class"
 
     def texts(self, example: Example) -> Iterator[str]:
-        yield from (text for text in (example.text_a, example.text_b) if text)
+        yield from example.texts
 
     def encode(
         self,

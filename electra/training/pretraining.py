@@ -19,12 +19,12 @@ from electra.config import (
     Origin,
     Phase,
     PretrainConfig,
+    check_init_flags,
     check_objective_flags,
     check_pretrain_flags,
     chosen_model_config,
     default_out,
     electra_from_bert,
-    flag_of,
     from_dict,
     nearest_size,
     resolve_pretraining,
@@ -184,11 +184,8 @@ def _checkpoint_model_config(
                 f"{config.init} is an ELECTRA; its weights do not make a model of objective mlm"
             )
         model_config = electra_from_bert(config, model_config)
-    elif given & GENERATOR_FLAGS:
-        raise ValueError(
-            f"{flag_of(min(given & GENERATOR_FLAGS))} cannot be chosen with --init: it comes with "
-            f"the checkpoint"
-        )
+    else:
+        check_init_flags(given & GENERATOR_FLAGS)
     check_objective_flags(model_config.objective, given)
     dropout, attention_dropout = config.dropout, config.attention_dropout
     if dropout is not None:
