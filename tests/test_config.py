@@ -33,6 +33,7 @@ from electra.config import (
     resolve_finetuning,
     resolve_pretraining,
     resolve_steps,
+    start_name,
     to_dict,
 )
 
@@ -392,6 +393,20 @@ def test_steps_come_from_epochs_and_the_warm_up_is_a_tenth_at_most(config, steps
     found = resolve_steps(config, lambda: 70.0)
     assert (found.steps, found.warmup_steps) == (steps, warmup)
     assert resolve_steps(found, lambda: 1 / 0) == found  # nothing is open any more
+
+
+@pytest.mark.parametrize(
+    ("init", "name"),
+    [
+        ("runs/wiki/ckpt.pt", "wiki"),
+        ("runs/wiki/ckpt-3000.pt", "wiki"),
+        ("data/pretrained/tiny-en.pt", "tiny-en"),
+        ("minilm.pt", "minilm"),
+        ("none", "random"),
+    ],
+)
+def test_runs_are_named_after_the_weights_that_they_start_from(init, name):
+    assert start_name(init) == name
 
 
 def test_finetuning_takes_what_is_open_from_the_task_and_the_size():

@@ -18,6 +18,7 @@ from electra.config.finetuning import (
     FinetuneConfig,
     check_finetune_flags,
     resolve_finetuning,
+    start_name,
 )
 from electra.config.model import (
     ATTENTION_INITS,
@@ -109,5 +110,6 @@ __all__ = [
     "resolve_finetuning",
     "resolve_pretraining",
     "resolve_steps",
+    "start_name",
     "to_dict",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -245,7 +246,6 @@ def resolve_finetuning(
         size, defaults = config.size, preset_finetune_defaults(config.size)
     else:
         size, defaults = nearest_size(model_config), finetune_defaults(model_config, origin)
-    start = "random" if model_config is None else Path(config.init).resolve().parent.name
     return replace(
         config,
         task=task,
@@ -257,5 +257,16 @@ def resolve_finetuning(
         layer_decay=defaults.layer_decay if config.layer_decay is None else config.layer_decay,
         pooling=config.pooling or defaults.pooling,
         batch_rows=defaults.batch_rows if config.batch_rows is None else config.batch_rows,
-        out=config.out or f"runs/{task}-{start}",
+        out=config.out or f"runs/{task}-{start_name(config.init)}",
     )
+
+
+def start_name(init: str) -> str:
+    """What run folders call the weights of --init: their run folder's name, or their file's.
+
+    "wiki" for runs/wiki/ckpt.pt, "tiny-en" for data/pretrained/tiny-en.pt.
+    """
+    if init == "none":
+        return "random"
+    path = Path(init).resolve()
+    return path.parent.name if re.fullmatch(r"ckpt(-\d+)?", path.stem) else path.stem

@@ -10,7 +10,7 @@ from typing import Any
 
 from electra.checkpoint.checkpoint import Checkpoint
 from electra.checkpoint.storage import load_checkpoint
-from electra.config import SMALL_STEP, FinetuneConfig, to_dict
+from electra.config import SMALL_STEP, FinetuneConfig, start_name, to_dict
 from electra.data.token_cache import check_usable
 from electra.evaluation import glue
 from electra.evaluation.results import sets_of
@@ -44,8 +44,7 @@ def run_glue(
 
     Raises ValueError as `find_tasks`, and where an earlier result had other settings.
     """
-    name = "random" if config.init == "none" else Path(config.init).resolve().parent.name
-    out = config.out or f"runs/glue-{name}"
+    out = config.out or f"runs/glue-{start_name(config.init)}"
     config = replace(config, out=out)
     check_usable(Path(config.cache))  # a large task may come hours after a small one
 
