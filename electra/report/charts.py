@@ -15,6 +15,7 @@ STRIP_WIDTH, STRIP_LEFT, STRIP_RIGHT, STRIP_TOP, STRIP_ROW = 350, 4, 346, 26, 38
 MOST_MARKERS = 40  # on a curve; more would hide the line
 COLOURS = [f"c{i}" for i in range(6)]  # classes of drawings.css
 AGAIN = "again"  # the class of a colour that has been used before: its lines are dotted
+MOST_COLOURS = 2 * len(COLOURS)
 GREY = "cx"
 
 
@@ -145,7 +146,10 @@ class Curve(NamedTuple):
 
 
 class Plot(NamedTuple):
-    """Curves over two axes. behind: what is drawn before them. caption: for a page."""
+    """Curves over two axes. behind: what is drawn before them.
+
+    caption: what a page says below. note: the same for a picture, in as few words as it takes.
+    """
 
     title: str
     x: Axis
@@ -153,6 +157,7 @@ class Plot(NamedTuple):
     behind: Child
     curves: list[Curve]
     caption: str
+    note: str
 
     def parts(self) -> list[Child]:
         return [self.behind, [curve.draw(self.x, self.y) for curve in self.curves]]

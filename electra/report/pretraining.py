@@ -30,6 +30,10 @@ is the loss of the generator, a smaller network; compare it among ELECTRA runs, 
 AUC_CAPTION = """How well the discriminator ranks replaced tokens above original ones. Own: replaced
 by the run’s own generator, which gets harder as the generator improves. Unigram: drawn by
 frequency, the same task for every run."""
+LOSS_NOTE = """For ELECTRA it is the loss of the generator, a smaller network; compare it among
+ELECTRA runs, not with BERT."""
+AUC_NOTE = """Own: tokens replaced by the run’s own generator. Unigram: tokens drawn by frequency,
+the same task for every run."""
 CURVES_NOTE = """Dashed: post-pre-training, drawn from where the run that it started from ended. Its
 held-out text may be a different one."""
 COST_CAPTION = """The cost of each run alone, without the run that it started from. FLOPs:
@@ -45,16 +49,21 @@ below. <span class="guessed">Dotted</span>: masked, but the generator predicted 
 def lineage(runs: Sequence[Json], unit: str) -> list[tuple[str, float]]:
     """Colour and start, in minutes or tokens, of each run.
 
-    A run whose `init` is the name of a run above it has its colour and starts where that one ended.
+    A run whose `init` is the name of a run above it starts where that one ended. The first of them
+    has its colour, too.
     """
     found = []
     ends: dict[Any, tuple[str, float]] = {}
-    roots = 0
+    continued = set()
+    used = 0
     for run in runs:
-        parent = ends.get(run.get("init"))
-        round_, i = divmod(roots, len(COLOURS))
-        colour, start = parent or (f"{COLOURS[i]} {AGAIN}" if round_ else COLOURS[i], 0)
-        roots += parent is None
+        init = run.get("init")
+        colour, start = ends.get(init, ("", 0))
+        if not colour or init in continued:
+            again, i = divmod(used, len(COLOURS))
+            colour = f"{COLOURS[i]} {AGAIN}" if again else COLOURS[i]
+            used += 1
+        continued.add(init)
         found.append((colour, start))
         ends[run["name"]] = colour, start + run[unit]
     return found
@@ -73,9 +82,10 @@ def plots(runs: Sequence[Json], unit: str) -> list[Plot]:
     loss = curves_of(runs, "mlm_loss", unit)
     auc = curves_of(runs, "rtd_auc", unit, "{}: own")
     auc += curves_of(runs, "rtd_auc_unigram", unit, "{}: unigram", "open")
+    captions = LOSS_CAPTION, LOSS_NOTE if auc else ""
     return [
-        *plot(LOSS_TITLE, loss, unit, "MLM loss, nats", LOSS_CAPTION),
-        *plot(AUC_TITLE, auc, unit, "ROC AUC", AUC_CAPTION, chance=0.5),
+        *plot(LOSS_TITLE, loss, unit, "MLM loss, nats", captions),
+        *plot(AUC_TITLE, auc, unit, "ROC AUC", (AUC_CAPTION, AUC_NOTE), chance=0.5),
     ]
 
 
@@ -112,10 +122,13 @@ def plot(
     curves: list[Curve],
     unit: str,
     y_label: str,
-    caption: str,
+    captions: tuple[str, str],
     chance: float | None = None,
 ) -> list[Plot]:
-    """Curves over minutes or tokens, and a line at what chance reaches; nothing without curves."""
+    """Curves over minutes or tokens, and a line at what chance reaches; nothing without curves.
+
+    captions: of the plot on a page, and in a picture.
+    """
     if not curves:
         return []
     xs = [x for curve in curves for x, _, _ in curve.points]
@@ -130,7 +143,7 @@ def plot(
     if chance is not None:
         level = line("rule", x.start, y.at(chance), x.end, y.at(chance))
         behind = [level, words("tick", x.end, y.at(chance) - 5, "chance", "end")]
-    return [Plot(title, x, y, behind, curves, caption)]
+    return [Plot(title, x, y, behind, curves, *captions)]
 
 
 def cost_table(runs: Sequence[Json]) -> Markup:
