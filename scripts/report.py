@@ -85,7 +85,8 @@ def run_curves(args: argparse.Namespace, folders: Sequence[Path]) -> None:
     inputs = [folder / name for folder in folders for name in (LOG, "config.json")]
     out = out_of(args, folders[0] / "report.html", inputs, (*PAGES, PICTURE))
     curves = curves_picture if out.suffix.lower() == PICTURE else curves_page
-    drawn = curves(read_runs(folders), args.by or "minutes")
+    unit = args.by or "minutes"
+    drawn = curves(read_runs(folders, unit), unit)
     write_atomically(out, drawn.encode())
     print(one_line(out))
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import math
 import os
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from electra.report.charts import MOST_COLOURS
 from electra.report.schema import LOG_LINE, LOG_LINE_OF, RUN, RUN_SETTINGS, check_kind
@@ -54,14 +54,19 @@ class _TokenCount:
     def __init__(self, lines: Sequence[Mapping[str, Any]]) -> None:
         """Each line has its step and the tokens since the line before."""
         self.steps = [0.0, *(float(line["step"]) for line in lines)]
-        self.tokens = np.cumsum([0.0, *(float(line["tokens"]) for line in lines)])
+        self.tokens = list(accumulate((float(line["tokens"]) for line in lines), initial=0.0))
 
     def __call__(self, step: int) -> float:
         last = self.steps[-1]
-        if step <= last or not last:
-            return float(np.interp(float(step), self.steps, self.tokens))
-        # Steps after the last line are assumed to be as full as those before it.
-        return float(self.tokens[-1] * float(step) / last)
+        if step > last > 0:
+            # Steps after the last line are assumed to be as full as those before it.
+            return self.tokens[-1] * float(step) / last
+        after = bisect_left(self.steps, step)
+        if after in (0, len(self.steps)):
+            return self.tokens[min(after, len(self.steps) - 1)]
+        begin, end = self.steps[after - 1 : after + 1]
+        share = (float(step) - begin) / (end - begin)
+        return self.tokens[after - 1] + share * (self.tokens[after] - self.tokens[after - 1])
 
 
 def read_log(path: Path) -> list[Json]:
@@ -110,10 +115,11 @@ def folder_of(path: Path) -> Path:
     return path if path.is_dir() else path.parent
 
 
-def read_runs(folders: Sequence[Path]) -> list[Json]:
+def read_runs(folders: Sequence[Path], unit: str) -> list[Json]:
     """The runs, each below the one that it started from; otherwise in their order.
 
-    Raises ValueError for a folder that has no curve, and for too many folders.
+    unit: what they are drawn over, minutes or tokens. Raises ValueError for a folder that has no
+    curve over it, and for too many folders.
     """
     if len(folders) > MOST_COLOURS:
         raise ValueError(f"{len(folders)} runs are too many: {MOST_COLOURS} can be told apart")
@@ -124,6 +130,10 @@ def read_runs(folders: Sequence[Path]) -> list[Json]:
 
     names = shortest_names(folders)
     found = [read_run(folder, name) for folder, name in zip(folders, names, strict=True)]
+    for folder, run in zip(folders, found, strict=True):
+        if run["steps"] and not run[unit]:
+            raise ValueError(f"{folder} has no count of {unit} in its {LOG}")
+
     runs = dict(zip(places, found, strict=True))
     parents = {run["name"]: _parent(run["init"], runs) for run in found}
     for run in found:

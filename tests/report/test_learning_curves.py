@@ -10,7 +10,7 @@ import pytest
 
 from electra.report.charts import BOTTOM, LEFT, RIGHT, TOP
 from electra.report.picture import MARGIN, text_width, wrap
-from electra.report.run_folders import read_runs, shortest_names
+from electra.report.run_folders import held_out, read_runs, shortest_names
 
 from .pages import NASTY, check_whole, svgs, table_of
 from .test_program import program
@@ -267,10 +267,10 @@ def test_a_log_stands_for_its_folder(tmp_path):
 @pytest.mark.parametrize("cut", ["{", '{"step": 300, "split": "val', "\0\0", '{"a": "\ud83d'])
 def test_a_line_that_a_crash_cut_off_is_left_out(tmp_path, cut):
     run = run_folder(tmp_path / "run")
-    whole = read_runs([tmp_path / "run"])
+    whole = read_runs([tmp_path / "run"], "tokens")
     with open(tmp_path / "run" / "metrics.jsonl", "ab") as log:
         log.write(cut.encode("utf-8", "surrogatepass"))
-    assert read_runs([tmp_path / "run"]) == whole
+    assert read_runs([tmp_path / "run"], "tokens") == whole
     assert len(panels(draw(tmp_path, run))) == 1
 
 
@@ -312,6 +312,24 @@ def test_a_bad_log_is_one_line_that_names_the_folder(tmp_path, capsys, log, matc
     good, bad = run_folder(tmp_path / "good"), run_folder(tmp_path / "bad", log=log)
     line = refusal(capsys, good, bad, "--out", tmp_path / "x.svg")
     assert bad in line and match in line and not (tmp_path / "x.svg").exists()
+
+
+def test_a_log_without_training_is_not_drawn_over_tokens(tmp_path, capsys):
+    run = run_folder(tmp_path / "run", log=FINE + json.dumps(evaluation(100, 5.0)) + "\n")
+    assert len(panels(draw(tmp_path, run))) == 1
+    capsys.readouterr()
+    assert f"{run} has no count of tokens" in refusal(capsys, run, "--by", "tokens")
+
+
+def test_tokens_between_and_after_the_lines_of_training():
+    """1,000 tokens until step 100, 3,000 until 200; later steps as full as those before."""
+    log = [
+        {"step": step, "split": "train", "tokens": tokens}
+        for step, tokens in ((100, 1000), (200, 2000))
+    ]
+    log += [evaluation(step, 5.0) for step in (0, 50, 100, 150, 200, 300)]
+    curve = held_out(log)["curve"]
+    assert [point["tokens"] for point in curve] == [0, 500, 1000, 2000, 3000, 4500]
 
 
 BAD_CONFIGS = {
