@@ -1,8 +1,10 @@
-"""Results -> one HTML page that needs nothing else.
+"""Results -> one HTML page that needs nothing else; run folders -> their curves, also as an SVG.
 
 python scripts/report.py runs/ablation/results.json     a comparison; prints its Markdown table too
 python scripts/report.py runs/sst2-sample/result.json   a fine-tuning; with its predictions.tsv
 python scripts/report.py runs/ablation/results.json --out page.html
+python scripts/report.py runs/a runs/b                  pre-trainings: their held-out curves
+python scripts/report.py runs/a runs/b --out curves.svg --by tokens     a picture of them
 """
 
 from __future__ import annotations
@@ -10,12 +12,17 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from electra.cli import Parser, run_cli
 from electra.files import one_line, write_atomically
 from electra.report.comparison import html_report, markdown_table
 from electra.report.finetuning import finetune_page, held_out_rows
+from electra.report.learning_curves import curves_page, curves_picture
+from electra.report.run_folders import LOG, folder_of, is_run, read_runs
+
+PAGES, PICTURE = (".html", ".htm"), ".svg"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -29,21 +36,71 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "results",
         type=Path,
-        metavar="FILE.json",
-        help="results.json of scripts/compare_models.py, or result.json of finetune.py",
+        nargs="+",
+        metavar="PATH",
+        help="results.json of scripts/compare_models.py, or result.json of finetune.py, or run "
+        "folders of train.py (or their metrics.jsonl), as many as one likes",
     )
-    parser.add_argument("--out", type=Path, help="the page (default: report.html beside the file)")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="the page, .html; of run folders also a picture, .svg (default: report.html beside "
+        "the file, or in the first run folder)",
+    )
+    parser.add_argument(
+        "--by",
+        choices=("minutes", "tokens"),
+        help="what the curves of run folders are drawn over (default: minutes)",
+    )
     return parser.parse_args(argv)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write the page and print the table. Raises ValueError for results that make no page."""
-    out = args.out or args.results.with_name("report.html")
-    if out.resolve() == args.results.resolve():
-        raise ValueError(f"{out}: the page would replace the results; choose another --out")
-    page, table = draw(args.results)
+    """Write the page or the picture, and print the table of a comparison.
+
+    Raises ValueError for what makes no page.
+    """
+    for path in args.results:
+        path.stat()  # a path that does not exist is no mixture of kinds
+    runs = [path for path in args.results if is_run(path)]
+    if runs and len(runs) < len(args.results):
+        raise ValueError("run folders and files of results do not go together; give one kind")
+    if runs:
+        return run_curves(args, [folder_of(path) for path in runs])
+    if len(args.results) > 1:
+        raise ValueError(f"{len(args.results)} files of results: give one of them")
+    if args.by:
+        raise ValueError("--by is for run folders; a file of results says it itself")
+
+    results = args.results[0]
+    out = out_of(args, results.with_name("report.html"), [results], PAGES)
+    page, table = draw(results)
     write_atomically(out, page.encode())
     print(f"{table}\n{one_line(out)}" if table else one_line(out))
+
+
+def run_curves(args: argparse.Namespace, folders: Sequence[Path]) -> None:
+    """Write the curves of run folders, as a page or as a picture."""
+    inputs = [folder / name for folder in folders for name in (LOG, "config.json")]
+    out = out_of(args, folders[0] / "report.html", inputs, (*PAGES, PICTURE))
+    curves = curves_picture if out.suffix.lower() == PICTURE else curves_page
+    unit = args.by or "minutes"
+    drawn = curves(read_runs(folders, unit), unit)
+    write_atomically(out, drawn.encode())
+    print(one_line(out))
+
+
+def out_of(
+    args: argparse.Namespace, default: Path, inputs: Sequence[Path], suffixes: Sequence[str]
+) -> Path:
+    """The file to write. Raises ValueError for another suffix, and for one of the inputs."""
+    out = args.out or default
+    if out.resolve() in [path.resolve() for path in inputs]:
+        raise ValueError(f"{out}: the page would replace the results; choose another --out")
+    if out.suffix.lower() not in suffixes:
+        raise ValueError(f"--out {out}: the name has to end in {' or '.join(suffixes)}")
+    return out
 
 
 def draw(path: Path) -> tuple[str, str]:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
-
-import numpy as np
 
 from electra.checkpoint.checkpoint import PRETRAINED
 from electra.checkpoint.storage import load_checkpoint
@@ -16,22 +14,19 @@ from electra.comparison.settings import MODEL_NAMES
 from electra.comparison.stages import Stage
 from electra.config import ModelConfig, parse_phases
 from electra.evaluation.bag_of_ngrams import bag_of_ngrams_baseline
+from electra.report.run_folders import held_out
 from electra.tasks.task import TaskData
 
 BAG_OF_NGRAMS = "bag of words and bigrams, logistic regression"
 BAG_OF_NGRAMS_COMMAND = (
     "electra.tasks.load.load_task, then electra.evaluation.bag_of_ngrams.bag_of_ngrams_baseline"
 )
-FIGURES = ("mlm_loss", "mlm_acc", "rtd_loss", "rtd_auc", "rtd_auc_unigram")  # of a curve
 
 
 def pretraining_result(stage: Stage) -> dict[str, Any]:
     """The cost of a pre-training, and its curve on held-out text."""
     log = [json.loads(line) for line in (stage.folder / "metrics.jsonl").read_text().splitlines()]
-    held_out = [line for line in log if line["split"] == "valid"]
-    last = held_out[-1]
-    tokens_until = _TokenCount([line for line in log if line["split"] == "train"])
-    tokens = tokens_until(last["step"])
+    found = held_out(log)
 
     checkpoint = load_checkpoint(stage.folder / "ckpt.pt", PRETRAINED)
     model_config, settings = checkpoint.model_config, checkpoint.settings
@@ -43,37 +38,9 @@ def pretraining_result(stage: Stage) -> dict[str, Any]:
         "stage": "post-pre-training" if continued else "pre-training",
         "init": MODEL_NAMES[stage.name.removesuffix("-post")] if continued else None,
         "command": stage.text,
-        "minutes": last["seconds"] / 60,
-        "steps": last["step"],
-        "tokens": round(tokens),
-        "tokens_per_s": tokens / last["seconds"],
-        "flops": _mean_flops_per_token(model_config, settings) * tokens,
-        "curve": [
-            {
-                "step": line["step"],
-                "minutes": line["seconds"] / 60,
-                "tokens": round(tokens_until(line["step"])),
-                **{figure: line[figure] for figure in FIGURES if figure in line},
-            }
-            for line in held_out
-        ],
+        "flops": _mean_flops_per_token(model_config, settings) * found["tokens"],
+        **found,
     }
-
-
-class _TokenCount:
-    """How many tokens a run has seen until a step, from the lines of its log."""
-
-    def __init__(self, lines: Sequence[Mapping[str, Any]]) -> None:
-        """Each line has its step and the tokens since the line before."""
-        self.steps = [0, *(line["step"] for line in lines)]
-        self.tokens = np.cumsum([0, *(line["tokens"] for line in lines)])
-
-    def __call__(self, step: int) -> float:
-        last = self.steps[-1]
-        if step <= last or not last:
-            return float(np.interp(step, self.steps, self.tokens))
-        # Steps after the last line are assumed to be as full as those before it.
-        return float(self.tokens[-1] * step / last)
 
 
 def _mean_flops_per_token(model_config: ModelConfig, settings: Mapping[str, Any]) -> float:

@@ -13,7 +13,9 @@ from electra.report.values import MISSING, clip, mean_sd, unit_of
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 450, 320, 52, 436, 12, 272  # of a chart
 STRIP_WIDTH, STRIP_LEFT, STRIP_RIGHT, STRIP_TOP, STRIP_ROW = 350, 4, 346, 26, 38
 MOST_MARKERS = 40  # on a curve; more would hide the line
-COLOURS = [f"c{i}" for i in range(6)]  # classes of style.css
+COLOURS = [f"c{i}" for i in range(6)]  # classes of drawings.css
+AGAIN = "again"  # the class of a colour that has been used before: its lines are dotted
+MOST_COLOURS = 2 * len(COLOURS)
 GREY = "cx"
 
 
@@ -105,11 +107,15 @@ def figure(title: str, content: Child, caption: Child) -> Markup:
     return tag("figure", tag("h3", title), content, tag("figcaption", caption))
 
 
+def axes(x: Axis, y: Axis) -> list[Child]:
+    """Ticks, labels and the base line of two axes."""
+    base = line("axis", LEFT, BOTTOM, RIGHT, BOTTOM)
+    return [y_ticks(y), x_ticks(x, "axis", BOTTOM, BOTTOM + 4), base]
+
+
 def chart(title: str, x: Axis, y: Axis, parts: Child, caption: Child, legend: Child = "") -> Markup:
     """A figure of parts over two axes, with the entries of its legend."""
-    axes = [y_ticks(y), x_ticks(x, "axis", BOTTOM, BOTTOM + 4)]
-    base = line("axis", LEFT, BOTTOM, RIGHT, BOTTOM)
-    drawn = drawing("chart", WIDTH, HEIGHT, title, axes, base, parts)
+    drawn = drawing("chart", WIDTH, HEIGHT, title, axes(x, y), parts)
     listed = tag("ul", legend, class_="legend") if legend else ""
     return figure(title, [tag("div", drawn, class_="scroll"), listed], caption)
 
@@ -129,11 +135,37 @@ class Curve(NamedTuple):
         dots = [circle(self.marker, x.at(a), y.at(b), 3, note) for a, b, note in marked]
         return tag("g", line, dots, class_=self.colour)
 
+    def sample(self) -> tuple[Markup, Markup]:
+        """A short piece of the line with its marker, on 34 × 10 pixels."""
+        return polyline(self.style, [(1, 5), (33, 5)]), circle(self.marker, 17, 5, 3)
+
     def legend_entry(self) -> Markup:
-        sample = polyline(self.style, [(1, 5), (33, 5)]), circle(self.marker, 17, 5, 3)
         kind = f"swatch {self.colour}"
-        swatch = tag("svg", sample, class_=kind, aria_hidden="true", viewBox="0 0 34 10")
+        swatch = tag("svg", self.sample(), class_=kind, aria_hidden="true", viewBox="0 0 34 10")
         return tag("li", swatch, " ", isolate(self.label))
+
+
+class Plot(NamedTuple):
+    """Curves over two axes. behind: what is drawn before them.
+
+    caption: what a page says below. note: the same for a picture, in as few words as it takes.
+    """
+
+    title: str
+    x: Axis
+    y: Axis
+    behind: Child
+    curves: list[Curve]
+    caption: str
+    note: str
+
+    def parts(self) -> list[Child]:
+        return [self.behind, [curve.draw(self.x, self.y) for curve in self.curves]]
+
+    def chart(self) -> Markup:
+        """The plot as a figure of a page."""
+        legend = [curve.legend_entry() for curve in self.curves]
+        return chart(self.title, self.x, self.y, self.parts(), self.caption, legend)
 
 
 class Dots(NamedTuple):

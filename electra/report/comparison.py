@@ -68,7 +68,8 @@ def html_report(results: Json) -> str:
         parts.append(tag("p", SEEDS_NOTE, class_="note"))
 
     if runs:
-        parts += [tag("h2", "Pre-training"), *pretraining.curves(runs, results["equal"]["by"])]
+        unit = "minutes" if results["equal"]["by"] == "time" else "tokens"
+        parts += [tag("h2", "Pre-training"), *pretraining.curves(runs, unit)]
         parts += [tag("h2", "Cost"), pretraining.cost_table(runs)]
     if results["replaced_view"]:
         parts.append(tag("h2", "Replaced tokens"))

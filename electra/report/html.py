@@ -104,9 +104,14 @@ def table(
     return tag("div", whole, class_="scroll", role="region", aria_label=label, tabindex=0)
 
 
+def stylesheet(name: str) -> str:
+    """The text of a style sheet of this folder."""
+    return files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
 def document(title: str, *parts: Child) -> str:
     """The page. Its security policy stops a browser from fetching or running anything."""
-    style = files(__package__).joinpath("style.css").read_text(encoding="utf-8")
+    style = "\n".join(map(stylesheet, ("palette.css", "drawings.css", "style.css")))
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>

@@ -1,11 +1,21 @@
-"""Pre-training runs of a comparison: their curves, their cost and the tokens they replaced."""
+"""Pre-training runs: their curves, their cost and the tokens they replaced."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from electra.report.charts import COLOURS, Curve, chart, line, ticks, words, x_axis, y_axis
+from electra.report.charts import (
+    AGAIN,
+    COLOURS,
+    Curve,
+    Plot,
+    line,
+    ticks,
+    words,
+    x_axis,
+    y_axis,
+)
 from electra.report.html import SHADES, Markup, isolate, join, shade, table, table_row, tag
 from electra.report.values import MISSING, Json, plural, quantity
 
@@ -14,11 +24,16 @@ OBJECTIVES = {"mlm": "masked LM", "electra": "ELECTRA"}
 COST_COLUMNS = ["run", "objective", "stage", "started from"]
 COST_COLUMNS += ["minutes", "steps", "tokens", "tokens/s", "FLOPs"]
 
+LOSS_TITLE, AUC_TITLE = "Held-out MLM loss", "Held-out replaced-token AUC"
 LOSS_CAPTION = """Masked-LM loss on held-out text, without that of untrained weights. For ELECTRA it
 is the loss of the generator, a smaller network; compare it among ELECTRA runs, not with BERT."""
 AUC_CAPTION = """How well the discriminator ranks replaced tokens above original ones. Own: replaced
 by the run’s own generator, which gets harder as the generator improves. Unigram: drawn by
 frequency, the same task for every run."""
+LOSS_NOTE = """For ELECTRA it is the loss of the generator, a smaller network; compare it among
+ELECTRA runs, not with BERT."""
+AUC_NOTE = """Own: tokens replaced by the run’s own generator. Unigram: tokens drawn by frequency,
+the same task for every run."""
 CURVES_NOTE = """Dashed: post-pre-training, drawn from where the run that it started from ended. Its
 held-out text may be a different one."""
 COST_CAPTION = """The cost of each run alone, without the run that it started from. FLOPs:
@@ -34,33 +49,44 @@ below. <span class="guessed">Dotted</span>: masked, but the generator predicted 
 def lineage(runs: Sequence[Json], unit: str) -> list[tuple[str, float]]:
     """Colour and start, in minutes or tokens, of each run.
 
-    A run whose `init` is the name of a run above it has its colour and starts where that one ended.
+    A run whose `init` is the name of a run above it starts where that one ended. The first of them
+    has its colour, too.
     """
     found = []
     ends: dict[Any, tuple[str, float]] = {}
-    roots = 0
+    continued = set()
+    used = 0
     for run in runs:
-        parent = ends.get(run.get("init"))
-        colour, start = parent or (COLOURS[roots % len(COLOURS)], 0)
-        roots += parent is None
+        init = run.get("init")
+        colour, start = ends.get(init, ("", 0))
+        if not colour or init in continued:
+            again, i = divmod(used, len(COLOURS))
+            colour = f"{COLOURS[i]} {AGAIN}" if again else COLOURS[i]
+            used += 1
+        continued.add(init)
         found.append((colour, start))
         ends[run["name"]] = colour, start + run[unit]
     return found
 
 
-def curves(runs: Sequence[Json], equal_by: str) -> list[Markup]:
-    """The loss of all runs and the AUC of ELECTRAs, over minutes if these were made equal."""
-    unit = "minutes" if equal_by == "time" else "tokens"
-    loss = curves_of(runs, "mlm_loss", unit)
-    auc = curves_of(runs, "rtd_auc", unit, "{}: own")
-    auc += curves_of(runs, "rtd_auc_unigram", unit, "{}: unigram", "open")
-    drawn = [
-        *curve_chart("Held-out MLM loss", loss, unit, "MLM loss, nats", LOSS_CAPTION),
-        *curve_chart("Held-out replaced-token AUC", auc, unit, "ROC AUC", AUC_CAPTION, chance=0.5),
-    ]
+def curves(runs: Sequence[Json], unit: str) -> list[Markup]:
+    """The plots of the runs, over minutes or tokens, with a note: for a page."""
+    drawn = [plot.chart() for plot in plots(runs, unit)]
     if not drawn:
         return [tag("p", "No held-out results were logged during pre-training.")]
     return [tag("div", drawn, class_="charts"), tag("p", CURVES_NOTE, class_="note")]
+
+
+def plots(runs: Sequence[Json], unit: str) -> list[Plot]:
+    """The loss of all runs and the AUC of ELECTRAs; a plot without curves is left out."""
+    loss = curves_of(runs, "mlm_loss", unit)
+    auc = curves_of(runs, "rtd_auc", unit, "{}: own")
+    auc += curves_of(runs, "rtd_auc_unigram", unit, "{}: unigram", "open")
+    captions = LOSS_CAPTION, LOSS_NOTE if auc else ""
+    return [
+        *plot(LOSS_TITLE, loss, unit, "MLM loss, nats", captions),
+        *plot(AUC_TITLE, auc, unit, "ROC AUC", (AUC_CAPTION, AUC_NOTE), chance=0.5),
+    ]
 
 
 def curves_of(
@@ -91,15 +117,18 @@ def curve_note(name: str, value: float, point: Json) -> str:
     return f"{name}: {value:.3f} at {when}, {tokens} tokens; MLM accuracy {point['mlm_acc']:.3f}"
 
 
-def curve_chart(
+def plot(
     title: str,
     curves: list[Curve],
     unit: str,
     y_label: str,
-    caption: str,
+    captions: tuple[str, str],
     chance: float | None = None,
-) -> list[Markup]:
-    """Curves over minutes or tokens, and a line at what chance reaches; nothing without curves."""
+) -> list[Plot]:
+    """Curves over minutes or tokens, and a line at what chance reaches; nothing without curves.
+
+    captions: of the plot on a page, and in a picture.
+    """
     if not curves:
         return []
     xs = [x for curve in curves for x, _, _ in curve.points]
@@ -110,12 +139,11 @@ def curve_chart(
     x = x_axis(f"{unit} of pre-training", [mark for mark in marks if mark <= high], high)
     y = y_axis(y_label, ticks(min(ys), max(ys)))
 
-    parts = [curve.draw(x, y) for curve in curves]
+    behind = []
     if chance is not None:
         level = line("rule", x.start, y.at(chance), x.end, y.at(chance))
-        parts = [level, words("tick", x.end, y.at(chance) - 5, "chance", "end"), *parts]
-    legend = [curve.legend_entry() for curve in curves]
-    return [chart(title, x, y, parts, caption, legend)]
+        behind = [level, words("tick", x.end, y.at(chance) - 5, "chance", "end")]
+    return [Plot(title, x, y, behind, curves, *captions)]
 
 
 def cost_table(runs: Sequence[Json]) -> Markup:

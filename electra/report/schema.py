@@ -46,12 +46,11 @@ _POINT = {
     "rtd_auc": Maybe(FINITE),
     "rtd_auc_unigram": Maybe(FINITE),
 }
-_PRETRAINING = {
+RUN = {  # a pre-training
     "name": str,
     "objective": str,
     "stage": str,
     "init": Maybe(str),
-    "command": str,
     "minutes": FINITE,
     "steps": int,
     "tokens": FINITE,
@@ -59,6 +58,10 @@ _PRETRAINING = {
     "flops": Maybe(float),
     "curve": [_POINT],
 }
+# Of a run folder: config.json, and the lines of metrics.jsonl by their split.
+RUN_SETTINGS = {"objective": str, "init": Maybe(str)}
+LOG_LINE = {"step": int, "split": str}
+LOG_LINE_OF = {"train": {"tokens": FINITE}, "valid": {"seconds": FINITE}}
 _TOKEN = {
     "original": str,
     "shown": str,
@@ -81,7 +84,7 @@ COMPARISON = {
     "date": str,
     "command": str,
     "title": str,
-    "pretraining": [_PRETRAINING],
+    "pretraining": [{**RUN, "command": str}],
     "replaced_view": [{"model": str, "tokens": [_TOKEN]}],
 }
 

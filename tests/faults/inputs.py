@@ -41,6 +41,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from xml.etree import ElementTree
 
 import torch
 
@@ -1503,6 +1504,35 @@ def report(rng: random.Random, folder: Path) -> Read:
     return read
 
 
+def curves(rng: random.Random, folder: Path) -> Read:
+    """Draw two run folders of train.py through report.py, as a picture that is well-formed XML."""
+    out = folder / "to" / "curves.svg"
+    runs = [folder / rng.choice(("a", MARKUP.replace("/", ""), "漢字 😀")), folder / "to" / "b"]
+    for run, init in zip(runs, (None, f"{runs[0]}/ckpt.pt"), strict=True):
+        lines: list[dict[str, Any]] = []
+        for step in (0, 300, 600):
+            seconds = step * 2.0
+            losses = {"mlm_loss": 5 - step / 500, "mlm_acc": 0.2, "rtd_auc": 0.6}
+            lines.append({"step": step, "split": "valid", **losses, "seconds": seconds})
+            lines.append({"step": step, "split": "train", "tokens": 4096, "seconds": seconds})
+        run.mkdir(parents=True)
+        settings = _marked(rng, {"objective": "electra", "init": init})
+        config = text_of(rng, settings) if rng.random() < 0.2 else json.dumps(settings).encode()
+        (run / "config.json").write_bytes(config)
+        spoiled_lines = [text_of(rng, line) if rng.random() < 0.05 else b"" for line in lines]
+        log = [bad or json.dumps(line).encode() for bad, line in zip(spoiled_lines, lines)]
+        (run / "metrics.jsonl").write_bytes(b"\n".join(log) + b"\n")
+
+    by = rng.choice(("minutes", "tokens"))
+
+    def read() -> None:
+        through("report", *runs, "--by", by, "--out", out)
+        assert "<script" not in out.read_text(encoding="utf-8")
+        ElementTree.parse(out)
+
+    return read
+
+
 def _marked(rng: random.Random, value: Any) -> Any:
     """A copy of `value` in which markup replaces some strings."""
     if isinstance(value, dict):
@@ -1614,4 +1644,5 @@ READERS: dict[str, Callable[[random.Random, Path], Read]] = {
     "lines": lines,
     "comparison": comparison,
     "report": report,
+    "curves": curves,
 }
