@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from electra.cli import parse, run_cli
 from electra.config import Origin, PretrainConfig, parse_phases, resolve_pretraining, resolve_steps
+from electra.inference.tiny_en import compare_with_tiny_en
 from electra.training import distributed
 from electra.training.device import explain_out_of_memory, give_memory_back, make_deterministic
 from electra.training.log import MetricsLog
@@ -202,7 +203,10 @@ def finish(run: PretrainingRun, stopped: bool = False) -> None:
         evaluate_held_out(run)
     save_last(run)
     if run.folder is not None:
-        print_summary(run, is_sample=run.config.corpus == PretrainConfig.corpus)
+        is_sample = run.config.corpus == PretrainConfig.corpus
+        print_summary(run, is_sample)
+        if is_sample and run.config.objective == "electra" and not run.config.init:
+            print("\n".join(compare_with_tiny_en(run.folder.checkpoint)), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Judge texts with a checkpoint: a classifier's labels, or an ELECTRA's replaced words.
 
-    python scripts/predict.py --ckpt runs/sst2-sample/ckpt.pt "a fine film" "a waste of time"
-    python scripts/predict.py --ckpt runs/sst2-sample/ckpt.pt --file reviews.txt > predictions.jsonl
-    python scripts/predict.py --ckpt runs/sample/ckpt.pt --view < letters.txt
+    python scripts/predict.py --ckpt runs/sst2-tiny-en/ckpt.pt "a fine film" "a waste of time"
+    python scripts/predict.py --ckpt runs/sst2-tiny-en/ckpt.pt --file reviews.txt > answers.jsonl
+    python scripts/predict.py --ckpt data/pretrained/tiny-en.pt --view < letters.txt
 
 One text a line, or with .jsonl (or --jsonl) one object a line with "text" and, for a classifier of
 pairs, "text_b". The output is one JSON object a line, for empty lines too, in the same order.

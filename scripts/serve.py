@@ -1,6 +1,7 @@
 """Try checkpoints in a page: an ELECTRA's replaced words, a classifier's labels.
 
-    python scripts/serve.py --ckpt runs/sample/ckpt.pt --ckpt runs/sst2-sample/ckpt.pt
+    python scripts/serve.py                            # tiny-en, which comes with the code
+    python scripts/serve.py --ckpt runs/sample/ckpt.pt --ckpt runs/sst2-tiny-en/ckpt.pt
 
 The page and a JSON interface are at http://127.0.0.1:8000/ until Ctrl-C; docs/serve.md describes
 both. Nobody but this machine reaches them unless --host says so.
@@ -14,6 +15,7 @@ import sys
 from electra.cli import Parser, run_cli
 from electra.config import AMP_CHOICES
 from electra.inference.predictor import BATCH_TOKENS, CPU_BATCH_TOKENS
+from electra.inference.tiny_en import TINY_EN
 from electra.serving.limits import Limits
 from electra.serving.run import Settings, open_server, serve_until_stopped
 
@@ -29,7 +31,7 @@ def parse_args(argv: list[str] | None) -> Settings:
     add_flags(parser)
     args, limits = parser.parse_args(argv), Limits()
     return Settings(
-        checkpoints=args.ckpt,
+        checkpoints=args.ckpt or [str(TINY_EN)],
         host=args.host,
         port=args.port,
         allowed_hosts=args.allow_host,
@@ -51,9 +53,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add, limits = parser.add_argument, Limits()
     add(
         "--ckpt",
-        required=True,
         action="append",
-        help="checkpoint of finetune.py, or of train.py with ELECTRA; may be given several times",
+        help="checkpoint of finetune.py, or of train.py with ELECTRA; may be given several times "
+        f"(default: {TINY_EN})",
     )
     add("--port", type=int, default=8000, help="0: any that is free (default: 8000)")
     host = "address to listen at; 0.0.0.0: every one (default: 127.0.0.1)"

@@ -765,6 +765,21 @@ def test_a_small_checkpoint_has_the_rounded_weights_and_no_training(path, tmp_pa
     assert said[1].startswith("  python scripts/predict.py --ckpt ")
 
 
+def test_a_small_checkpoint_does_not_tell_the_folders_of_its_machine(checkpoint, tmp_path):
+    checkpoint.settings |= {
+        "corpus": ["/home/me/texts/wiki.raw", "data/reviews"],
+        "init": "/home/me/start.pt",
+        "out": "runs/mine",
+        "phases": "64:0.8,256:0.2",
+    }
+    save_checkpoint(tmp_path / "ckpt.pt", checkpoint)
+    shrink_checkpoint(tmp_path / "ckpt.pt", tmp_path / "small.pt")
+    small = load_checkpoint(tmp_path / "small.pt", PRETRAINED).settings
+    assert small["corpus"] == ["wiki.raw", "data/reviews"] and small["init"] == "start.pt"
+    changed = {name for name in small if small[name] != checkpoint.settings[name]}
+    assert changed == {"corpus", "init"}
+
+
 def test_a_small_checkpoint_is_one_to_start_from(path, model, tmp_path):
     shrink_checkpoint(path, tmp_path / "small.pt")
     small = load_checkpoint(tmp_path / "small.pt", PRETRAINED)

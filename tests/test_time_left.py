@@ -59,6 +59,27 @@ def test_it_is_said_once_after_twenty_steps_without_the_first(capsys):
     )
 
 
+@pytest.mark.parametrize(
+    ("flags", "tokens", "is_given"),
+    [
+        (["--size", "tiny"], 50, True),
+        (["--size", "tiny"], 100_000, False),  # a step, 100 M in all: nobody knows
+        (["--size", "tiny", "--objective", "mlm"], 50, False),
+        (["--size", "small"], 50, False),
+    ],
+)
+def test_a_run_of_few_tokens_is_told_which_objective_scored_higher(flags, tokens, is_given, capsys):
+    steps_of(Run(config_of("--corpus", "mine.txt", *flags)), 0.5, 30, tokens)
+    said = capsys.readouterr().out
+    assert said.startswith("at this speed") and (time_left.ADVICE in said) == is_given
+
+
+@pytest.mark.parametrize("flags", [["--size", "tiny"], ["--corpus", "x", "--init", "x.pt"]])
+def test_of_the_sample_and_of_a_run_that_goes_on_no_objective_is_advised(flags, capsys):
+    steps_of(Run(config_of(*flags)), 0.5, 30)
+    assert "note:" not in capsys.readouterr().out
+
+
 def test_of_slow_steps_thirty_seconds_are_enough(capsys):
     steps_of(Run(config_of()), 16.0, 3)
     assert "4 hours to the end" in capsys.readouterr().out

@@ -7,7 +7,7 @@ from pathlib import Path
 
 # Kinds of checkpoints -> (program, its arguments).
 PROGRAMS = {
-    "electra": ("predict.py", '"a sentence in which one word is banana wrong"'),
+    "electra": ("predict.py", '"The acting is was terrible."'),
     "mlm": ("embed.py", '"a text"'),
     "classifier": ("predict.py", '"a text to judge"'),
     "tagger": ("predict.py", '"a text to search"'),

@@ -11,7 +11,7 @@ const EVERY_MODEL = "*"; // no name of a file has it
 
 // What the page starts with where its address has no text.
 const EXAMPLES = {
-  replaced: { text: "The chef tasted the soup and added a little banana to the newspaper." },
+  replaced: { text: "The acting is was terrible, but it is one of the best films in ever made." },
   labels: { text: "a warm and funny film", text_b: "it made me laugh" },
   value: { text: "A man plays the guitar.", text_b: "Someone makes music." },
 };

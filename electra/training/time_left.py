@@ -16,6 +16,13 @@ from electra.training.step import StepResult
 ENOUGH_STEPS, ENOUGH_SECONDS = 20, 30.0  # to know the speed: the one or the other
 DAY, MANY_PASSES = 86_400.0, 40.0
 LONGEST_FLAGS = 300  # characters; a corpus may be named file by file
+# Tokens up to which a tiny BERT scored higher than a tiny ELECTRA after fine-tuning
+# (docs/recipes.md); of more nothing is known.
+BERT_AHEAD = 90e6
+ADVICE = (
+    "note: from so few tokens, a BERT (--objective mlm) scored higher after fine-tuning than an "
+    "ELECTRA; docs/recipes.md"
+)
 KEPT_GROUPS = ("text", "tokenizer", "model")  # of flags that a shorter run takes over
 
 
@@ -44,18 +51,15 @@ class TimeLeft:
         seconds = (run.progress.seconds - self._begin[1]) / steps
         self._said = True
         tqdm.write(describe(run, seconds, tokens))
+        if advice := objective_advice(run.config, total_steps(run, seconds) * tokens):
+            tqdm.write(advice)
 
 
 def describe(run: PretrainingRun, seconds: float, tokens: float) -> str:
     """One line about a run whose step takes so many seconds and reads so many tokens."""
-    config, progress = run.config, run.progress
-    if config.minutes:
-        left = max(0.0, 60 * config.minutes - progress.seconds)
-        steps = progress.step + left / seconds
-    else:
-        assert config.steps is not None
-        steps = config.steps
-        left = (steps - progress.step) * seconds
+    config = run.config
+    steps = total_steps(run, seconds)
+    left = (steps - run.progress.step) * seconds
     passes = steps * tokens / run.corpus.train.num_tokens
     line = (
         f"at this speed: {_duration(left)} to the end; {_count(steps * tokens)} tokens in all, "
@@ -67,6 +71,24 @@ def describe(run: PretrainingRun, seconds: float, tokens: float) -> str:
     elif passes > MANY_PASSES:
         line += f"; with fewer passes: {shlex.join(fewer_passes_command(config))}"
     return line
+
+
+def total_steps(run: PretrainingRun, seconds: float) -> float:
+    """Steps of the whole run, of which each takes so many seconds."""
+    config, progress = run.config, run.progress
+    if not config.minutes:
+        assert config.steps is not None
+        return config.steps
+    return progress.step + max(0.0, 60 * config.minutes - progress.seconds) / seconds
+
+
+def objective_advice(config: PretrainConfig, tokens: float) -> str:
+    """What is known of the objective for a run of so many tokens; empty where nothing is."""
+    is_sample = config.corpus == PretrainConfig.corpus
+    is_known = config.objective == "electra" and config.size == "tiny" and not config.init
+    if not is_known or is_sample or tokens > BERT_AHEAD:
+        return ""
+    return ADVICE
 
 
 def shorter_command(config: PretrainConfig, on_cpu: bool) -> list[str]:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from electra.config import SPECIAL_IDS, preset_model_config
+from electra.data.batch import Batch
 from electra.huggingface.config import network_config
 from electra.huggingface.merging import merge_weights, merged_config
 from electra.huggingface.network import Network
@@ -185,6 +186,28 @@ def test_transformers_reads_an_exported_electra(transformers, saved, tmp_path, d
         assert missing == set() and not assert_equal_to(
             encoder, model, network, model.config.vocab_size
         )
+
+
+def test_transformers_reads_the_tiny_that_comes_with_the_code(transformers, tmp_path, done):
+    ours = SAMPLE.parent / "pretrained" / "tiny-en.pt"
+    done("export", ours, tmp_path / "exported")
+    checkpoint, model = loaded(ours)
+    theirs, missing, extra = from_pretrained(
+        transformers.AutoModelForPreTraining, tmp_path / "exported"
+    )
+    assert not missing and not extra
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "exported")
+    read = tokenizer("The acting is was terrible.", return_tensors="pt")
+    ids = read.input_ids
+    assert (
+        ids[0, 1:-1].tolist()
+        == checkpoint.tokenizer.encode_batch(["The acting is was terrible."])[0]
+    )
+    with torch.no_grad():
+        said = theirs(**read).logits
+        mine = model.eval().detect(ids, Batch(ids, torch.zeros_like(ids), None))
+    torch.testing.assert_close(mine, said, rtol=0, atol=1e-4)
+    assert said[0].argmax() == 4  # "was"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Load on a running server: many clients at full speed, and some that misbehave.
 
-    python scripts/serve.py --ckpt runs/sst2-sample/ckpt.pt
+    python scripts/serve.py --ckpt runs/sst2-tiny-en/ckpt.pt
     python tests/serving/load.py --texts data/sample/sst2/dev.tsv
 
 Each client sends a text as soon as it has the answer to the one before. Every answer is compared

@@ -31,8 +31,8 @@ def test_every_example_gets_an_answer_of_the_shape_shown(serve, models, command,
     film = models["film"]
     task = film.predictor.task
     task = task._replace(data=task.data._replace(labels=("negative", "positive")))
-    film = film._replace(name="sst2-sample", predictor=film.predictor._replace(task=task))
-    server = serve({"sample": models["words"]._replace(name="sample"), "sst2-sample": film})
+    film = film._replace(name="sst2-tiny-en", predictor=film.predictor._replace(task=task))
+    server = serve({"tiny-en": models["words"]._replace(name="tiny-en"), "sst2-tiny-en": film})
 
     _, silent, url, *rest = shlex.split(command)
     assert silent == "-s"
