@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Fine-tune a pre-trained checkpoint, or random weights as the control, on a labelled task.
 
-python finetune.py --task sst2 --init runs/sample/ckpt.pt --data data/sample/sst2
+python finetune.py --task sst2 --init data/pretrained/tiny-en.pt --data data/sample/sst2
 python finetune.py --task imdb --init ckpt.pt --data data/aclImdb --seeds 1,2,3
 python finetune.py --task glue --init ckpt.pt --data data/glue --seeds 1,2,3
 python finetune.py --task csv --init ckpt.pt --data reviews.csv --text-columns title,body \\

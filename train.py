@@ -204,9 +204,9 @@ def finish(run: PretrainingRun, stopped: bool = False) -> None:
     save_last(run)
     if run.folder is not None:
         is_sample = run.config.corpus == PretrainConfig.corpus
-        print_summary(run, is_sample)
-        if is_sample and run.config.objective == "electra" and not run.config.init:
-            print("\n".join(compare_with_tiny_en(run.folder.checkpoint)), flush=True)
+        is_new = is_sample and run.config.objective == "electra" and not run.config.init
+        remarks = compare_with_tiny_en(run.folder.checkpoint) if is_new else []
+        print_summary(run, is_sample, remarks)
 
 
 if __name__ == "__main__":

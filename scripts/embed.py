@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """One vector a text, from the encoder of any checkpoint.
 
-    python scripts/embed.py --ckpt runs/sample/ckpt.pt "a fine film" "a waste of time"
+    python scripts/embed.py --ckpt data/pretrained/tiny-en.pt "a fine film" "a waste of time"
     python scripts/embed.py --ckpt runs/pairs/ckpt.pt --file reviews.txt --out vectors.npy
 
 One text a line, or with .jsonl (or --jsonl) one object a line with "text". With --out the vectors

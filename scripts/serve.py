@@ -1,7 +1,7 @@
 """Try checkpoints in a page: an ELECTRA's replaced words, a classifier's labels.
 
     python scripts/serve.py                            # tiny-en, which comes with the code
-    python scripts/serve.py --ckpt runs/sample/ckpt.pt --ckpt runs/sst2-tiny-en/ckpt.pt
+    python scripts/serve.py --ckpt data/pretrained/tiny-en.pt --ckpt runs/sst2-tiny-en/ckpt.pt
 
 The page and a JSON interface are at http://127.0.0.1:8000/ until Ctrl-C; docs/serve.md describes
 both. Nobody but this machine reaches them unless --host says so.
@@ -30,6 +30,8 @@ def parse_args(argv: list[str] | None) -> Settings:
     parser = Parser(prog="serve.py", description=__doc__.split("\n")[0], allow_abbrev=False)
     add_flags(parser)
     args, limits = parser.parse_args(argv), Limits()
+    if not args.ckpt and not TINY_EN.exists():
+        parser.error(f"give --ckpt: {TINY_EN}, the default, is not below this folder")
     return Settings(
         checkpoints=args.ckpt or [str(TINY_EN)],
         host=args.host,

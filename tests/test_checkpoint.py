@@ -767,15 +767,17 @@ def test_a_small_checkpoint_has_the_rounded_weights_and_no_training(path, tmp_pa
 
 def test_a_small_checkpoint_does_not_tell_the_folders_of_its_machine(checkpoint, tmp_path):
     checkpoint.settings |= {
-        "corpus": ["/home/me/texts/wiki.raw", "data/reviews"],
-        "init": "/home/me/start.pt",
+        "corpus": ["/home/me/texts/wiki.raw", "data/reviews", "../mine/a.txt", "C:\\me\\b.txt"],
+        "init": "~/start.pt",
         "out": "runs/mine",
-        "phases": "64:0.8,256:0.2",
+        "valid": [],
+        "text_field": "/text",  # a name, not a path
     }
     save_checkpoint(tmp_path / "ckpt.pt", checkpoint)
     shrink_checkpoint(tmp_path / "ckpt.pt", tmp_path / "small.pt")
     small = load_checkpoint(tmp_path / "small.pt", PRETRAINED).settings
-    assert small["corpus"] == ["wiki.raw", "data/reviews"] and small["init"] == "start.pt"
+    assert small["corpus"] == ["wiki.raw", "data/reviews", "a.txt", "b.txt"]
+    assert small["init"] == "start.pt"
     changed = {name for name in small if small[name] != checkpoint.settings[name]}
     assert changed == {"corpus", "init"}
 

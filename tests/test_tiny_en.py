@@ -15,6 +15,7 @@ from faults.inputs import program
 import finetune
 import train
 from electra.checkpoint.storage import load_checkpoint
+from electra.inference import tiny_en
 from electra.inference.tiny_en import SENTENCE, TINY_EN, compare_with_tiny_en
 from electra.serving.run import open_server
 
@@ -79,15 +80,26 @@ def test_it_finds_the_word_that_does_not_belong(pretrained, ask):
     assert "⟨" not in ask("predict", "--ckpt", TINY_EN, "--view", SENTENCE.replace("is was", "is"))
 
 
-def test_it_goes_on_with_a_lower_loss_than_it_began_with(tmp_path):
-    flags = ["--steps", 12, "--batch-tokens", 1024, "--eval-every", 12, "--amp", "off"]
-    assert exit_code(train.main, ["--init", TINY_EN, *flags, "--out", tmp_path / "run"]) == 0
+@pytest.mark.parametrize("content", [None, b"", b"version https://git-lfs.github.com/spec/v1"])
+def test_where_it_is_missing_or_broken_the_sample_s_run_ends_well(content, pretrained, monkeypatch):
+    file = Path("tiny-en.pt")
+    if content is not None:
+        file.write_bytes(content)
+    monkeypatch.setattr(tiny_en, "TINY_EN", file)
+    lines = compare_with_tiny_en(pretrained() / "ckpt.pt")
+    assert lines[0] == "The sample is far too small to learn a language from."
+    assert len(lines) == 1 if content is None else lines[1].startswith("no comparison")
+
+
+def test_it_goes_on_with_a_lower_loss_than_it_began_with(text, tmp_path):
+    flags = ["--steps", 8, "--batch-tokens", 1024, "--eval-every", 8, "--amp", "off"]
+    command = ["--init", TINY_EN, "--corpus", text, *flags, "--out", tmp_path / "run"]
+    assert exit_code(train.main, command) == 0
     lines = (tmp_path / "run" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     before, after = (line for line in map(json.loads, lines) if line["split"] == "valid")
-    assert (before["step"], after["step"]) == (0, 12)
+    assert (before["step"], after["step"]) == (0, 8)
     assert after["mlm_loss"] < before["mlm_loss"] < 5 < math.log(4_000)  # of a model without words
-    assert after["rtd_loss"] < before["rtd_loss"]
-    assert before["rtd_auc"] > 0.7 and before["rtd_auc_unigram"] > 0.85
+    assert before["rtd_auc"] > 0.7 and before["rtd_auc_unigram"] > 0.8
 
 
 def test_a_classifier_starts_from_it(ask):

@@ -312,11 +312,9 @@ COMMANDS = [
 ]
 
 
-def test_the_commands_of_the_page_run(pretrained, tmp_path, monkeypatch, capsys):
+def test_the_commands_of_the_page_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").symlink_to(ROOT / "data")
-    (tmp_path / "runs" / "sample").mkdir(parents=True)
-    (tmp_path / "runs" / "sample" / "ckpt.pt").symlink_to(pretrained() / "ckpt.pt")
     mains = {"finetune.py": finetune.main, "scripts/embed.py": embed.main}
     mains["scripts/convert.py"] = convert.main
     for python, script, *flags in COMMANDS:

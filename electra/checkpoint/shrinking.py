@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import torch
@@ -12,13 +12,16 @@ from electra.checkpoint.checkpoint import KINDS, check_finite
 from electra.checkpoint.next_command import next_command
 from electra.checkpoint.storage import load_checkpoint, save_checkpoint
 
+# Settings of train.py and finetune.py that are paths.
+PATHS = {"corpus", "valid", "data", "task_file", "tokenizer", "init", "cache", "out", "config"}
+
 
 def shrink_checkpoint(source: Path, out: Path) -> list[str]:
     """Write a checkpoint of any kind as a small one. Returns what to tell the user.
 
     Every program reads it; `train.py --resume` cannot go on from it, `train.py --init` can. A
-    weight in bfloat16 has 8 binary digits. Of the absolute paths in its settings only the last
-    names are kept: the folders of a machine are nobody else's business.
+    weight in bfloat16 has 8 binary digits. Of the paths in its settings that name folders of this
+    machine only the last names are kept.
 
     Raises ValueError for a file that cannot be read, weights that are not finite, and where `out`
     exists or cannot be written.
@@ -36,7 +39,7 @@ def shrink_checkpoint(source: Path, out: Path) -> list[str]:
     small = replace(
         checkpoint,
         model=weights,
-        settings={name: _without_folders(value) for name, value in checkpoint.settings.items()},
+        settings=_without_folders(checkpoint.settings),
         origin=checkpoint.origin_now(),
         training=None,
     )
@@ -47,9 +50,24 @@ def shrink_checkpoint(source: Path, out: Path) -> list[str]:
     ]
 
 
-def _without_folders(value: Any) -> Any:
-    """A setting in which an absolute path is its last name."""
-    if isinstance(value, (list, tuple)):
-        return type(value)(_without_folders(part) for part in value)
-    is_absolute = isinstance(value, str) and Path(value).is_absolute()
-    return Path(value).name or value if is_absolute else value
+def _without_folders(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings with no folder outside the one in which the program was typed."""
+    found = dict(settings)
+    for name in PATHS & set(settings):
+        value = settings[name]
+        several = isinstance(value, (list, tuple))
+        found[name] = [_inside(path) for path in value] if several else _inside(value)
+    return found
+
+
+def _inside(path: str | None) -> str | None:
+    """A path as it is where it leads downwards from here, else its last name."""
+    if path is None:
+        return None
+    leads_outside = (
+        PurePosixPath(path).is_absolute()
+        or PureWindowsPath(path).drive
+        or path.startswith("~")
+        or ".." in PurePosixPath(path).parts
+    )
+    return PureWindowsPath(path).name if leads_outside else path

@@ -184,7 +184,11 @@ class FinetuneConfig(Settings):
         at_most=LONGEST_TIMEOUT,
     )
     cache: str = option("data/cache", "machine", "folder of tokenised texts, shared by runs")
-    out: str | None = option(None, "run", "run folder (default: runs/<task>-<checkpoint>)")
+    out: str | None = option(
+        None,
+        "run",
+        "run folder (default: runs/<task>-<name>, the name of the run folder or file of --init)",
+    )
     config: str | None = option(
         None, "run", "config.json of an earlier run: its settings, where no flag says otherwise"
     )

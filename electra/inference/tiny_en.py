@@ -26,20 +26,21 @@ def view_of(checkpoint: Path, sentence: str = SENTENCE) -> str:
 
 
 def compare_with_tiny_en(checkpoint: Path) -> list[str]:
-    """Lines that show one sentence as a new ELECTRA and as tiny-en see it.
+    """What to say of an ELECTRA of the sample's text, with one sentence as it and tiny-en see it.
 
-    None where tiny-en is missing, and one that says so where it cannot be read: the run before it
-    is done and saved.
+    Where tiny-en is missing or cannot be read, the sentence is left out: the run has been saved.
     """
+    lines = ["The sample is far too small to learn a language from."]
     if not TINY_EN.exists():
-        return []
+        return lines
     try:
         views = [view_of(checkpoint), view_of(TINY_EN)]
     except ValueError as problem:
-        return [f"no comparison with tiny-en: {problem}"]
+        return [*lines, f"no comparison with tiny-en: {problem}"]
+    card = TINY_EN.with_name("README.md")
     return [
-        "The sample is far too small to learn a language from. One sentence as this run sees it,",
-        f"and as tiny-en does, which comes with the code ({TINY_EN.with_name('README.md')}):",
+        f"{lines[0]} tiny-en comes with the code ({card}).",
+        "One sentence, with the words that look replaced to each:",
         f"  this run: {views[0]}",
         f"  tiny-en:  {views[1]}",
     ]

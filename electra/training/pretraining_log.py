@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Sequence
 from typing import Any
 
 from tqdm import tqdm
@@ -181,8 +182,11 @@ def print_stopped(run: PretrainingRun) -> None:
     print(f"stopped at step {run.progress.step:,}, saved. Go on with:\n  {command}", flush=True)
 
 
-def print_summary(run: PretrainingRun, is_sample: bool) -> None:
-    """What the run learned, and what to type next. is_sample: whether it was on the sample text."""
+def print_summary(run: PretrainingRun, is_sample: bool, remarks: Sequence[str] = ()) -> None:
+    """What the run learned, lines of remarks, and what to type next.
+
+    is_sample: whether it was on the sample text.
+    """
     assert run.folder is not None
     valid, checkpoint = evaluations(run), shlex.quote(str(run.folder.checkpoint))
     first, last = valid[0], valid[-1]
@@ -199,6 +203,8 @@ def print_summary(run: PretrainingRun, is_sample: bool) -> None:
             f"generator, {last['rtd_auc_unigram']:.3f} against random words (0.5 is chance)"
         )
 
+    for remark in remarks:
+        print(remark)
     data = "data/sample/sst2" if is_sample else "data/SST-2"
     print(f"checkpoint: {run.folder.checkpoint}\nnext:")
     print(f"  python finetune.py --task sst2 --init {checkpoint} --data {data}")
