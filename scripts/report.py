@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> None:
     Raises ValueError for what makes no page.
     """
     for path in args.results:
-        path.stat()  # a path that does not exist is no mixture of kinds
+        check_path(path)  # a path that does not exist is no mixture of kinds
     runs = [path for path in args.results if is_run(path)]
     if runs and len(runs) < len(args.results):
         raise ValueError("run folders and files of results do not go together; give one kind")
@@ -78,6 +78,18 @@ def run(args: argparse.Namespace) -> None:
     page, table = draw(results)
     write_atomically(out, page.encode())
     print(f"{table}\n{one_line(out)}" if table else one_line(out))
+
+
+def check_path(path: Path) -> None:
+    """Raise ValueError for a path that does not exist, and for one file of a run folder."""
+    try:
+        path.stat()
+    except OSError as problem:
+        raise ValueError(f"{path}: {problem.strerror}") from None
+    if path.is_file() and (path.name == "config.json" or path.suffix == ".pt"):
+        is_inside = path.with_name(LOG).exists()
+        folder = path.parent if is_inside else "of train.py that it belongs to"
+        raise ValueError(f"{path} has no curve: give the run folder {folder}")
 
 
 def run_curves(args: argparse.Namespace, folders: Sequence[Path]) -> None:

@@ -10,6 +10,8 @@ from electra.report.picture import picture
 from electra.report.values import Json, plural
 
 TITLE = "Learning curves"
+CONTINUED = """Dashed: post-pre-training, drawn from the checkpoint of the run that it started
+from. Its held-out text may be a different one."""
 NOT_DRAWN = "A dashed curve that starts at 0 continues a run that is not drawn."
 
 
@@ -18,8 +20,8 @@ def curves_page(runs: Sequence[Json], unit: str) -> str:
     return document(
         TITLE,
         tag("p", f"{plural(len(runs), 'run')} of pre-training.", class_="lead"),
-        pretraining.curves(runs, unit),
-        [tag("p", NOT_DRAWN, class_="note")] if starts_unseen(runs, unit) else "",
+        pretraining.curves(runs, unit, CONTINUED),
+        [tag("p", NOT_DRAWN, class_="note")] if starts_unseen(runs) else "",
         [tag("h2", "Cost"), pretraining.cost_table(runs)],
     )
 
@@ -28,14 +30,14 @@ def curves_picture(runs: Sequence[Json], unit: str) -> str:
     """The stand-alone SVG. runs: of `read_runs`. unit: minutes or tokens."""
     notes = []
     if any(run["init"] for run in runs):
-        notes.append(pretraining.CURVES_NOTE)
-    if starts_unseen(runs, unit):
+        notes.append(CONTINUED)
+    if starts_unseen(runs):
         notes.append(NOT_DRAWN)
     names = ", ".join(run["name"] for run in runs)
     return picture(f"{TITLE}: {names}", pretraining.plots(runs, unit), notes)
 
 
-def starts_unseen(runs: Sequence[Json], unit: str) -> bool:
-    """Whether a run that started from another one is drawn from 0, since that one is not drawn."""
-    starts = [start for _, start in pretraining.lineage(runs, unit)]
-    return any(run["init"] and not start for run, start in zip(runs, starts, strict=True))
+def starts_unseen(runs: Sequence[Json]) -> bool:
+    """Whether a run started from one that is not drawn."""
+    names = [run["name"] for run in runs]
+    return any(run["init"] and run["init"] not in names for run in runs)

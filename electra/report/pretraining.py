@@ -49,32 +49,39 @@ below. <span class="guessed">Dotted</span>: masked, but the generator predicted 
 def lineage(runs: Sequence[Json], unit: str) -> list[tuple[str, float]]:
     """Colour and start, in minutes or tokens, of each run.
 
-    A run whose `init` is the name of a run above it starts where that one ended. The first of them
-    has its colour, too.
+    A run whose `init` is the name of a run above it starts where that one ended, or at its own
+    `start` in it. The first of those that start at the end has the colour of that run, too: it does
+    not overlap it.
     """
     found = []
-    ends: dict[Any, tuple[str, float]] = {}
+    placed: dict[Any, tuple[str, float, Json]] = {}
     continued = set()
     used = 0
     for run in runs:
         init = run.get("init")
-        colour, start = ends.get(init, ("", 0))
-        if not colour or init in continued:
+        colour, start, from_end = "", 0.0, True
+        if init in placed:
+            colour, start, parent = placed[init]
+            passed = run.get("start", parent)[unit]
+            start += passed
+            from_end = passed >= parent[unit]
+        if not colour or init in continued or not from_end:
             again, i = divmod(used, len(COLOURS))
             colour = f"{COLOURS[i]} {AGAIN}" if again else COLOURS[i]
             used += 1
-        continued.add(init)
+        if from_end:
+            continued.add(init)
         found.append((colour, start))
-        ends[run["name"]] = colour, start + run[unit]
+        placed[run["name"]] = colour, start, run
     return found
 
 
-def curves(runs: Sequence[Json], unit: str) -> list[Markup]:
+def curves(runs: Sequence[Json], unit: str, note: str = CURVES_NOTE) -> list[Markup]:
     """The plots of the runs, over minutes or tokens, with a note: for a page."""
     drawn = [plot.chart() for plot in plots(runs, unit)]
     if not drawn:
         return [tag("p", "No held-out results were logged during pre-training.")]
-    return [tag("div", drawn, class_="charts"), tag("p", CURVES_NOTE, class_="note")]
+    return [tag("div", drawn, class_="charts"), tag("p", note, class_="note")]
 
 
 def plots(runs: Sequence[Json], unit: str) -> list[Plot]:
@@ -113,8 +120,12 @@ def curves_of(
 
 def curve_note(name: str, value: float, point: Json) -> str:
     when = f"step {point['step']:,}, {point['minutes']:,.1f} min"
-    tokens = quantity(point["tokens"])
+    tokens = _quantity_or_missing(point["tokens"])
     return f"{name}: {value:.3f} at {when}, {tokens} tokens; MLM accuracy {point['mlm_acc']:.3f}"
+
+
+def _quantity_or_missing(n: float | None) -> str:
+    return MISSING if n is None else quantity(n)
 
 
 def plot(
@@ -156,8 +167,8 @@ def cost_table(runs: Sequence[Json]) -> Markup:
             isolate(run.get("init") or "random weights"),
             f"{run['minutes']:,.1f}",
             f"{run['steps']:,}",
-            quantity(run["tokens"]),
-            f"{run['tokens_per_s']:,.0f}",
+            _quantity_or_missing(run["tokens"]),
+            MISSING if run["tokens_per_s"] is None else f"{run['tokens_per_s']:,.0f}",
             MISSING if flops is None else f"{flops:.2e}",
         ]
         rows.append(table_row(isolate(run["name"]), cells))

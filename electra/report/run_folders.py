@@ -5,18 +5,23 @@ from __future__ import annotations
 import json
 import math
 import os
-from bisect import bisect_left
+import re
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from electra.report.charts import MOST_COLOURS
-from electra.report.schema import LOG_LINE, LOG_LINE_OF, RUN, RUN_SETTINGS, check_kind
+from electra.report.schema import FOLDER_RUN, LOG_LINE, LOG_LINE_OF, RUN_SETTINGS, check_kind
 from electra.report.values import Json
 
 LOG = "metrics.jsonl"
 FIGURES = ("mlm_loss", "mlm_acc", "rtd_loss", "rtd_auc", "rtd_auc_unigram")  # of a curve
+# A loss before the first step that is more than this many times as high as every later one is that
+# of a new generator. It is near ln(vocabulary): 8.2 with 4,000 pieces, and 4.2 after 1,000 steps.
+# Trained weights begin far below it, also on text of another domain.
+NEW_GENERATOR = 1.5
 
 
 # ---------------------------------------------------------------- the log of one run
@@ -61,12 +66,51 @@ class _TokenCount:
         if step > last > 0:
             # Steps after the last line are assumed to be as full as those before it.
             return self.tokens[-1] * float(step) / last
-        after = bisect_left(self.steps, step)
-        if after in (0, len(self.steps)):
-            return self.tokens[min(after, len(self.steps) - 1)]
-        begin, end = self.steps[after - 1 : after + 1]
-        share = (float(step) - begin) / (end - begin)
-        return self.tokens[after - 1] + share * (self.tokens[after] - self.tokens[after - 1])
+        return _interpolate(self.steps, self.tokens, step)
+
+
+def _interpolate(steps: Sequence[float], values: Sequence[float], step: int) -> float:
+    """The value at a step between two known ones; that of the first or last one outside of them.
+
+    steps: in order. Where a step has several values, as before and after an evaluation, the last of
+    them is that of the step.
+    """
+    after = bisect_right(steps, step)
+    if after in (0, len(steps)):
+        return values[max(after - 1, 0)]
+    begin, end = steps[after - 1 : after + 1]
+    share = (float(step) - begin) / (end - begin)
+    return values[after - 1] + share * (values[after] - values[after - 1])
+
+
+class Progress:
+    """How far a run was at a step, from all lines of its log."""
+
+    def __init__(self, log: Sequence[Json]) -> None:
+        """log: of which at least one line has seconds."""
+        lines = [line for line in log if line.get("seconds") is not None]
+        marks = sorted((line["step"], float(line["seconds"])) for line in lines)
+        self.last_step: int = marks[-1][0]
+        self.steps = [0.0, *(float(step) for step, _ in marks)]
+        self.seconds = [0.0, *(seconds for _, seconds in marks)]
+        trained = [line for line in log if line["split"] == "train"]
+        self.tokens_until = _TokenCount(trained) if trained else None
+
+    def tokens(self, step: int) -> int | None:
+        """None where they are unknown: a run shorter than --log-every has no line of training."""
+        if self.tokens_until is None:
+            return None if step else 0
+        return round(self.tokens_until(step))
+
+    def until(self, step: int) -> Json:
+        """Steps, minutes and tokens. A step after the last line counts as the last line's.
+
+        So a run that was stopped between two lines ends at the earlier one, by whatever name its
+        last checkpoint is called.
+        """
+        step = min(step, self.last_step)
+        minutes = _interpolate(self.steps, self.seconds, step) / 60
+        return {"steps": step, "minutes": minutes, "tokens": self.tokens(step)}
 
 
 def read_log(path: Path) -> list[Json]:
@@ -130,19 +174,38 @@ def read_runs(folders: Sequence[Path], unit: str) -> list[Json]:
 
     names = shortest_names(folders)
     found = [read_run(folder, name) for folder, name in zip(folders, names, strict=True)]
-    for folder, run in zip(folders, found, strict=True):
+    for folder, (run, _) in zip(folders, found, strict=True):
         if run["steps"] and not run[unit]:
             raise ValueError(f"{folder} has no count of {unit} in its {LOG}")
 
-    runs = dict(zip(places, found, strict=True))
-    parents = {run["name"]: _parent(run["init"], runs) for run in found}
-    for run in found:
-        run["init"] = parents[run["name"]] or _not_a_name(run["init"], names)
-    return _parents_first(found)
+    by_place = dict(zip(places, found, strict=True))
+    origins = [_origin(run["init"], place, places) for place, (run, _) in by_place.items()]
+    for (run, _), origin in zip(found, origins, strict=True):
+        parent = None
+        if origin is None:
+            run["init"] = _not_a_name(run["init"], names)
+        else:
+            parent, progress = by_place[origin.place]
+            step = progress.last_step if origin.step is None else origin.step
+            run["init"], run["start"] = parent["name"], progress.until(step)
+        if _has_new_generator(run, parent):
+            run["curve"] = [point for point in run["curve"] if point["step"]]
+    return _parents_first([run for run, _ in found])
 
 
-def read_run(folder: Path, name: str) -> Json:
-    """A run as in results.json of a comparison; its init is that of config.json.
+class FolderRun(NamedTuple):
+    """A run as in results.json of a comparison, but that its tokens may be None, for unknown.
+
+    Its minutes, steps and tokens are those of its end. In what `read_runs` gives, a run that
+    started from another one of them has a `start`: how far that one was, in the same three.
+    """
+
+    run: Json
+    progress: Progress
+
+
+def read_run(folder: Path, name: str) -> FolderRun:
+    """The run of a folder; its init is that of config.json.
 
     Raises ValueError naming a folder that is no pre-training or has no curve.
     """
@@ -152,20 +215,27 @@ def read_run(folder: Path, name: str) -> Json:
         raise ValueError(f"{folder} has no evaluation on held-out text yet")
 
     init = settings.get("init")
+    progress = Progress(log)
+    end = progress.until(progress.last_step)
+    found = held_out([_without_infinity(line) for line in log])
+    curve = [{**point, "tokens": progress.tokens(point["step"])} for point in found["curve"]]
+    tokens, seconds = end["tokens"], max(end["minutes"] * 60, 1e-9)
     run = {
         "name": name,
         "objective": settings["objective"],
         "stage": "post-pre-training" if init else "pre-training",
         "init": init,
-        **held_out([_without_infinity(line) for line in log]),
+        **end,
+        "tokens_per_s": None if tokens is None else tokens / seconds,
+        "curve": curve,
     }
     try:
-        check_kind(run, RUN)
+        check_kind(run, FOLDER_RUN)
     except ValueError as problem:
         raise ValueError(f"{folder / LOG}: {problem}") from None
     if all(point.get("mlm_loss") is None for point in run["curve"]):
         raise ValueError(f"{folder} has no finite loss on held-out text")
-    return run
+    return FolderRun(run, progress)
 
 
 def _read_settings(folder: Path) -> Json:
@@ -201,18 +271,63 @@ def shortest_names(folders: Sequence[Path]) -> list[str]:
     return names
 
 
-def _parent(init: str | None, runs: Mapping[str, Json]) -> str | None:
-    """The name of the run whose last checkpoint is `init`. runs: by their real paths."""
-    try:
-        place = os.path.realpath(init or "")
-    except ValueError:  # no file has such a name
+class _Origin(NamedTuple):
+    """The checkpoint of another run that a run started from."""
+
+    place: str  # the real path of that run
+    step: int | None  # None for its last one
+
+
+def _origin(init: str | None, child: str, places: Sequence[str]) -> _Origin | None:
+    """The checkpoint that `init` of a run is; None where it is of no other run.
+
+    child: the real path of the run. places: those of all runs.
+    """
+    if not init or "\0" in init:  # no file has such a name
         return None
-    folder, file = os.path.split(place)
-    if init and place in runs:
-        return runs[place]["name"]
-    if folder in runs and file in ("ckpt.pt", f"ckpt-{runs[folder]['steps']}.pt"):
-        return runs[folder]["name"]
-    return None
+    others = [place for place in places if place != child]
+    here = _checkpoint_of(os.path.realpath(init))
+    found = [origin for origin in here if origin.place in others]
+    if found or os.path.isabs(init):
+        return found[0] if found else None
+
+    # A path from the folder in which train.py was started. One name alone may be anything.
+    path = re.sub(r"^(\.\./)+", "", os.path.normpath(init))
+    if "/" not in path:
+        return None
+    fitting = [
+        _Origin(place, step)
+        for end, step in _checkpoint_of(path)
+        for place in others
+        if end and place.endswith(f"/{end}")
+    ]
+    return fitting[0] if len(fitting) == 1 else None
+
+
+def _checkpoint_of(path: str) -> list[_Origin]:
+    """What a path may be: a run folder, or a checkpoint in one."""
+    folder, file = os.path.split(path)
+    found = [_Origin(path, None)]
+    if match := re.fullmatch(r"ckpt(?:-([0-9]{1,18}))?\.pt", file):
+        found.append(_Origin(folder, int(match[1]) if match[1] else None))
+    return found
+
+
+def _has_new_generator(run: Json, parent: Json | None) -> bool:
+    """Whether a run is an ELECTRA that goes on from a BERT, which has no generator.
+
+    Its figures before the first step would flatten the rest of its curves. A run of one point
+    keeps it.
+    """
+    first, *later = run["curve"]
+    if not run["init"] or run["objective"] != "electra" or first["step"] or not later:
+        return False
+    if parent is not None:
+        return bool(parent["objective"] != run["objective"])
+    # The objective of a run that is not given is unknown.
+    losses = [point["mlm_loss"] for point in later if point.get("mlm_loss") is not None]
+    loss = first.get("mlm_loss")
+    return loss is not None and bool(losses) and loss > NEW_GENERATOR * max(losses)
 
 
 def _not_a_name(init: str | None, names: Sequence[str]) -> str | None:

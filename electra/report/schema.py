@@ -58,9 +58,15 @@ RUN = {  # a pre-training
     "flops": Maybe(float),
     "curve": [_POINT],
 }
+FOLDER_RUN = {  # a run folder, whose log may have no count of tokens
+    **RUN,
+    "tokens": Maybe(FINITE),
+    "tokens_per_s": Maybe(float),
+    "curve": [{**_POINT, "tokens": Maybe(FINITE)}],
+}
 # Of a run folder: config.json, and the lines of metrics.jsonl by their split.
 RUN_SETTINGS = {"objective": str, "init": Maybe(str)}
-LOG_LINE = {"step": int, "split": str}
+LOG_LINE = {"step": int, "split": str, "seconds": Maybe(FINITE)}
 LOG_LINE_OF = {"train": {"tokens": FINITE}, "valid": {"seconds": FINITE}}
 _TOKEN = {
     "original": str,

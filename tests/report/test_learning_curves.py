@@ -10,6 +10,7 @@ import pytest
 
 from electra.report.charts import BOTTOM, LEFT, RIGHT, TOP
 from electra.report.picture import MARGIN, text_width, wrap
+from electra.report.pretraining import lineage
 from electra.report.run_folders import held_out, read_runs, shortest_names
 
 from .pages import NASTY, check_whole, svgs, table_of
@@ -131,17 +132,115 @@ def test_a_run_that_was_started_from_another_continues_its_curve(tmp_path, init,
     assert any(text.startswith("Dashed: ") for text in texts(picture))
 
 
-@pytest.mark.parametrize("init", ["elsewhere/base/ckpt.pt", "ckpt-100.pt", "base", "a\0b"])
+OTHER_WEIGHTS = ["elsewhere/base/ckpt.pt", "/elsewhere/base/ckpt.pt", "base", "ckpt.pt", "a\0b"]
+
+
+@pytest.mark.parametrize("init", [*OTHER_WEIGHTS, "{base}/best.pt", "{base}/ckpt-x.pt"])
 def test_a_run_from_other_weights_starts_at_zero(tmp_path, init):
-    """A copy elsewhere, a checkpoint before the end, and a name that only looks like the run's."""
+    """Copies elsewhere, a name that only looks like the run's, and no checkpoint of a run."""
     base = run_folder(tmp_path / "base")
-    if init == "ckpt-100.pt":
-        init = f"{base}/{init}"
+    init = init.format(base=base)
     post = run_folder(tmp_path / "post", losses=(3.9, 3.8), init=init)
     picture = draw(tmp_path, base, post)
     [[_, (kind, after)]] = panels(picture)
     assert kind == "line dashed" and after[0][0] == LEFT
     assert any(text.startswith("A dashed curve that starts at 0") for text in texts(picture))
+
+
+def stopped_run(folder, **settings):
+    """A run that logs every 10 steps and is evaluated at 20 and 40; it was stopped at step 53."""
+    lines = []
+    for step in range(10, 51, 10):
+        lines.append({"step": step, "split": "train", "tokens": 1000, "seconds": step * 6.0})
+        if step % 20 == 0:
+            lines.append(evaluation(step, 5.0 - step / 40))
+            # An evaluation takes a minute.
+            lines.append(evaluation(step, 5.0) | {"split": "valid_512", "seconds": step * 6.0 + 60})
+    log = "".join(json.dumps(line) + "\n" for line in lines)
+    return run_folder(folder, log=log, **settings)
+
+
+CHECKPOINTS = {  # minutes and tokens of the run until there
+    "": (5.0, 5000),
+    "/ckpt.pt": (5.0, 5000),
+    "/ckpt-53.pt": (5.0, 5000),  # the log ends at step 50
+    "/ckpt-45.pt": (5.0, 4500),  # from 5 minutes after the evaluation to 5 at step 50
+    "/ckpt-40.pt": (5.0, 4000),
+    "/ckpt-30.pt": (3.0, 3000),
+    "/ckpt-5.pt": (0.5, 500),
+    "/ckpt-0.pt": (0.0, 0),
+}
+
+
+@pytest.mark.parametrize("init", CHECKPOINTS)
+def test_a_run_starts_where_its_checkpoint_was(tmp_path, init):
+    base = stopped_run(tmp_path / "base")
+    post = run_folder(tmp_path / "post", losses=(3.9, 3.8), init=base + init)
+    for unit, passed in zip(("minutes", "tokens"), CHECKPOINTS[init], strict=True):
+        runs = read_runs([Path(base), Path(post)], unit)
+        (first, _), (second, start) = lineage(runs, unit)
+        assert start == pytest.approx(passed)
+        # Only from the end it does not overlap the other curve.
+        assert (first == second) == (passed == CHECKPOINTS[""][unit == "tokens"])
+
+    picture = draw(tmp_path, base, post)
+    assert not any("starts at 0" in text for text in texts(picture))
+
+
+def test_a_run_from_the_middle_takes_no_colour_of_one_from_the_end(tmp_path):
+    base = run_folder(tmp_path / "base")
+    middle = run_folder(tmp_path / "middle", init=f"{base}/ckpt-100.pt")
+    end = run_folder(tmp_path / "end", init=base)
+    runs = read_runs([Path(base), Path(middle), Path(end)], "minutes")
+    assert lineage(runs, "minutes") == [("c0", 0), ("c1", 10.0), ("c0", 20.0)]
+
+
+def test_the_cost_is_that_of_the_whole_run(tmp_path):
+    run = stopped_run(tmp_path / "run")
+    assert program.main([run]) == 0
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert table_of(page, "tokens/s")[0][4:8] == ["5.0", "50", "5,000", "17"]
+
+
+@pytest.mark.parametrize(
+    "init", ["runs/base/ckpt.pt", "runs/base", "../runs/base/ckpt-200.pt", "base/ckpt.pt"]
+)
+def test_an_init_from_another_folder_is_recognised_by_its_end(tmp_path, init):
+    base = run_folder(tmp_path / "x" / "runs" / "base")
+    post = run_folder(tmp_path / "post", init=init)
+    [[(_, before), (_, after)]] = panels(draw(tmp_path, base, post))
+    assert before[-1][0] == after[0][0]
+
+
+def test_an_init_that_fits_two_runs_or_only_the_run_itself_is_not_recognised(tmp_path):
+    bases = [run_folder(tmp_path / name / "runs" / "base") for name in ("x", "y")]
+    post = run_folder(tmp_path / "post", init="runs/base/ckpt.pt")
+    itself = run_folder(tmp_path / "z" / "runs" / "base", init="runs/base/ckpt.pt")
+    for runs in ([*bases, post], [itself]):
+        *_, last = read_runs(list(map(Path, runs)), "minutes")
+        assert last["init"] == "runs/base/ckpt.pt" and "start" not in last
+
+
+@pytest.mark.parametrize("given", [True, False])
+@pytest.mark.parametrize(
+    "objective,first,drawn",
+    [("mlm", 8.2, False), ("mlm", 5.0, False), ("electra", 8.2, True), ("electra", 5.0, True)],
+)
+def test_a_new_generator_is_not_drawn_before_its_first_step(
+    tmp_path, given, objective, first, drawn
+):
+    """Of a BERT that is not given, only its child's loss tells."""
+    base = run_folder(tmp_path / "base", auc=None if objective == "mlm" else 0.6)
+    post = run_folder(tmp_path / "post", losses=(first, 4.2, 4.0), auc=0.5, init=base)
+    runs = read_runs([Path(base), Path(post)] if given else [Path(post)], "minutes")
+    drawn = drawn if given else first == 5.0
+    assert [point["step"] for point in runs[-1]["curve"]] == [0, 100, 200][not drawn :]
+
+
+@pytest.mark.parametrize("losses", [(8.2,), (8.2, float("nan"))])
+def test_a_new_generator_with_no_later_loss_is_drawn(tmp_path, losses):
+    run = run_folder(tmp_path / "run", losses=losses, auc=0.5, init="bert.pt")
+    assert len(panels(draw(tmp_path, run))[0][0][1]) == 1
 
 
 def test_two_runs_from_one_have_different_colours(tmp_path):
@@ -317,6 +416,10 @@ def test_a_bad_log_is_one_line_that_names_the_folder(tmp_path, capsys, log, matc
 def test_a_log_without_training_is_not_drawn_over_tokens(tmp_path, capsys):
     run = run_folder(tmp_path / "run", log=FINE + json.dumps(evaluation(100, 5.0)) + "\n")
     assert len(panels(draw(tmp_path, run))) == 1
+    assert program.main([run]) == 0
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert table_of(page, "tokens/s")[0][5:8] == ["100", "–", "–"]
+    assert "at step 100, 10.0 min, – tokens" in page
     capsys.readouterr()
     assert f"{run} has no count of tokens" in refusal(capsys, run, "--by", "tokens")
 
@@ -369,8 +472,21 @@ def test_what_cannot_be_drawn_together_is_refused(tmp_path, capsys, results):
     assert "do not go together" in refusal(capsys, run, path)
     assert "give one of them" in refusal(capsys, path, path)
     assert "given twice" in refusal(capsys, run, f"{run}/metrics.jsonl")
-    assert "No such file" in refusal(capsys, run, tmp_path / "typo")
+    typo = tmp_path / "typo"
+    assert f"error: {typo}: No such file" in refusal(capsys, run, typo)
+    assert f"error: {path}/x: Not a directory" in refusal(capsys, f"{path}/x")
     assert "--by is for run folders" in refusal(capsys, path, "--by", "tokens")
+
+
+@pytest.mark.parametrize("name", ["ckpt.pt", "ckpt-200.pt", "config.json"])
+def test_a_file_of_a_run_is_refused_with_the_folder_to_give(tmp_path, capsys, name):
+    run = run_folder(tmp_path / "run")
+    (tmp_path / "run" / name).touch()
+    for paths in ([f"{run}/{name}"], [run, f"{run}/{name}"]):
+        assert f"{run}/{name} has no curve: give the run folder {run}\n" in refusal(capsys, *paths)
+    copy = tmp_path / "copy.pt"
+    copy.touch()
+    assert f"{copy} has no curve: give the run folder of train.py" in refusal(capsys, copy)
 
 
 @pytest.mark.parametrize("name", ["x.png", "x", "x.svgz", ".svg"])
