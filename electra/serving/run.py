@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import signal
 import socket
-import sys
 import threading
 from collections.abc import Sequence
 from types import FrameType
@@ -20,9 +19,6 @@ from electra.serving.site import EVERY_ADDRESS, LOCAL_NAMES, Site
 
 HIGHEST_PORT = 65_535
 WAKE_SECONDS = 0.5
-# After each operation the model's thread waits for the interpreter, for this long where a thread
-# that reads requests has it. Python's 5 ms are as long as the answer to one text.
-SWITCH_SECONDS = 0.0005
 
 
 class Settings(NamedTuple):
@@ -91,8 +87,6 @@ def serve_until_stopped(server: Server) -> None:
             raise KeyboardInterrupt
         stop.set()
 
-    switch_seconds = sys.getswitchinterval()
-    sys.setswitchinterval(SWITCH_SECONDS)
     handlers = {one: signal.signal(one, on_signal) for one in (signal.SIGINT, signal.SIGTERM)}
     try:
         thread = threading.Thread(target=server.serve_forever, name="accept", daemon=True)
@@ -103,6 +97,5 @@ def serve_until_stopped(server: Server) -> None:
             print("finishing what is under way …", flush=True)
         server.stop()
     finally:
-        sys.setswitchinterval(switch_seconds)
         for one, handler in handlers.items():
             signal.signal(one, handler)
