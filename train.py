@@ -203,10 +203,9 @@ def finish(run: PretrainingRun, stopped: bool = False) -> None:
         evaluate_held_out(run)
     save_last(run)
     if run.folder is not None:
-        is_sample = run.config.corpus == PretrainConfig.corpus
-        is_new = is_sample and run.config.objective == "electra" and not run.config.init
-        remarks = compare_with_tiny_en(run.folder.checkpoint) if is_new else []
-        print_summary(run, is_sample, remarks)
+        config = run.config
+        is_new = config.on_sample and config.objective == "electra" and not config.init
+        print_summary(run, compare_with_tiny_en(run.folder.checkpoint) if is_new else [])
 
 
 if __name__ == "__main__":

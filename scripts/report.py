@@ -1,7 +1,7 @@
 """Results -> one HTML page that needs nothing else; run folders -> their curves, also as an SVG.
 
 python scripts/report.py runs/ablation/results.json     a comparison; prints its Markdown table too
-python scripts/report.py runs/sst2-tiny-en/result.json   a fine-tuning; with its predictions.tsv
+python scripts/report.py runs/sst2-tiny-en/result.json  a fine-tuning; with its predictions.tsv
 python scripts/report.py runs/ablation/results.json --out page.html
 python scripts/report.py runs/a runs/b                  pre-trainings: their held-out curves
 python scripts/report.py runs/a runs/b --out curves.svg --by tokens     a picture of them

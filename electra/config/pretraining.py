@@ -291,3 +291,8 @@ class PretrainConfig(Settings):
         "epochs": ("steps", "minutes", "warmup_steps"),
     }
     NOT_FROM_FILE = ("out", "resume", "config")
+
+    @property
+    def on_sample(self) -> bool:
+        """Whether the text is the sample that comes with the code."""
+        return self.corpus == type(self).corpus

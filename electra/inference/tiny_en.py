@@ -12,13 +12,13 @@ TINY_EN = Path("data/pretrained/tiny-en.pt")
 SENTENCE = "The acting is was terrible, and I want my money back."
 
 
-def view_of(checkpoint: Path, sentence: str = SENTENCE) -> str:
-    """The sentence with its suspicious words marked, and which word is the most suspicious.
+def view_of(checkpoint: Path) -> str:
+    """`SENTENCE` with its suspicious words marked, and which word is the most suspicious.
 
     Raises ValueError for a checkpoint that is not an ELECTRA's.
     """
     predictor = load_predictor(checkpoint, device="cpu", amp="off")
-    [words] = replaced_words(predictor, list(records_of([sentence])))
+    [words] = replaced_words(predictor, list(records_of([SENTENCE])))
     most = max(words, key=lambda word: word.replaced)
     return (
         f"{mark_words(words, colour=False)}   (most suspicious: {most.text}, {most.replaced:.2f})"

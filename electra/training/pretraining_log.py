@@ -182,11 +182,8 @@ def print_stopped(run: PretrainingRun) -> None:
     print(f"stopped at step {run.progress.step:,}, saved. Go on with:\n  {command}", flush=True)
 
 
-def print_summary(run: PretrainingRun, is_sample: bool, remarks: Sequence[str] = ()) -> None:
-    """What the run learned, lines of remarks, and what to type next.
-
-    is_sample: whether it was on the sample text.
-    """
+def print_summary(run: PretrainingRun, remarks: Sequence[str] = ()) -> None:
+    """What the run learned, lines of remarks, and what to type next."""
     assert run.folder is not None
     valid, checkpoint = evaluations(run), shlex.quote(str(run.folder.checkpoint))
     first, last = valid[0], valid[-1]
@@ -205,9 +202,9 @@ def print_summary(run: PretrainingRun, is_sample: bool, remarks: Sequence[str] =
 
     for remark in remarks:
         print(remark)
-    data = "data/sample/sst2" if is_sample else "data/SST-2"
+    data = "data/sample/sst2" if run.config.on_sample else "data/SST-2"
     print(f"checkpoint: {run.folder.checkpoint}\nnext:")
     print(f"  python finetune.py --task sst2 --init {checkpoint} --data {data}")
-    if is_sample:
+    if run.config.on_sample:
         print("  python train.py --corpus YOUR_TEXT --size tiny --minutes 60")
     print(f"  {next_command(run.folder.checkpoint, run.model.kind)}")

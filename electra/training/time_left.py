@@ -84,11 +84,8 @@ def total_steps(run: PretrainingRun, seconds: float) -> float:
 
 def objective_advice(config: PretrainConfig, tokens: float) -> str:
     """What is known of the objective for a run of so many tokens; empty where nothing is."""
-    is_sample = config.corpus == PretrainConfig.corpus
     is_known = config.objective == "electra" and config.size == "tiny" and not config.init
-    if not is_known or is_sample or tokens > BERT_AHEAD:
-        return ""
-    return ADVICE
+    return ADVICE if is_known and not config.on_sample and tokens <= BERT_AHEAD else ""
 
 
 def shorter_command(config: PretrainConfig, on_cpu: bool) -> list[str]:
