@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from electra.config import SPECIAL_IDS, SpecialIds
-from electra.data.batch import Batch, Label, Padding, bucket_batches, collate
+from electra.data.batch import Batch, Label, Padding, bucket_batches, cheapest_batches, collate
 from electra.data.token_cache import CachedTokenizer
 from electra.data.tokenizer import Tokenizer
 
@@ -51,17 +51,36 @@ class Encoded(NamedTuple):
 
         `batch_tokens` counts the tokens of all rows. A batch has one example at least.
         """
-        lengths = self.lengths
-        parts = np.ones_like(lengths) if self.parts is None else self.parts
-        groups = []
-        for count in np.unique(parts):
-            members = np.flatnonzero(parts == count)
-            budget = max(batch_tokens // int(count), padding.longest)
-            found = bucket_batches(lengths[members], budget, padding, rng, max_rows)
-            groups.append([members[batch] for batch in found])
-        batches = [batch for group in groups for batch in group]
-        if rng is not None and len(groups) > 1:
+        batches = self._group(
+            lambda lengths, rows: bucket_batches(
+                lengths, max(batch_tokens // rows, padding.longest), padding, rng, max_rows
+            )
+        )
+        if rng is not None and self.parts is not None and len(np.unique(self.parts)) > 1:
             batches = [batches[i] for i in rng.permutation(len(batches))]
+        return batches
+
+    def cheapest_batches(
+        self, batch_tokens: int, padding: Padding, batch_cost: int
+    ) -> list[NDArray[np.int64]]:
+        """The same as `cheapest_batches` of batch.py groups them; all costs are of all rows."""
+        return self._group(
+            lambda lengths, rows: cheapest_batches(
+                lengths, max(batch_tokens // rows, padding.longest), padding, batch_cost / rows
+            )
+        )
+
+    def _group(
+        self, group: Callable[[NDArray[np.int64], int], list[NDArray[np.int64]]]
+    ) -> list[NDArray[np.int64]]:
+        """What `group` makes of the lengths of the examples that have as many rows."""
+        lengths = self.lengths
+        if self.parts is None:
+            return group(lengths, 1)
+        batches = []
+        for rows in np.unique(self.parts):
+            members = np.flatnonzero(self.parts == rows)
+            batches += [members[batch] for batch in group(lengths[members], int(rows))]
         return batches
 
     def batch(self, examples: NDArray[np.int64], padding: Padding) -> Batch:

@@ -22,19 +22,19 @@ from numpy.typing import NDArray
 from electra.checkpoint.checkpoint import ENCODER_PREFIX, Checkpoint, check_finite
 from electra.checkpoint.checkpoint import KINDS as CHECKPOINT_KINDS
 from electra.checkpoint.storage import load_checkpoint
-from electra.data.batch import Padding
 from electra.data.examples import Encoded, example_ids
 from electra.data.tokenizer import Tokenizer
 from electra.inference.predictor import (
     TaskSettings,
     check_lengths,
     default_batch_tokens,
+    read_batches,
     read_settings,
 )
 from electra.inference.texts import Record
 from electra.model.build import with_weights
 from electra.model.embedder import Embedder
-from electra.training.device import Precision, choose_device, choose_precision, width_multiple
+from electra.training.device import Precision, choose_device, choose_precision
 
 WINDOW = 4_096  # texts in memory at a time
 NPY_HEADER_BYTES = 128  # of a .npy file: room for any number of rows
@@ -173,9 +173,7 @@ def _embed_window(encoder: TextEncoder, records: list[Record]) -> Embedded:
     encoded = Encoded(ids, types, [0] * len(ids), special.pad)
 
     vectors = np.empty((len(records), encoder.width), np.float32)
-    padding = Padding(width_multiple(encoder.device), encoder.max_len)
-    for rows in encoded.batches(encoder.batch_tokens, padding, None):
-        batch = encoded.batch(rows, padding).to(encoder.device)
+    for rows, batch in read_batches(encoded, encoder.batch_tokens, encoder.max_len, encoder.device):
         with encoder.precision.autocast():
             found = encoder.model.vectors(batch)  # (B, C)
         if encoder.normalise:

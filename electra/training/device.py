@@ -38,11 +38,6 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def width_multiple(device: torch.device) -> int:
-    """What the widths of batches are multiples of in prediction: GPUs multiply eights faster."""
-    return 1 if device.type == "cpu" else 8
-
-
 def use_available_cores() -> None:
     """Let torch compute with no more threads than this process has cores.
 

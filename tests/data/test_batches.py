@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from electra.config import CLS, SEP
-from electra.data.batch import Padding, bucket_batches, collate
+from electra.data.batch import ROWS, Padding, bucket_batches, cheapest_batches, collate
 
 pytestmark = pytest.mark.fast
 
@@ -58,6 +58,8 @@ def test_batches_written_by_hand():
 def test_an_example_over_the_budget_raises():
     with pytest.raises(ValueError, match="96.*64"):
         bucket_batches(np.array([8, 90]), 64, Padding(8, 128), None)
+    with pytest.raises(ValueError, match="96.*64"):
+        cheapest_batches(np.array([8, 90]), 64, Padding(8, 128), 10)
 
 
 def test_order_is_shuffled_by_the_generator_and_sorted_without():
@@ -78,6 +80,56 @@ def test_order_is_shuffled_by_the_generator_and_sorted_without():
 
 def test_no_examples_make_no_batches():
     assert bucket_batches(np.zeros(0, np.int64), 64, Padding(8, 128), None) == []
+    assert cheapest_batches(np.zeros(0, np.int64), 64, Padding(8, 128), 10) == []
+
+
+def reading_cost(batches, lengths, padding, batch_cost):
+    return sum(
+        len(rows) * int(padding.widths(lengths[rows].max())) + batch_cost for rows in batches
+    )
+
+
+def splits(count):
+    """All ways to cut a row of `count` examples into batches, each a list of sizes."""
+    if count == 0:
+        return [[]]
+    return [[first, *rest] for first in range(1, count + 1) for rest in splits(count - first)]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_cheapest_batches_are_the_cheapest_of_all_splits(seed):
+    rng = np.random.default_rng(seed)
+    lengths, padding = rng.integers(1, 65, rng.integers(1, 12)), Padding(8, 64)
+    batch_cost, budget = int(rng.integers(0, 200)), int(rng.integers(4, 9)) * 64
+    order = np.argsort(lengths, kind="stable")
+    allowed = []
+    for sizes in splits(len(lengths)):
+        batches = np.split(order, np.cumsum(sizes)[:-1])
+        fits = all(reading_cost([rows], lengths, padding, 0) <= budget for rows in batches)
+        if fits and all(size % ROWS == 0 for size in sizes[1:]):
+            allowed.append(reading_cost(batches, lengths, padding, batch_cost))
+
+    batches = cheapest_batches(lengths, budget, padding, batch_cost)
+    assert reading_cost(batches, lengths, padding, batch_cost) == min(allowed)
+    assert np.concatenate(batches).tolist() == order.tolist()
+
+
+@pytest.mark.parametrize("budget", [128, 200, 2_048])
+def test_the_cheapest_batches_hold_every_example_within_the_budget(budget):
+    lengths = np.random.default_rng(0).integers(1, 129, 777)
+    batches = cheapest_batches(lengths, budget, Padding(8, 128), 150)
+    assert sorted(np.concatenate(batches).tolist()) == list(range(777))
+    assert all(reading_cost([rows], lengths, Padding(8, 128), 0) <= budget for rows in batches)
+    if budget >= 128 * ROWS:
+        assert all(len(rows) % ROWS == 0 for rows in batches[1:])
+
+
+def test_a_batch_that_costs_more_is_fuller():
+    lengths = np.random.default_rng(0).integers(1, 65, 40)
+    counts = [
+        len(cheapest_batches(lengths, 4_096, Padding(8, 64), cost)) for cost in (0, 150, 10_000)
+    ]
+    assert counts[0] > counts[1] > counts[2] == 1
 
 
 @pytest.mark.parametrize("seed", range(3))
