@@ -2,6 +2,7 @@
 
 import gc
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -23,6 +24,8 @@ from electra.data.sentencepiece import train_tokenizer
 # The tensors are so small that a second thread would slow the tests down. Also, results are bitwise
 # equal only for equal numbers of threads, and child processes run with OMP_NUM_THREADS=1.
 torch.set_num_threads(1)
+# nohup ignores SIGHUP, also in child processes; the tests of signals take its default for granted.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 SHAPE = ModelConfig(
     objective="electra",
