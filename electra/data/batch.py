@@ -15,6 +15,9 @@ from torch import Tensor
 from electra.config import SPECIAL_IDS
 
 IGNORE = -100  # the label of a token that has none; torch's cross-entropy leaves it out
+# `cheapest_batches` makes batches of a multiple of this many rows: a CPU prepares itself for each
+# new shape of a batch, which takes longer than to read a few texts (docs/performance-log.md).
+ROWS = 4
 # Of one example: a class, a value, one number for each of several outputs, or a class per token.
 Label = int | float | tuple[float, ...] | tuple[int, ...] | list[int]
 
@@ -50,11 +53,6 @@ class Batch(NamedTuple):
         return Batch._make(None if t is None else function(t) for t in self)
 
 
-# What `cheapest_batches` counts in. A processor's library prepares itself for each new shape of a
-# batch, which takes longer than reading a few texts (docs/performance-log.md).
-ROWS = 4
-
-
 class Padding(NamedTuple):
     """Which widths batches have: the multiples of `multiple`, and `longest` in place of more."""
 
@@ -86,11 +84,7 @@ def bucket_batches(
     """
     order = np.arange(len(lengths)) if rng is None else rng.permutation(len(lengths))
     widths = padding.widths(lengths[order])
-    if len(widths) and widths.max() > batch_tokens:
-        raise ValueError(
-            f"an example of {widths.max()} tokens does not fit into a batch of {batch_tokens}; "
-            f"raise --batch-tokens or lower --accumulate"
-        )
+    _check_fits(widths, batch_tokens, "raise --batch-tokens or lower --accumulate")
 
     batches: list[np.ndarray] = []
     rest = order[:0]
@@ -119,20 +113,17 @@ def cheapest_batches(
     All batches but the one of the shortest examples have a multiple of `ROWS` rows, unless so many
     do not fit.
 
-    The best split of the examples in the order of their lengths, by dynamic programming.
+    The best split of the examples in the order of their lengths, by dynamic programming. Raises
+    ValueError where one example is over the budget.
     """
     order = np.argsort(lengths, kind="stable")
     widths = padding.widths(lengths[order])
+    _check_fits(widths, batch_tokens, "raise --batch-tokens")
     costs = np.zeros(len(order) + 1)  # of the examples before each
     starts = np.zeros(len(order) + 1, np.int64)  # of the batch that ends there
     for end in range(1, len(order) + 1):
         width = int(widths[end - 1])
         most = min(batch_tokens // width, end)
-        if most == 0:
-            raise ValueError(
-                f"an example of {width} tokens does not fit into a batch of {batch_tokens}; raise "
-                f"--batch-tokens"
-            )
         rows = np.arange(ROWS, most + 1, ROWS)
         if most == end or most < ROWS:
             rows = np.append(rows, most)
@@ -144,6 +135,14 @@ def cheapest_batches(
         batches.append(order[starts[end] : end])
         end = starts[end]
     return batches[::-1]
+
+
+def _check_fits(widths: np.ndarray, batch_tokens: int, advice: str) -> None:
+    widest = widths.max(initial=0)
+    if widest > batch_tokens:
+        raise ValueError(
+            f"an example of {widest} tokens does not fit into a batch of {batch_tokens}; {advice}"
+        )
 
 
 def to_batch(

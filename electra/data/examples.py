@@ -63,7 +63,10 @@ class Encoded(NamedTuple):
     def cheapest_batches(
         self, batch_tokens: int, padding: Padding, batch_cost: int
     ) -> list[NDArray[np.int64]]:
-        """The same as `cheapest_batches` of batch.py groups them; all costs are of all rows."""
+        """Group the examples as `cheapest_batches` of batch.py does, with those of as many rows.
+
+        `batch_tokens` and `batch_cost` count the tokens of all rows.
+        """
         return self._group(
             lambda lengths, rows: cheapest_batches(
                 lengths, max(batch_tokens // rows, padding.longest), padding, batch_cost / rows

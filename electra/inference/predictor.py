@@ -41,8 +41,9 @@ from electra.training.task_kind import TaskKind
 # Default tokens of a batch; on a CPU fewer, so that it fits the caches.
 BATCH_TOKENS, CPU_BATCH_TOKENS = 8_192, 2_048
 MIN_LENGTH = 8
-# GPUs multiply eights faster; on a CPU few shapes of batches have to be prepared.
-WIDTHS = 8  # of batches are multiples of this
+# The widths of batches are multiples of this. GPUs multiply eights faster, and a CPU prepares
+# itself for each new shape of a batch.
+WIDTHS = 8
 # What a batch costs a CPU beside its tokens, in tokens: for a sentence alone a tiny model takes 6
 # ms, and for the same tokens in a batch 1 ms. A GPU would rather read padding.
 CPU_BATCH_COST = 150
@@ -232,7 +233,7 @@ def batches_of(encoded: Encoded, predictor: Predictor) -> Iterator[tuple[np.ndar
 def read_batches(
     encoded: Encoded, batch_tokens: int, max_len: int, device: torch.device
 ) -> Iterator[tuple[np.ndarray, Batch]]:
-    """(numbers of the examples, their batch on the device), of like length."""
+    """(numbers of the examples, their batch on the device), in the least time for this device."""
     padding = Padding(WIDTHS, max_len)
     cost = CPU_BATCH_COST if device.type == "cpu" else batch_tokens
     for rows in encoded.cheapest_batches(batch_tokens, padding, cost):
