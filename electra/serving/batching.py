@@ -1,4 +1,4 @@
-"""One thread that runs the models, and gives them the requests that wait as one batch."""
+"""The threads that run the models, and give them the requests that wait in batches."""
 
 from __future__ import annotations
 
@@ -11,12 +11,17 @@ from concurrent.futures import Future
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
+import torch
+
 from electra.serving.limits import Limits
 from electra.serving.question import Question
 from electra.serving.request import Refusal, busy
 
 # How long a batch waits for the clients of the one before: a share of the time that it took.
 GATHER_SHARE, MOST_GATHER_SECONDS = 0.25, 0.05
+MOST_THREADS = 4  # more would wait for each other in Python (its global lock)
+# Several cores make a batch of this many characters faster, and a smaller one slower.
+CHARACTERS_FOR_ALL_CORES = 4_096
 
 
 class Job(NamedTuple):
@@ -27,23 +32,27 @@ class Job(NamedTuple):
     answer: Future[dict[str, Any]]
 
 
-class ModelThread:
-    """Answers questions in their order, together those that wait for the same model.
+class ModelThreads:
+    """Answers questions in their order, those that wait for the same model in batches.
+
+    Each thread has a batch of its own and its share of the cores: two batches on one core each take
+    less time than one after the other on both. A long question that comes alone has all cores.
 
     A single client gets its answers at once. Where the last batch had several questions, their
-    clients are about to ask again, one after the other: so the next batch waits a moment for as
-    many as there were, and the first of them is not answered alone.
+    clients are about to ask again, one after the other: so the next batch waits a moment for its
+    share of as many as there were, and the first of them is not answered alone.
     """
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.answered = 0  # questions, refusals by the model included
+        self.cores = 1  # for all threads together; to be set before the first question
         self._waiting: deque[Job] = deque()
+        self._running = 0  # questions that are being answered
+        self._clients = 1  # that wait for an answer, or had theirs just now
         self._changed = threading.Condition()
         self._stopping = False
-        self._expected = 1  # questions in the next batch
-        self._gather_seconds = 0.0  # that it waits for them
-        self._thread: threading.Thread | None = None  # until the first question
+        self._threads: list[threading.Thread] = []  # none until the first question
 
     @property
     def waiting(self) -> int:
@@ -64,12 +73,11 @@ class ModelThread:
                 raise busy("the server is stopping")
             if len(self._waiting) >= self.limits.waiting:
                 raise busy(f"{self.limits.waiting:,} requests wait already; try again")
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="models", daemon=True)
-                self._thread.start()
             self._waiting.append(job)
-            if len(self._waiting) in (1, self._expected):  # what the thread may be waiting for
-                self._changed.notify()
+            if not self._threads:
+                self._start()
+            elif len(self._waiting) in (1, self._share()):  # what threads may be waiting for
+                self._changed.notify_all()
         try:
             return job.answer.result(self.limits.answer_seconds)
         except TimeoutError:
@@ -80,49 +88,76 @@ class ModelThread:
 
     def stop(self, seconds: float) -> None:
         """Take no more questions; return when those that wait are answered, or after `seconds`."""
+        end = time.monotonic() + seconds
         with self._changed:
             self._stopping = True
-            self._changed.notify()
-        if self._thread is not None:
-            self._thread.join(seconds)
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join(max(0.0, end - time.monotonic()))
+
+    @property
+    def _count(self) -> int:
+        """How many threads there are."""
+        return min(self.cores, MOST_THREADS)
+
+    def _start(self) -> None:
+        for _ in range(self._count):
+            self._threads.append(threading.Thread(target=self._run, name="models", daemon=True))
+            self._threads[-1].start()
+
+    def _share(self) -> int:
+        """How many questions a batch has where all threads have equally many."""
+        clients = max(self._clients, len(self._waiting) + self._running)
+        return min(-(-clients // self._count), self.limits.batch_requests)
 
     def _run(self) -> None:
-        while jobs := self._take():
+        gather_seconds = 0.0
+        while jobs := self._take(gather_seconds):
             started = [job for job in jobs if job.answer.set_running_or_notify_cancel()]
-            if not started:
-                continue
             begun = time.monotonic()
-            _answer(started)
-            self.answered += len(started)
+            if started:
+                torch.set_num_threads(self._cores_for(started))  # of this thread alone
+                _answer(started)
             seconds = min(GATHER_SHARE * (time.monotonic() - begun), MOST_GATHER_SECONDS)
+            gather_seconds = seconds if len(started) > 1 else 0.0
             with self._changed:
-                self._expected = min(len(started) + len(self._waiting), self.limits.batch_requests)
-                self._gather_seconds = seconds if len(started) > 1 else 0.0
+                self.answered += len(started)
+                self._clients = len(self._waiting) + self._running
+                self._running -= len(jobs)
 
-    def _take(self) -> list[Job]:
+    def _cores_for(self, jobs: list[Job]) -> int:
+        alone = self._running == len(jobs)
+        if alone and sum(job.characters for job in jobs) >= CHARACTERS_FOR_ALL_CORES:
+            return self.cores
+        return max(1, self.cores // self._count)
+
+    def _take(self, gather_seconds: float) -> list[Job]:
         """The oldest job and those for the same model that fit beside it; none at the end."""
         with self._changed:
-            while not self._waiting:
-                if self._stopping:
-                    return []
-                self._changed.wait()
             self._changed.wait_for(
-                lambda: self._stopping or len(self._waiting) >= self._expected,
-                self._gather_seconds,
+                lambda: self._stopping or len(self._waiting) >= self._share(), gather_seconds
             )
-
-            first = self._waiting.popleft()
-            jobs, left, characters = [first], deque[Job](), first.characters
-            for job in self._waiting:
-                fits = (
-                    job.question.model is first.question.model
-                    and len(jobs) < self.limits.batch_requests
-                    and characters + job.characters <= self.limits.batch_characters
-                )
-                (jobs if fits else left).append(job)
-                characters += job.characters if fits else 0
-            self._waiting = left
+            self._changed.wait_for(lambda: self._stopping or self._waiting)
+            if not self._waiting:
+                return []
+            jobs = self._take_batch()
+            self._running += len(jobs)
             return jobs
+
+    def _take_batch(self) -> list[Job]:
+        most = self._share()
+        first = self._waiting.popleft()
+        jobs, left, characters = [first], deque[Job](), first.characters
+        for job in self._waiting:
+            fits = (
+                job.question.model is first.question.model
+                and len(jobs) < most
+                and characters + job.characters <= self.limits.batch_characters
+            )
+            (jobs if fits else left).append(job)
+            characters += job.characters if fits else 0
+        self._waiting = left
+        return jobs
 
 
 def _answer(jobs: list[Job]) -> None:

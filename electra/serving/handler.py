@@ -152,8 +152,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         """Whether it answers, and how much waits."""
         if self.site.stopping.is_set():
             raise busy("the server is stopping")
-        thread = self.site.model_thread
-        return _json({"status": "ok", "waiting": thread.waiting, "answered": thread.answered})
+        threads = self.site.model_threads
+        return _json({"status": "ok", "waiting": threads.waiting, "answered": threads.answered})
 
     def list_models(self) -> Answer:
         """What can be asked of which model."""
@@ -166,7 +166,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self._check_origin()
         body = self._read_body()
         question = read_question(body, self.site.models, self.site.limits)
-        answer = self.site.model_thread.ask(question)
+        answer = self.site.model_threads.ask(question)
         model = question.model
         return _json({"model": model.name, "kind": model.kind_name, **answer})
 

@@ -28,8 +28,9 @@ class Kind(NamedTuple):
     """How a kind of checkpoint answers.
 
     `answer` takes a list of requests and returns a JSON object for each, in their order; it raises
-    Refusal for a request that it cannot answer. It runs in one thread alone. `options` are keys of
-    a request beside its texts, bool or int. `passes` says how often the model reads the texts.
+    Refusal for a request that it cannot answer. Several threads call it at a time. `options` are
+    keys of a request beside its texts, bool or int. `passes` says how often the model reads the
+    texts.
     """
 
     answer: Callable[[Predictor, list[Request]], list[dict[str, Any]]]

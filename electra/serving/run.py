@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import NamedTuple
 
+import torch
+
 from electra.inference.predictor import load_predictor
-from electra.serving.batching import ModelThread
+from electra.serving.batching import ModelThreads
 from electra.serving.kinds import make_model, model_names
 from electra.serving.limits import Limits
 from electra.serving.server import Server
@@ -55,7 +57,7 @@ def open_server(settings: Settings) -> Server:
     site = Site(
         settings.limits,
         frozenset(name.lower() for name in names),
-        ModelThread(settings.limits),
+        ModelThreads(settings.limits),
     )
     server = Server(settings.host, settings.port, site)
     try:
@@ -73,6 +75,8 @@ def _load_models(site: Site, settings: Settings) -> None:
             path, settings.max_len, settings.batch_tokens, settings.device, settings.amp
         )
         site.models[name] = make_model(name, predictor)
+        if predictor.device.type == "cpu":  # a GPU does one batch at a time
+            site.model_threads.cores = torch.get_num_threads()
 
 
 def serve_until_stopped(server: Server) -> None:

@@ -109,4 +109,4 @@ class Server(http.server.HTTPServer):
         with self._changed:
             seconds = limits.request_seconds + limits.answer_seconds
             self._changed.wait_for(lambda: self._open == 0, seconds)
-        self.site.model_thread.stop(limits.answer_seconds)
+        self.site.model_threads.stop(limits.answer_seconds)

@@ -6,7 +6,7 @@ import ipaddress
 import threading
 from dataclasses import dataclass, field
 
-from electra.serving.batching import ModelThread
+from electra.serving.batching import ModelThreads
 from electra.serving.kinds import Model
 from electra.serving.limits import Limits
 
@@ -20,7 +20,7 @@ class Site:
 
     limits: Limits
     names: frozenset[str]  # host names by which clients may reach it, in lower case
-    model_thread: ModelThread
+    model_threads: ModelThreads
     models: dict[str, Model] = field(default_factory=dict)  # by name, in the order of --ckpt
     stopping: threading.Event = field(default_factory=threading.Event)
 

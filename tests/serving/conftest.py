@@ -13,7 +13,7 @@ from electra.model.classifier import Classifier
 from electra.model.electra import Electra
 from electra.model.reader import Reader
 from electra.model.tagger import Tagger
-from electra.serving.batching import ModelThread
+from electra.serving.batching import ModelThreads
 from electra.serving.kinds import make_model
 from electra.serving.limits import Limits
 from electra.serving.server import Server
@@ -59,12 +59,15 @@ def models(tokenizer, shape):
 
 @pytest.fixture
 def serve(models):
-    """serve(models=…, **limits) -> a Server that answers until the test ends."""
+    """serve(models=…, **limits) -> a Server that answers until the test ends; two threads run the
+    models where nothing else is said."""
     servers = []
 
-    def start(models=models, host="127.0.0.1", names=(), **limits):
+    def start(models=models, host="127.0.0.1", names=(), model_threads=2, **limits):
         limits = Limits(**limits)
-        site = Site(limits, frozenset({*LOCAL_NAMES, host, *names}), ModelThread(limits))
+        threads = ModelThreads(limits)
+        threads.cores = model_threads
+        site = Site(limits, frozenset({*LOCAL_NAMES, host, *names}), threads)
         site.models.update(models)
         server = Server(host, 0, site)
         thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)

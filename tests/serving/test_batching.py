@@ -1,12 +1,13 @@
-"""The thread of the models: batches of what waits, bounds, and requests that break it."""
+"""The threads of the models: batches of what waits, bounds, and requests that break them."""
 
 import threading
 import time
 
 import pytest
+import torch
 
 from electra.serving import batching
-from electra.serving.batching import ModelThread
+from electra.serving.batching import ModelThreads
 from electra.serving.kinds import Input, Kind, Model
 from electra.serving.limits import Limits
 from electra.serving.question import Question
@@ -63,7 +64,7 @@ def fake():
 
 def start(fake, questions, **limits):
     """(what comes of the questions, the clients), once the first keeps the model busy."""
-    thread = ModelThread(Limits(**limits))
+    thread = ModelThreads(Limits(**limits))
     first = threading.Thread(target=thread.ask, args=(fake.question("first"),))
     first.start()
     assert fake.begun.wait(10)
@@ -119,7 +120,7 @@ def test_a_full_queue_refuses_at_once(fake):
 
 
 def test_a_late_answer_is_given_up_and_not_computed(fake):
-    thread = ModelThread(Limits(answer_seconds=0.05))
+    thread = ModelThreads(Limits(answer_seconds=0.05))
     with pytest.raises(Refusal, match="0.05 seconds"):
         thread.ask(fake.question("running"))
     with pytest.raises(Refusal, match="0.05 seconds"):
@@ -139,7 +140,82 @@ def test_a_stop_answers_what_waits_and_takes_no_more(fake):
         thread.ask(fake.question("late"))
     finish(fake, clients)
     stopping.join(10)
-    assert found == [{"text": "a"}] and not thread._thread.is_alive()
+    assert found == [{"text": "a"}] and not thread._threads[0].is_alive()
+
+
+def hold_all(fake, cores):
+    """(the threads, their clients), once each thread is busy with a question of its own."""
+    threads = ModelThreads(Limits())
+    threads.cores = cores
+    clients = []
+    for i in range(cores):
+        clients.append(threading.Thread(target=threads.ask, args=(fake.question(f"first {i}"),)))
+        clients[-1].start()
+        while threads._running <= i:
+            time.sleep(0.001)
+    return threads, clients
+
+
+def test_threads_answer_side_by_side_and_share_what_waits(fake):
+    threads, busy = hold_all(fake, 2)  # neither waits for the other
+    texts = [str(i) for i in range(6)]
+    found, clients = ask_all(threads, [fake.question(text) for text in texts])
+    finish(fake, [*busy, *clients])
+    threads.stop(10)
+    assert found == [{"text": text} for text in texts]
+    # Of 8 questions each thread has 4 at most, in their order.
+    shares = [batch for batch in fake.batches if not batch[0].startswith("first")]
+    assert sorted(shares, key=len) == [texts[4:], texts[:4]]
+    assert threads.answered == 8 and not threads.waiting and not threads._running
+
+
+def test_a_stop_waits_for_all_threads(fake):
+    threads, clients = hold_all(fake, 3)
+    threads.stop(0.01)
+    assert all(thread.is_alive() for thread in threads._threads)
+    finish(fake, clients)
+    threads.stop(10)
+    assert not any(thread.is_alive() for thread in threads._threads)
+
+
+def test_many_clients_of_several_threads_get_their_own_answers(fake):
+    fake.go.set()
+    threads = ModelThreads(Limits(batch_requests=3, batch_characters=40))
+    threads.cores = 3
+    numbers = [f"{i}" * (i % 30 + 1) for i in range(200)]
+    found = dict.fromkeys(numbers)
+
+    def client(mine):
+        for text in mine:
+            found[text] = threads.ask(fake.question(text))["text"]
+
+    clients = [threading.Thread(target=client, args=(numbers[i::16],)) for i in range(16)]
+    for one in clients:
+        one.start()
+    for one in clients:
+        one.join(10)
+    threads.stop(10)
+    assert all(text == answer for text, answer in found.items()) and threads.answered == 200
+    assert max(map(len, fake.batches)) <= 3
+
+
+def test_a_long_question_alone_has_all_cores(fake, monkeypatch):
+    monkeypatch.setattr(batching, "MOST_THREADS", 2)
+    cores = {}
+
+    def answer(predictor, requests):
+        for request in requests:
+            cores[request.texts["text"][0]] = torch.get_num_threads()
+        return [request.texts for request in requests]
+
+    fake.go.set()
+    kind = Kind(answer, {}, lambda predictor, request: 1)
+    fake.model = fake.model._replace(kind=kind)
+    threads = ModelThreads(Limits())
+    threads.cores = 4
+    for text in ("a", "b" * batching.CHARACTERS_FOR_ALL_CORES, "c"):
+        threads.ask(fake.question(text))
+    assert cores == {"a": 2, "b": 4, "c": 2}
 
 
 def test_clients_that_are_about_to_ask_again_are_waited_for(fake, monkeypatch):
@@ -147,7 +223,7 @@ def test_clients_that_are_about_to_ask_again_are_waited_for(fake, monkeypatch):
     monkeypatch.setattr(batching, "MOST_GATHER_SECONDS", 5)
     thread, _, clients = start(fake, [fake.question("a"), fake.question("b")])
     finish(fake, clients)
-    while thread._gather_seconds != 5:
+    while thread.answered < 3:
         time.sleep(0.001)
     monkeypatch.setattr(batching, "MOST_GATHER_SECONDS", 0.01)
     later = threading.Thread(target=thread.ask, args=(fake.question("c"),))

@@ -201,12 +201,12 @@ def test_garbage_and_hang_ups_harm_nobody(serve, connect, ask, capsys):
 
 def test_too_many_requests_that_wait_are_told_to_come_again(serve, connect):
     model, go, begun = held()
-    server = serve({"held": model}, waiting=1)
+    server = serve({"held": model}, model_threads=1, waiting=1)
     first, second, third = (connect(server) for _ in range(3))
     first.send(question({"text": "1"}))
     assert begun.wait(10)
     second.send(question({"text": "2"}))
-    while not server.site.model_thread.waiting:
+    while not server.site.model_threads.waiting:
         time.sleep(0.001)
     third.send(question({"text": "3"}))
     status, headers, body = third.receive()
