@@ -139,8 +139,10 @@ def _turn(
 ) -> Callable[[], Workload]:
     """A turn of one epoch. Widths of batches are multiples of `multiple`."""
 
+    config = setup.model_config
+
     def flops(lengths: np.ndarray) -> float:
-        return 3 * encoder_flops(setup.model_config, lengths)
+        return 3 * encoder_flops(config, lengths, first_alone=config.pooling == "cls")
 
     def run() -> Workload:
         longest = setup.config.max_len

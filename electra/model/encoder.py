@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from electra.config import ModelConfig
 from electra.model.attention import attend
 from electra.model.dropout import Dropout
-from electra.model.linear import Linear
+from electra.model.linear import Linear, linear
 
 
 class Embeddings(nn.Module):
@@ -54,14 +54,26 @@ class SelfAttention(nn.Module):
         self.qkv = Linear(config.hidden_size, 3 * config.hidden_size)
         self.out = Linear(config.hidden_size, config.hidden_size)
 
-    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """x (B, T, C) -> (B, T, C).
+    def forward(self, x: Tensor, mask: Tensor | None, first_alone: bool = False) -> Tensor:
+        """x (B, T, C) -> (B, T, C), or (B, 1, C) for the first token alone.
 
         mask (B, 1, 1, T) bool: True where a token may be looked at; None for everywhere.
         """
+        if first_alone:
+            return self.out(self._attend_from_first(x, mask))
         qkv = self.qkv(x).unflatten(-1, (3, self.num_heads, -1))  # (B, T, 3, H, D)
         x = attend(qkv, mask, self.dropout if self.training else 0.0)  # (B, T, H, D)
         return self.out(x.flatten(2))  # (B, T, C)
+
+    def _attend_from_first(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """What the first token finds, (B, 1, C): one query for all keys and values."""
+        C, weight, bias = x.shape[-1], self.qkv.weight, self.qkv.bias
+        q = linear(x[:, :1], weight[:C], bias[:C]).unflatten(-1, (self.num_heads, -1))
+        kv = linear(x, weight[C:], bias[C:]).unflatten(-1, (2, self.num_heads, -1))
+        k, v = kv.permute(2, 0, 3, 1, 4)  # (B, H, T, D) each
+        dropout = self.dropout if self.training else 0.0
+        x = F.scaled_dot_product_attention(q.transpose(1, 2), k, v, mask, dropout)  # (B, H, 1, D)
+        return x.transpose(1, 2).flatten(2)
 
 
 class Layer(nn.Module):
@@ -76,9 +88,10 @@ class Layer(nn.Module):
         self.output_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.dropout = Dropout(config.dropout)
 
-    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """x (B, T, C) -> (B, T, C); mask as in `SelfAttention`."""
-        x = self.attention_norm(x + self.dropout(self.attention(x, mask)))
+    def forward(self, x: Tensor, mask: Tensor | None, first_alone: bool = False) -> Tensor:
+        """x (B, T, C) -> (B, T, C), or (B, 1, C); mask and first_alone as in `SelfAttention`."""
+        attended = self.dropout(self.attention(x, mask, first_alone))
+        x = self.attention_norm((x[:, :1] if first_alone else x) + attended)
         feed_forward = self.down(F.gelu(self.up(x)))  # (B, T, I) in between
         return self.output_norm(x + self.dropout(feed_forward))
 
@@ -96,13 +109,18 @@ class Encoder(nn.Module):
         self.projection = Linear(E, C) if E != C else nn.Identity()
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.num_layers))
 
-    def forward(self, embedded: Tensor, attention_mask: Tensor | None) -> Tensor:
+    def forward(
+        self, embedded: Tensor, attention_mask: Tensor | None, first_alone: bool = False
+    ) -> Tensor:
         """embedded (B, T, E) -> (B, T, C).
 
         attention_mask (B, T) bool: True for real tokens; None where there is no padding.
+        first_alone: the last layer computes the first token alone, [CLS] -> (B, 1, C). A head that
+        reads nothing else gets the same from less work.
         """
         mask = None if attention_mask is None else attention_mask[:, None, None, :]
         x = self.projection(embedded)  # (B, T, C)
-        for layer in self.layers:
-            x = layer(x, mask)
+        last = len(self.layers) - 1
+        for number, layer in enumerate(self.layers):
+            x = layer(x, mask, first_alone and number == last)
         return x

@@ -28,9 +28,10 @@ class FineTunedModel(TrainableModel):
         self.encoder = Encoder(config)
 
     def hidden(self, batch: Batch) -> Tensor:
-        """The last layer of the encoder, (B, T, C)."""
+        """The last layer of the encoder: (B, T, C), or (B, 1, C) where [CLS] alone is read."""
         embedded = self.embeddings(batch.input_ids, batch.token_type_ids)  # (B, T, E)
-        return self.encoder(embedded, batch.attention_mask)
+        first_alone = not self.per_token and self.config.pooling == "cls"
+        return self.encoder(embedded, batch.attention_mask, first_alone)
 
     @abstractmethod
     def logits(self, batch: Batch) -> Tensor:

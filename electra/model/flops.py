@@ -13,18 +13,24 @@ import numpy as np
 from electra.config import ModelConfig
 
 
-def encoder_flops(config: ModelConfig, lengths: np.ndarray) -> float:
+def encoder_flops(config: ModelConfig, lengths: np.ndarray, first_alone: bool = False) -> float:
     """Operations of one forward pass of the encoder over examples of these lengths, (n,) int.
 
     They are the projection of the embeddings and, in each layer, four C * C products, two C * I
     products, and two products of the attention, which grow with the square of the length.
+    first_alone: the last layer makes keys and values of all tokens, and the rest of [CLS] alone.
     """
     E, C, I = config.embedding_size, config.hidden_size, config.intermediate_size  # noqa: E741
     projection = 2 * E * C if E != C else 0
-    per_token = projection + config.num_layers * (2 * 4 * C * C + 2 * 2 * C * I)
+    layers = config.num_layers - first_alone  # that are computed whole
+    per_token = projection + layers * (2 * 4 * C * C + 2 * 2 * C * I)
 
-    squares = (lengths.astype(np.float64) ** 2).sum()
-    return float(per_token * lengths.sum() + config.num_layers * 2 * 2 * C * squares)
+    tokens, squares = lengths.sum(), (lengths.astype(np.float64) ** 2).sum()
+    whole = float(per_token * tokens + layers * 2 * 2 * C * squares)
+    if not first_alone:
+        return whole
+    per_row = 2 * 2 * C * C + 2 * 2 * C * I
+    return whole + float(2 * 2 * C * C * tokens + 2 * 2 * C * tokens + per_row * len(lengths))
 
 
 def pretraining_flops(config: ModelConfig, mask_prob: float, lengths: np.ndarray) -> float:

@@ -54,6 +54,18 @@ def test_the_logits_of_a_text_are_the_mean_over_its_windows(shape, make_batch):
     torch.testing.assert_close(loss, F.cross_entropy(means, windows.labels, reduction="sum")[None])
 
 
+@pytest.mark.parametrize("pooling", ["cls", "mean"])
+def test_the_head_reads_the_last_layer(shape, make_batch, pooling):
+    """On [CLS] the model computes nothing else of it; the logits are those of the whole layer."""
+    model = seeded(Classifier, shape(pooling=pooling), 3).eval()
+    batch = make_batch([20, 13, 5], 24)
+    embedded = model.embeddings(batch.input_ids, batch.token_type_ids)
+    hidden = model.encoder(embedded, batch.attention_mask)  # (B, T, C)
+    assert model.hidden(batch).shape[1] == (1 if pooling == "cls" else 24)
+    expected = model.head(hidden, batch.attention_mask)
+    torch.testing.assert_close(model.logits(batch), expected, rtol=1e-5, atol=1e-6)
+
+
 def test_dropout_acts_in_training_only(shape, make_batch):
     model = seeded(Classifier, shape(dropout=0.3, attention_dropout=0.3), 2)
     batch = make_batch([20, 13], 24)

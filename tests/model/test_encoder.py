@@ -38,6 +38,26 @@ def test_padding_does_not_change_real_tokens(network, make_batch, grad):
             torch.testing.assert_close(changed[row, :length], alone[0], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("padded", [True, False])
+@pytest.mark.parametrize("amp", [None, torch.bfloat16])
+def test_the_first_token_alone_is_the_first_of_all(network, make_batch, padded, amp):
+    embeddings, encoder = network
+    batch = make_batch([12, 7, 3] if padded else [12, 12], 12)
+    mask = batch.attention_mask if padded else None
+    found = []
+    for first_alone in (False, True):
+        encoder.zero_grad()
+        with torch.autocast("cpu", amp, enabled=amp is not None):
+            embedded = embeddings(batch.input_ids, batch.token_type_ids)
+            first = encoder(embedded, mask, first_alone)[:, :1].float()
+        assert encoder(embedded, mask, first_alone).shape[1] == (1 if first_alone else 12)
+        (first * torch.linspace(-1, 1, first.shape[-1])).sum().backward()
+        found.append((first, *(p.grad.clone() for p in encoder.parameters())))
+    tolerance = 1e-5 if amp is None else 0.05
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=tolerance, atol=tolerance)
+
+
 def test_a_full_mask_is_no_mask(network, make_batch):
     embeddings, encoder = network
     batch = make_batch([9, 9], 9)

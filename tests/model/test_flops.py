@@ -36,13 +36,16 @@ def test_flops_are_those_of_a_step_without_padding(shape, objective):
     assert pretraining_flops(config, 0.15, np.full(B, T)) == pytest.approx(found, rel=1e-3)
 
 
-def test_flops_of_fine_tuning(shape, make_batch):
-    config = shape(embedding_size=32, hidden_size=64, num_heads=4, intermediate_size=128)
+@pytest.mark.parametrize("pooling", ["cls", "mean"])
+def test_flops_of_fine_tuning(shape, make_batch, pooling):
+    config = shape(
+        embedding_size=32, hidden_size=64, num_heads=4, intermediate_size=128, pooling=pooling
+    )
     batch = make_batch([20, 20], 20, labels=[0, 1])
     model = Classifier(config, 2)
     found = counted(lambda: model(batch, torch.Generator()).losses.sum())
     head = 3 * 2 * 2 * 64 * 2  # the one product that is left out: a row each
-    assert 3 * encoder_flops(config, np.array([20, 20])) == found - head
+    assert 3 * encoder_flops(config, np.array([20, 20]), pooling == "cls") == found - head
 
 
 def test_small_takes_seventy_million_operations_a_token():
