@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ from electra.checkpoint.checkpoint import load_encoder
 from electra.config import FinetuneConfig
 from electra.data.batch import Batch, Padding
 from electra.data.examples import Encoded
+from electra.data.waiting import Waiting
 from electra.evaluation import results
 from electra.evaluation.results import Outcome
 from electra.evaluation.scoring import Outputs
@@ -154,14 +155,11 @@ def lr_of(config: FinetuneConfig, stage: Stage, done: int) -> float:
     return config.lr * lr_factor(warmup, done / stage.steps)
 
 
-def progress_bar(run: SeedRun, stage: Stage, epoch: int, batches: list[np.ndarray]) -> tqdm:
-    """The batches, with a bar on the first rank. epoch: counted from 0."""
-    return tqdm(
-        batches,
-        desc=f"seed {run.seed}, {stage.name}epoch {epoch + 1}",
-        leave=False,
-        disable=None if run.machine.ranks.first else True,
-    )
+def show_progress(run: SeedRun, what: str, batches: list[np.ndarray]) -> Iterator[np.ndarray]:
+    """The batches; meanwhile the first rank says how far `what`, a name of the work, has come."""
+    silent = not run.machine.ranks.first
+    bar = Waiting(f"seed {run.seed}, {what}", len(batches), " steps", keep=False, silent=silent)
+    return bar.over(batches)
 
 
 # ---------------------------------------------------------------- scores
@@ -210,7 +208,8 @@ def predict(run: SeedRun, name: str) -> Outputs:
     """What the model says of each example of a set, as `Scoring` describes it."""
     prepared, machine, padding = run.prepared, run.machine, padding_of(run.config)
     encoded = prepared.encoded[name]
-    batches = machine.ranks.share(encoded.batches(EVALUATION_TOKENS, padding, None))
+    shared = machine.ranks.share(encoded.batches(EVALUATION_TOKENS, padding, None))
+    batches = show_progress(run, f"scoring {name}", shared)
     rows = rows_of(run.model.eval(), encoded, batches, padding, machine, prepared.kind.activate)
     examples = results.sets_of(prepared.data)[name]
     return prepared.kind.outputs(prepared.data, examples, encoded, rows)
@@ -220,7 +219,7 @@ def predict(run: SeedRun, name: str) -> Outputs:
 def rows_of(
     model: FineTunedModel,
     encoded: Encoded,
-    batches: list[np.ndarray],
+    batches: Iterable[np.ndarray],
     padding: Padding,
     machine: Machine,
     activate: Callable[[Tensor], Tensor],

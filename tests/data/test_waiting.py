@@ -29,10 +29,21 @@ def test_without_a_terminal_there_is_a_line_a_minute_once_it_takes_long(clock, c
             clock(10)
             work.update(10)
     assert capsys.readouterr().out.splitlines() == [
-        "tokenising: 15% after 30 s …",
-        "tokenising: 45% after 90 s …",
-        "tokenising: 75% after 150 s …",
+        "tokenising: 15% after 30 s, 170 s to go …",
+        "tokenising: 45% after 90 s, 110 s to go …",
+        "tokenising: 75% after 150 s, 50 s to go …",
     ]
+
+
+@pytest.mark.parametrize("silent", [False, True])
+def test_items_are_counted_as_they_are_done(clock, capsys, silent):
+    seen = []
+    for item in Waiting("epoch 1", 4, keep=False, silent=silent).over("abcd"):
+        clock(20)
+        seen.append(item)
+    assert seen == list("abcd")
+    lines = [] if silent else ["epoch 1: 50% after 40 s, 40 s to go …"]
+    assert capsys.readouterr().out.splitlines() == lines
 
 
 def test_work_of_unknown_size_shows_its_time(clock, capsys):
