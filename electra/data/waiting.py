@@ -36,7 +36,7 @@ class Waiting:
         self.bar = tqdm(
             total=total,
             unit=unit,
-            unit_scale=True,
+            unit_scale=unit == "B",
             desc=what,
             disable=True if silent else None,
             leave=total is not None and keep,
