@@ -6,13 +6,17 @@ not grow with the corpus.
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
+import pickle
 import re
+import tempfile
 from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -53,12 +57,8 @@ def encode_corpus(
             yield encode_lines(chunk, tokenizer)
         return
 
-    context = multiprocessing.get_context("spawn")  # fork is unsafe once torch has threads
-    pool = ProcessPoolExecutor(workers, context, _start_worker, (tokenizer, os.getpid()))
-    others = multiprocessing.active_children()
     under_way: deque[Future[EncodedChunk]] = deque()
-    whole = False
-    try:
+    with _worker_pool(workers, tokenizer) as pool:
         for chunk in chunks:
             with interrupts_for_parent_alone():  # the first calls start the workers
                 under_way.append(pool.submit(_encode_in_worker, chunk))
@@ -66,12 +66,27 @@ def encode_corpus(
                 yield _result(under_way.popleft(), bar)
         while under_way:
             yield _result(under_way.popleft(), bar)
-        whole = True
-    finally:
-        if not whole:  # after Ctrl-C or an error nobody waits for what they still do
+
+
+@contextlib.contextmanager
+def _worker_pool(workers: int, tokenizer: Tokenizer) -> Iterator[ProcessPoolExecutor]:
+    """Processes that encode. They read the tokenizer from a file: handed to them as an argument, it
+    is more than a pipe holds, and the parent would wait for ever, deaf to Ctrl-C, for a process
+    that died at its start."""
+    context = multiprocessing.get_context("spawn")  # fork is unsafe once torch has threads
+    others = multiprocessing.active_children()
+    with tempfile.TemporaryDirectory(prefix="electra-") as folder:
+        path = Path(folder) / "tokenizer.pickle"
+        path.write_bytes(pickle.dumps(tokenizer))
+        pool = ProcessPoolExecutor(workers, context, _start_worker, (path, os.getpid()))
+        try:
+            yield pool
+        except BaseException:  # Ctrl-C too: nobody waits for what they still do
             for worker in set(multiprocessing.active_children()) - set(others):
                 worker.kill()
-        pool.shutdown(cancel_futures=True)
+            raise
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _result(encoded: Future[EncodedChunk], bar: Waiting) -> EncodedChunk:
@@ -145,10 +160,10 @@ def _pass_on_opens(lengths: np.ndarray, opens: np.ndarray) -> bool:
 _worker_tokenizer: Tokenizer | None = None  # of a worker process, set once when it starts
 
 
-def _start_worker(tokenizer: Tokenizer, parent: int) -> None:
+def _start_worker(tokenizer: Path, parent: int) -> None:
     global _worker_tokenizer
     end_with_parent(parent)
-    _worker_tokenizer = tokenizer
+    _worker_tokenizer = pickle.loads(tokenizer.read_bytes())
 
 
 def _encode_in_worker(chunk: list[Line]) -> EncodedChunk:

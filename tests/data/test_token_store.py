@@ -3,6 +3,8 @@
 import json
 import multiprocessing
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -89,6 +91,21 @@ def test_ctrl_c_leaves_no_worker_and_no_half_store(tmp_path, tokenizer, sample_p
         store_of(tokenizer, tmp_path / "cache", sample_path, workers=2)
     assert multiprocessing.active_children() == []
     assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_processes_that_die_at_their_start_are_not_waited_for(tmp_path):
+    """As those of a script that does not ask whether it is "__main__": each runs it again."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from electra.data import encode_corpus\n"
+        "from electra.data.waiting import Waiting\n"
+        "encode_corpus.read_chunks = lambda *rest: iter([[]])\n"
+        "tokenizer = 'x' * 1_000_000\n"  # more than a pipe holds
+        "list(encode_corpus.encode_corpus([], tokenizer, None, 2, Waiting('x')))\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and "if __name__ == '__main__'" in done.stderr
+    assert "a process that encodes the text was killed" in done.stderr.splitlines()[-1]
 
 
 @pytest.mark.fast
