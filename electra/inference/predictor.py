@@ -28,6 +28,7 @@ from electra.evaluation.scoring import Outputs
 from electra.model.build import with_weights
 from electra.model.electra import Electra
 from electra.model.fine_tuned import FineTunedModel
+from electra.model.side_by_side import side_by_side
 from electra.tasks.task import Kind, Task, TaskData
 from electra.training.device import (
     Precision,
@@ -47,6 +48,13 @@ WIDTHS = 8
 # What a batch costs a CPU beside its tokens, in tokens: for a sentence alone a tiny model takes 6
 # ms, and for the same tokens in a batch 1 ms. A GPU would rather read padding.
 CPU_BATCH_COST = 150
+
+
+class NumberedBatch(NamedTuple):
+    """Some of the examples that were encoded together."""
+
+    numbers: np.ndarray  # (B,) int64, which examples
+    batch: Batch  # on the device of the model
 
 
 class TaskSettings(NamedTuple):
@@ -209,35 +217,40 @@ def _load_model(
     return model
 
 
-@torch.no_grad()
 def outputs_of(predictor: Predictor, examples: list[Any]) -> Outputs:
     """What a fine-tuned model says of examples of its task, as `Scoring` describes it."""
     task, model = predictor.task, predictor.model
     assert task is not None and isinstance(model, FineTunedModel)
     encoded = task.kind.encode(predictor.tokenizer, examples, task.data, task.config)
     rows: list[np.ndarray] = [np.zeros(0)] * len(encoded.lengths)
-    for numbers, batch in batches_of(encoded, predictor):
+
+    def predict(numbered: NumberedBatch) -> tuple[np.ndarray, np.ndarray]:
+        numbers, batch = numbered
         with predictor.precision.autocast():
             logits = model.logits(batch)
-        for number, row in zip(numbers, task.kind.activate(logits).cpu().numpy(), strict=True):
+        return numbers, task.kind.activate(logits).cpu().numpy()
+
+    batches = batches_of(encoded, predictor)
+    for numbers, values in side_by_side(predict, batches, predictor.device):
+        for number, row in zip(numbers, values, strict=True):
             rows[number] = row[: len(encoded.ids[number])] if model.per_token else row
     outputs = task.kind.outputs(task.data, examples, encoded, rows)
     return task.kind.with_thresholds(outputs, task.thresholds)
 
 
-def batches_of(encoded: Encoded, predictor: Predictor) -> Iterator[tuple[np.ndarray, Batch]]:
-    """(numbers of the examples, their batch on the predictor's device), of like length."""
+def batches_of(encoded: Encoded, predictor: Predictor) -> Iterator[NumberedBatch]:
+    """Examples of like length together."""
     return read_batches(encoded, predictor.batch_tokens, predictor.max_len, predictor.device)
 
 
 def read_batches(
     encoded: Encoded, batch_tokens: int, max_len: int, device: torch.device
-) -> Iterator[tuple[np.ndarray, Batch]]:
-    """(numbers of the examples, their batch on the device), in the least time for this device."""
+) -> Iterator[NumberedBatch]:
+    """All examples, in batches that take the least time on this device."""
     padding = Padding(WIDTHS, max_len)
     cost = CPU_BATCH_COST if device.type == "cpu" else batch_tokens
     for rows in encoded.cheapest_batches(batch_tokens, padding, cost):
-        yield rows, encoded.batch(rows, padding).to(device)
+        yield NumberedBatch(rows, encoded.batch(rows, padding).to(device))
 
 
 def round_probability(p: float) -> float:

@@ -13,9 +13,15 @@ import torch
 from electra.data.examples import Encoded, example_ids
 from electra.data.sentencepiece import WORD_START
 from electra.data.tokenizer import Tokenizer
-from electra.inference.predictor import Predictor, batches_of, round_probability
+from electra.inference.predictor import (
+    NumberedBatch,
+    Predictor,
+    batches_of,
+    round_probability,
+)
 from electra.inference.texts import Record
 from electra.model.electra import Electra
+from electra.model.side_by_side import side_by_side
 
 SUSPICIOUS = 0.5  # a word above this probability is marked
 REDS = (224, 217, 210, 203, 196)  # of a terminal's 256 colours, from pale to full, for 0.5 to 1
@@ -54,7 +60,6 @@ def words_of(
     ]
 
 
-@torch.no_grad()
 def detect(predictor: Predictor, texts: list[list[int]]) -> list[np.ndarray]:
     """Probabilities that the tokens of each text were replaced, (tokens,) float32 each.
 
@@ -76,11 +81,16 @@ def detect(predictor: Predictor, texts: list[list[int]]) -> list[np.ndarray]:
         special.pad,
     )
 
-    found = [np.zeros(0, np.float32)] * len(pieces)
-    for rows, batch in batches_of(encoded, predictor):
+    def predict(numbered: NumberedBatch) -> tuple[np.ndarray, np.ndarray]:
+        rows, batch = numbered
         with predictor.precision.autocast():
             logits = model.detect(batch.input_ids, batch)  # (B, T)
-        for row, values in zip(rows, torch.sigmoid(logits).cpu().numpy(), strict=True):
+        return rows, torch.sigmoid(logits).cpu().numpy()
+
+    found = [np.zeros(0, np.float32)] * len(pieces)
+    batches = batches_of(encoded, predictor)
+    for rows, probabilities in side_by_side(predict, batches, predictor.device):
+        for row, values in zip(rows, probabilities, strict=True):
             found[row] = values[1 : 1 + len(pieces[row][1])]
 
     by_text: list[list[np.ndarray]] = [[np.zeros(0, np.float32)] for _ in texts]

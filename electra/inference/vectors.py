@@ -25,6 +25,7 @@ from electra.checkpoint.storage import load_checkpoint
 from electra.data.examples import Encoded, example_ids
 from electra.data.tokenizer import Tokenizer
 from electra.inference.predictor import (
+    NumberedBatch,
     TaskSettings,
     check_lengths,
     default_batch_tokens,
@@ -34,6 +35,7 @@ from electra.inference.predictor import (
 from electra.inference.texts import Record
 from electra.model.build import with_weights
 from electra.model.embedder import Embedder
+from electra.model.side_by_side import side_by_side
 from electra.training.device import Precision, choose_device, choose_precision
 
 WINDOW = 4_096  # texts in memory at a time
@@ -161,7 +163,6 @@ def _check_single(record: Record) -> None:
         )
 
 
-@torch.no_grad()
 def _embed_window(encoder: TextEncoder, records: list[Record]) -> Embedded:
     """The vectors of some texts. Texts of like length are in a batch together."""
     tokens = encoder.tokenizer.encode_batch([record.text for record in records])
@@ -172,13 +173,18 @@ def _embed_window(encoder: TextEncoder, records: list[Record]) -> Embedded:
     ids, types = map(list, zip(*examples, strict=True))
     encoded = Encoded(ids, types, [0] * len(ids), special.pad)
 
-    vectors = np.empty((len(records), encoder.width), np.float32)
-    for rows, batch in read_batches(encoded, encoder.batch_tokens, encoder.max_len, encoder.device):
+    def embed(numbered: NumberedBatch) -> tuple[np.ndarray, np.ndarray]:
+        rows, batch = numbered
         with encoder.precision.autocast():
             found = encoder.model.vectors(batch)  # (B, C)
         if encoder.normalise:
             found = F.normalize(found, dim=-1)
-        vectors[rows] = found.cpu().numpy()
+        return rows, found.cpu().numpy()
+
+    vectors = np.empty((len(records), encoder.width), np.float32)
+    batches = read_batches(encoded, encoder.batch_tokens, encoder.max_len, encoder.device)
+    for rows, found in side_by_side(embed, batches, encoder.device):
+        vectors[rows] = found
     cut = sum(len(ids) > encoder.max_len - 2 for ids in tokens)  # without [CLS] and [SEP]
     return Embedded(records, vectors, cut)
 

@@ -8,5 +8,6 @@ attention, linear, dropout               its operations, with faster ones for a 
 masked_lm_loss                           the loss over the vocabulary, in pieces
 initialisation, neighbours               how the weights start
 build, compile                           models made and compiled
+side_by_side                             batches on several cores, for prediction
 flops                                    what a pass costs
 """

@@ -10,7 +10,9 @@ Letters: B rows, T tokens, H heads, D head size, R rows of one piece.
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -46,6 +48,18 @@ def attend(qkv: Tensor, mask: Tensor | None, dropout: float) -> Tensor:
     return _PiecewiseAttention.apply(qkv, bias, keep, -(-B // num_pieces))
 
 
+def _without_autocast(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function outside of autocast. `torch.autocast` as a decorator would keep what it is to
+    restore in one object, which threads side by side would share."""
+
+    @functools.wraps(function)
+    def run(*arguments: Any) -> Any:
+        with torch.autocast("cpu", enabled=False):
+            return function(*arguments)
+
+    return run
+
+
 class _PiecewiseAttention(torch.autograd.Function):
     """Attention over R rows of the batch at a time.
 
@@ -57,7 +71,7 @@ class _PiecewiseAttention(torch.autograd.Function):
     """
 
     @staticmethod
-    @torch.autocast("cpu", enabled=False)  # softmax sums in float32 for bf16 input, too
+    @_without_autocast  # softmax sums in float32 for bf16 input, too
     def forward(
         ctx: Any, qkv: Tensor, bias: Tensor | None, keep: Tensor | None, rows: int
     ) -> Tensor:
@@ -89,7 +103,7 @@ class _PiecewiseAttention(torch.autograd.Function):
         return out
 
     @staticmethod
-    @torch.autocast("cpu", enabled=False)
+    @_without_autocast
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, d_out: Tensor) -> tuple[Tensor, None, None, None]:
         qkv, weights, keep = ctx.saved_tensors

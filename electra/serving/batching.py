@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 
 import torch
 
+from electra.model.side_by_side import MOST_THREADS
 from electra.serving.limits import Limits
 from electra.serving.question import Question
 from electra.serving.request import Refusal, busy
 
 # How long a batch waits for the clients of the one before: a share of the time that it took.
 GATHER_SHARE, MOST_GATHER_SECONDS = 0.25, 0.05
-MOST_THREADS = 4  # more would wait for each other in Python (its global lock)
 # Several cores make a batch of this many characters faster, and a smaller one slower.
 CHARACTERS_FOR_ALL_CORES = 4_096
 

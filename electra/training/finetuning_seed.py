@@ -22,6 +22,7 @@ from electra.evaluation import results
 from electra.evaluation.results import Outcome
 from electra.evaluation.scoring import Outputs
 from electra.model.fine_tuned import FineTunedModel
+from electra.model.side_by_side import side_by_side
 from electra.training import distributed
 from electra.training.finetuning import Prepared
 from electra.training.log import MetricsLog
@@ -215,7 +216,6 @@ def predict(run: SeedRun, name: str) -> Outputs:
     return prepared.kind.outputs(prepared.data, examples, encoded, rows)
 
 
-@torch.no_grad()
 def rows_of(
     model: FineTunedModel,
     encoded: Encoded,
@@ -231,11 +231,14 @@ def rows_of(
     tokens = encoded.lengths if model.per_token else np.ones_like(encoded.lengths)
     ends = np.cumsum(tokens)
     flat: np.ndarray | None = None  # (sum of the rows' tokens, L)
-    for numbers in batches:
+
+    def predict_rows(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         batch = encoded.batch(numbers, padding).to(machine.device)
         with machine.precision.autocast():
             logits = model.logits(batch)
-        values = activate(logits).cpu().numpy()
+        return numbers, activate(logits).cpu().numpy()
+
+    for numbers, values in side_by_side(predict_rows, batches, machine.device):
         if flat is None:
             flat = np.zeros((int(ends[-1]), values.shape[-1]), np.float32)
         for row, value in zip(numbers, values, strict=True):
