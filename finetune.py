@@ -48,8 +48,8 @@ from electra.training.finetuning_seed import (
     end_seed,
     epochs_of,
     lr_of,
+    progress_bar,
     say_red,
-    show_progress,
     stages_of,
 )
 from electra.training.log import MetricsLog
@@ -158,7 +158,8 @@ def train(
         learner, done = begin_stage(run, stage), 0
         for epoch, batches in enumerate(epochs_of(run, stage)):
             sums: dict[str, Tensor] = {}
-            for rows in show_progress(run, f"{stage.name}epoch {epoch + 1}", batches):
+            bar = progress_bar(run, f"{stage.name}epoch {epoch + 1}", len(batches))
+            for rows in bar.over(batches):
                 lr = lr_of(config, stage, done)
                 result = train_step(learner, [run.batch(rows)], lr, derive_seed(seed, run.step))
                 add_up(sums, result.sums)

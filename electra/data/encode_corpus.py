@@ -160,10 +160,10 @@ def _pass_on_opens(lengths: np.ndarray, opens: np.ndarray) -> bool:
 _worker_tokenizer: Tokenizer | None = None  # of a worker process, set once when it starts
 
 
-def _start_worker(tokenizer: Path, parent: int) -> None:
+def _start_worker(path: Path, parent: int) -> None:
     global _worker_tokenizer
     end_with_parent(parent)
-    _worker_tokenizer = pickle.loads(tokenizer.read_bytes())
+    _worker_tokenizer = pickle.loads(path.read_bytes())
 
 
 def _encode_in_worker(chunk: list[Line]) -> EncodedChunk:

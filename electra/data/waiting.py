@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -67,7 +67,7 @@ class Waiting:
         to_go = f", {seconds / self.n * (self.total - self.n):.0f} s to go" if self.n else ""
         return f"{self.n / self.total:.0%} {after}{to_go}"
 
-    def over(self, items: Sequence[T]) -> Iterator[T]:
+    def over(self, items: Iterable[T]) -> Iterator[T]:
         """The items, each of them counted as one unit when it is done with."""
         with self:
             for item in items:

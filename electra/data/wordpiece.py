@@ -34,7 +34,7 @@ class WordPieceTokenizer:
     """BERT's tokenizer: words, each cut greedily into the longest pieces of a vocabulary.
 
     Text is split into words at spaces and punctuation. Text that spells a special token is
-    ordinary text. Not thread-safe. Pickles by its settings.
+    ordinary text. Threads may share one: they fill its caches alike. Pickles by its settings.
     """
 
     def __init__(

@@ -57,7 +57,8 @@ class ReplacedTokenHead(nn.Module):
 def pool(hidden: Tensor, attention_mask: Tensor | None, pooling: str) -> Tensor:
     """One vector for each text: hidden (B, T, C), attention_mask (B, T) bool or None -> (B, C).
 
-    pooling: "cls", the vector of [CLS], or "mean", over the real tokens, [CLS] and [SEP] included.
+    pooling: "cls", the vector of [CLS], for which (B, 1, C) is enough, or "mean", over the real
+    tokens, [CLS] and [SEP] included.
     """
     if pooling == "cls":
         return hidden[:, 0]
@@ -81,7 +82,7 @@ class ClassificationHead(nn.Module):
         self.out = nn.Linear(config.hidden_size, num_labels)
 
     def forward(self, hidden: Tensor, attention_mask: Tensor | None) -> Tensor:
-        """hidden (B, T, C), attention_mask (B, T) bool or None -> logits (B, num_labels)."""
+        """hidden and attention_mask as `pool` takes them -> logits (B, num_labels)."""
         return self.out(self.dropout(pool(hidden, attention_mask, self.pooling)))
 
 

@@ -11,9 +11,7 @@ from concurrent.futures import Future
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
-import torch
-
-from electra.model.side_by_side import MOST_THREADS
+from electra.model.side_by_side import MOST_THREADS, shares_of_cores, use_cores
 from electra.serving.limits import Limits
 from electra.serving.question import Question
 from electra.serving.request import Refusal, busy
@@ -32,6 +30,17 @@ class Job(NamedTuple):
     answer: Future[dict[str, Any]]
 
 
+class Taken(NamedTuple):
+    """What a thread answers next."""
+
+    jobs: list[Job]  # for one model; none at the end
+    alone: bool  # whether nobody else asks anything
+
+    @property
+    def is_long(self) -> bool:
+        return sum(job.characters for job in self.jobs) >= CHARACTERS_FOR_ALL_CORES
+
+
 class ModelThreads:
     """Answers questions in their order, those that wait for the same model in batches.
 
@@ -39,14 +48,14 @@ class ModelThreads:
     less time than one after the other on both. A long question that comes alone has all cores.
 
     A single client gets its answers at once. Where the last batch had several questions, their
-    clients are about to ask again, one after the other: so the next batch waits a moment for its
-    share of as many as there were, and the first of them is not answered alone.
+    clients are about to ask again, one after the other: the thread then waits a moment, until its
+    share of them has, instead of answering the first alone.
     """
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.answered = 0  # questions, refusals by the model included
-        self.cores = 1  # for all threads together; to be set before the first question
+        self.cores = 1  # of all threads, of which each has one or more; set before any question
         self._waiting: deque[Job] = deque()
         self._running = 0  # questions that are being answered
         self._clients = 1  # that wait for an answer, or had theirs just now
@@ -73,11 +82,11 @@ class ModelThreads:
                 raise busy("the server is stopping")
             if len(self._waiting) >= self.limits.waiting:
                 raise busy(f"{self.limits.waiting:,} requests wait already; try again")
-            self._waiting.append(job)
             if not self._threads:
                 self._start()
-            elif len(self._waiting) in (1, self._share()):  # what threads may be waiting for
-                self._changed.notify_all()
+            self._waiting.append(job)
+            if len(self._waiting) == 1 or len(self._waiting) >= self._share():
+                self._changed.notify_all()  # a thread may be waiting for this
         try:
             return job.answer.result(self.limits.answer_seconds)
         except TimeoutError:
@@ -101,48 +110,48 @@ class ModelThreads:
         return min(self.cores, MOST_THREADS)
 
     def _start(self) -> None:
-        for _ in range(self._count):
-            self._threads.append(threading.Thread(target=self._run, name="models", daemon=True))
-            self._threads[-1].start()
+        """Raises Refusal where the system has no thread for the models."""
+        for cores in shares_of_cores(self.cores, self._count):
+            thread = threading.Thread(target=self._run, args=(cores,), name="models", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:
+                if not self._threads:
+                    raise busy("the system has no more threads; try again") from None
+                return
+            self._threads.append(thread)
 
     def _share(self) -> int:
         """How many questions a batch has where all threads have equally many."""
         clients = max(self._clients, len(self._waiting) + self._running)
         return min(-(-clients // self._count), self.limits.batch_requests)
 
-    def _run(self) -> None:
+    def _run(self, cores: int) -> None:
+        """A thread with so many cores."""
         gather_seconds = 0.0
-        while jobs := self._take(gather_seconds):
-            started = [job for job in jobs if job.answer.set_running_or_notify_cancel()]
+        while (taken := self._take(gather_seconds)).jobs:
+            started = [job for job in taken.jobs if job.answer.set_running_or_notify_cancel()]
             begun = time.monotonic()
             if started:
-                torch.set_num_threads(self._cores_for(started))  # of this thread alone
+                use_cores(self.cores if taken.alone and taken.is_long else cores)
                 _answer(started)
             seconds = min(GATHER_SHARE * (time.monotonic() - begun), MOST_GATHER_SECONDS)
             gather_seconds = seconds if len(started) > 1 else 0.0
             with self._changed:
                 self.answered += len(started)
                 self._clients = len(self._waiting) + self._running
-                self._running -= len(jobs)
+                self._running -= len(taken.jobs)
 
-    def _cores_for(self, jobs: list[Job]) -> int:
-        alone = self._running == len(jobs)
-        if alone and sum(job.characters for job in jobs) >= CHARACTERS_FOR_ALL_CORES:
-            return self.cores
-        return max(1, self.cores // self._count)
-
-    def _take(self, gather_seconds: float) -> list[Job]:
-        """The oldest job and those for the same model that fit beside it; none at the end."""
+    def _take(self, gather_seconds: float) -> Taken:
+        """The oldest job and those for the same model that fit beside it."""
         with self._changed:
             self._changed.wait_for(
                 lambda: self._stopping or len(self._waiting) >= self._share(), gather_seconds
             )
             self._changed.wait_for(lambda: self._stopping or self._waiting)
-            if not self._waiting:
-                return []
-            jobs = self._take_batch()
+            jobs = self._take_batch() if self._waiting else []
             self._running += len(jobs)
-            return jobs
+            return Taken(jobs, alone=self._running == len(jobs) and not self._waiting)
 
     def _take_batch(self) -> list[Job]:
         most = self._share()

@@ -16,5 +16,5 @@ class Limits(NamedTuple):
     request_seconds: float = 10.0  # until a request has arrived, and until its answer is taken
     idle_seconds: float = 30.0  # that a connection is kept between two requests
     answer_seconds: float = 30.0  # that a request waits for the model
-    batch_requests: int = 64  # that the model answers at a time
+    batch_requests: int = 64  # that a thread answers at a time, at most
     batch_characters: int = 65_536  # that it reads for them; one longer request is read alone

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -24,6 +24,7 @@ from electra.evaluation.scoring import Outputs
 from electra.model.fine_tuned import FineTunedModel
 from electra.model.side_by_side import side_by_side
 from electra.training import distributed
+from electra.training.distributed import Ranks
 from electra.training.finetuning import Prepared
 from electra.training.log import MetricsLog
 from electra.training.loss_scale import LossScale
@@ -156,11 +157,10 @@ def lr_of(config: FinetuneConfig, stage: Stage, done: int) -> float:
     return config.lr * lr_factor(warmup, done / stage.steps)
 
 
-def show_progress(run: SeedRun, what: str, batches: list[np.ndarray]) -> Iterator[np.ndarray]:
-    """The batches; meanwhile the first rank says how far `what`, a name of the work, has come."""
+def progress_bar(run: SeedRun, what: str, steps: int) -> Waiting:
+    """Shows on the first rank how far the work has come. what: its name on the screen."""
     silent = not run.machine.ranks.first
-    bar = Waiting(f"seed {run.seed}, {what}", len(batches), " steps", keep=False, silent=silent)
-    return bar.over(batches)
+    return Waiting(f"seed {run.seed}, {what}", steps, " steps", keep=False, silent=silent)
 
 
 # ---------------------------------------------------------------- scores
@@ -209,46 +209,46 @@ def predict(run: SeedRun, name: str) -> Outputs:
     """What the model says of each example of a set, as `Scoring` describes it."""
     prepared, machine, padding = run.prepared, run.machine, padding_of(run.config)
     encoded = prepared.encoded[name]
-    shared = machine.ranks.share(encoded.batches(EVALUATION_TOKENS, padding, None))
-    batches = show_progress(run, f"scoring {name}", shared)
-    rows = rows_of(run.model.eval(), encoded, batches, padding, machine, prepared.kind.activate)
-    examples = results.sets_of(prepared.data)[name]
-    return prepared.kind.outputs(prepared.data, examples, encoded, rows)
-
-
-def rows_of(
-    model: FineTunedModel,
-    encoded: Encoded,
-    batches: Iterable[np.ndarray],
-    padding: Padding,
-    machine: Machine,
-    activate: Callable[[Tensor], Tensor],
-) -> list[np.ndarray]:
-    """The activated logits of each row of `encoded`, (L,) or, per token, (T, L), float32.
-
-    batches: those of this rank; the ranks' rows are put together.
-    """
-    tokens = encoded.lengths if model.per_token else np.ones_like(encoded.lengths)
-    ends = np.cumsum(tokens)
-    flat: np.ndarray | None = None  # (sum of the rows' tokens, L)
+    batches = machine.ranks.share(encoded.batches(EVALUATION_TOKENS, padding, None))
+    model = run.model.eval()
 
     def predict_rows(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         batch = encoded.batch(numbers, padding).to(machine.device)
         with machine.precision.autocast():
             logits = model.logits(batch)
-        return numbers, activate(logits).cpu().numpy()
+        return numbers, prepared.kind.activate(logits).cpu().numpy()
 
-    for numbers, values in side_by_side(predict_rows, batches, machine.device):
+    bar = progress_bar(run, f"scoring {name}", len(batches))
+    predicted = bar.over(side_by_side(predict_rows, batches, machine.device))
+    rows = put_together(predicted, encoded, model.per_token, machine.ranks)
+    examples = results.sets_of(prepared.data)[name]
+    return prepared.kind.outputs(prepared.data, examples, encoded, rows)
+
+
+def put_together(
+    predicted: Iterable[tuple[np.ndarray, np.ndarray]],
+    encoded: Encoded,
+    per_token: bool,
+    ranks: Ranks,
+) -> list[np.ndarray]:
+    """The values of each row of `encoded`, (L,) or, per token, (T, L), float32, of all ranks.
+
+    predicted: numbers of rows with their values, (B, L) or (B, T, L), of this rank.
+    """
+    tokens = encoded.lengths if per_token else np.ones_like(encoded.lengths)
+    ends = np.cumsum(tokens)
+    flat: np.ndarray | None = None  # (sum of the rows' tokens, L)
+    for numbers, values in predicted:
         if flat is None:
             flat = np.zeros((int(ends[-1]), values.shape[-1]), np.float32)
         for row, value in zip(numbers, values, strict=True):
             value = value.reshape(-1, values.shape[-1])[: tokens[row]]
             flat[ends[row] - tokens[row] : ends[row]] = value
 
-    parts = [part for part in machine.ranks.gather(flat) if part is not None]
+    parts = [part for part in ranks.gather(flat) if part is not None]
     total = sum(parts)  # each rank's are 0 in the others' rows
     rows = np.split(total, ends[:-1])
-    return rows if model.per_token else [row[0] for row in rows]
+    return rows if per_token else [row[0] for row in rows]
 
 
 def end_seed(run: SeedRun) -> Outcome:

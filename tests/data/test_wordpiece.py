@@ -1,6 +1,7 @@
 """WordPiece: how text becomes words, and words become pieces."""
 
 import string
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -198,6 +199,15 @@ def test_a_batch_is_its_texts_one_by_one_and_an_emptied_cache_changes_nothing(
         assert small.encode_batch([text]) == [ids]
         held.append(len(small._words))
     assert max(held) < len(tokenizer._words) / 2  # so it was emptied
+
+
+def test_threads_share_a_tokenizer_and_its_caches(wordpiece, monkeypatch, sample_path):
+    texts = [*sample_path.read_text(encoding="utf-8").splitlines()[:200], *TEXTS]
+    expected = wordpiece().encode_batch(texts)
+    monkeypatch.setattr("electra.data.wordpiece.CACHED_WORDS", 5)  # emptied all the time
+    shared = wordpiece()
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda text: shared.encode_batch([text])[0], texts)) == expected
 
 
 def test_pieces_mark_the_beginnings_of_words_and_decoding_puts_words_together(tokenizer):

@@ -56,7 +56,12 @@ def test_an_onnx_file_of_a_model_of_tokens_has_finite_logits(saved, kind):
 
 @pytest.mark.parametrize(
     "kind, changes",
-    [("electra", {}), ("mlm", {"embedding_size": 24}), ("classifier", {"pooling": "mean"})],
+    [
+        ("electra", {}),
+        ("mlm", {"embedding_size": 24}),
+        ("classifier", {"pooling": "mean"}),
+        ("classifier", {"pooling": "cls"}),
+    ],
 )
 def test_an_onnx_file_answers_as_the_model(saved, tmp_path, done, vocabulary, kind, changes):
     onnxruntime, _ = pytest.importorskip("onnxruntime"), pytest.importorskip("onnxscript")

@@ -5,7 +5,8 @@ import threading
 import pytest
 import torch
 
-from electra.model.side_by_side import MOST_THREADS, side_by_side
+from electra.model.attention import attend
+from electra.model.side_by_side import MOST_THREADS, shares_of_cores, side_by_side
 
 pytestmark = pytest.mark.fast
 
@@ -40,8 +41,47 @@ def test_each_thread_has_its_share_of_the_cores(cores):
         return torch.get_num_threads(), threading.get_ident()
 
     found = list(side_by_side(predict, range(3 * count), CPU))
-    assert {share for share, _ in found} == {cores // count}
+    assert {share for share, _ in found} == set(shares_of_cores(cores, count))
     assert len({thread for _, thread in found}) == count
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3])
+def test_few_items_have_all_cores(cores, count):
+    """Together, that is: one batch is computed as fast as all cores can."""
+    found = list(side_by_side(lambda _: torch.get_num_threads(), iter(range(count)), CPU))
+    assert len(found) == count
+    if count:
+        threads = min(count, cores, MOST_THREADS)
+        assert cores // threads <= min(found) <= max(found) <= -(-cores // threads)
+
+
+def test_cores_are_shared_out_equally_and_none_is_left():
+    for cores in range(1, 20):
+        for threads in range(1, 5):
+            shares = shares_of_cores(cores, threads)
+            assert len(shares) == threads and max(shares) - min(shares) <= 1
+            assert sum(shares) == max(cores, threads)
+
+
+def test_threads_in_other_precisions_do_not_disturb_each_other(monkeypatch):
+    """Attention leaves autocast for a while, and comes back to that of its own thread."""
+    together, product = threading.Barrier(2), torch.baddbmm
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+
+    def meet(*arguments, **options):
+        together.wait(10)
+        return product(*arguments, **options)
+
+    def predict(dtype):
+        with torch.autocast("cpu", dtype, enabled=dtype is not None):
+            attend(torch.randn(2, 5, 3, 2, 4), None, 0.0)
+            together.wait(10)
+            return torch.is_autocast_enabled("cpu")
+
+    monkeypatch.setattr(torch, "baddbmm", meet)
+    assert list(side_by_side(predict, [torch.bfloat16, None] * 8, CPU)) == [True, False] * 8
+    torch.set_num_threads(before)
 
 
 def test_few_items_are_read_ahead_and_an_end_leaves_no_thread(cores):

@@ -215,7 +215,24 @@ def test_a_long_question_alone_has_all_cores(fake, monkeypatch):
     threads.cores = 4
     for text in ("a", "b" * batching.CHARACTERS_FOR_ALL_CORES, "c"):
         threads.ask(fake.question(text))
+        while threads._running:  # until the thread has put down what it answered
+            time.sleep(0.001)
+    threads.stop(10)
     assert cores == {"a": 2, "b": 4, "c": 2}
+
+
+def test_a_system_without_threads_is_said_and_tried_again(fake, monkeypatch):
+    def fail(thread):
+        raise RuntimeError("can't start new thread")
+
+    fake.go.set()
+    threads = ModelThreads(Limits())
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fail)
+        with pytest.raises(Refusal, match="no more threads"):
+            threads.ask(fake.question("a"))
+    assert not threads.waiting and threads.ask(fake.question("b")) == {"text": "b"}
+    threads.stop(10)
 
 
 def test_clients_that_are_about_to_ask_again_are_waited_for(fake, monkeypatch):
