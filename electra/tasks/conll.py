@@ -144,7 +144,7 @@ def read_columns(path: Path, columns: Columns, skip_bad: bool = False) -> Tagged
         raise ValueError(f"{path}: no such file")
     lines = read_text(path).replace("\r\n", "\n").replace("\r", "\n").split("\n")
     width, separator = _layout(lines)
-    word_column, tag_column = _chosen_columns(path, columns)
+    word_column, tag_column = _chosen_columns(path, columns, width)
 
     found = TaggedFile(path, [], [], [], 0)
     skipped = 0
@@ -173,15 +173,16 @@ def read_columns(path: Path, columns: Columns, skip_bad: bool = False) -> Tagged
     return found._replace(skipped=skipped)
 
 
-def _chosen_columns(path: Path, columns: Columns) -> tuple[int, int]:
-    """The columns of word and tag as indices of a list."""
+def _chosen_columns(path: Path, columns: Columns, width: int) -> tuple[int, int]:
+    """The columns of word and tag as indices of a list. width: how many a line has."""
     usual = (2, 4) if path.suffix == ".conllu" else (1, -1)
     word, tag = (
         default if given is None else given for given, default in zip(columns, usual, strict=True)
     )
-    if 0 in (word, tag) or word == tag:
+    if 0 in (word, tag) or word == (width if tag == -1 and width > 1 else tag):
+        named = f"the last of {width}" if tag == -1 else tag
         raise ValueError(
-            f"{path}: columns {word} and {tag}: give two different ones, counted from 1"
+            f"{path}: columns {word} and {named}: give two different ones, counted from 1"
         )
     return word - (word > 0), tag - (tag > 0)
 

@@ -132,6 +132,8 @@ def test_a_tag_that_training_has_not_is_refused_with_its_line(tmp_path):
 def test_columns_that_are_the_same_or_not_there_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"train.txt: columns 3 and 3: give two different ones"):
         conll(tmp_path, columns=Columns(3, 3))
+    with pytest.raises(ValueError, match=r"train.txt: columns 3 and the last of 3: give two"):
+        conll(tmp_path, columns=Columns(3, None))
     with pytest.raises(ValueError, match="3 columns, and column 7 is needed"):
         conll(tmp_path, columns=Columns(1, 7))
     with pytest.raises(ValueError, match="has no columns of words and tags"):
