@@ -21,14 +21,14 @@ from electra.config import (
     from_dict,
     longest_phase,
 )
-from electra.data.batch import Batch, Padding
+from electra.data.batch import Padding
 from electra.data.examples import MOST_WINDOWS, Encoded
 from electra.data.tokenizer import Tokenizer
 from electra.evaluation.scoring import Outputs
 from electra.model.build import with_weights
 from electra.model.electra import Electra
 from electra.model.fine_tuned import FineTunedModel
-from electra.model.side_by_side import side_by_side
+from electra.model.side_by_side import NumberedBatch, predict_batches
 from electra.tasks.task import Kind, Task, TaskData
 from electra.training.device import (
     Precision,
@@ -48,13 +48,6 @@ WIDTHS = 8
 # What a batch costs a CPU beside its tokens, in tokens: for a sentence alone a tiny model takes 6
 # ms, and for the same tokens in a batch 1 ms. A GPU would rather read padding.
 CPU_BATCH_COST = 150
-
-
-class NumberedBatch(NamedTuple):
-    """Some of the examples that were encoded together."""
-
-    numbers: np.ndarray  # (B,) int64, which examples
-    batch: Batch  # on the device of the model
 
 
 class TaskSettings(NamedTuple):
@@ -223,15 +216,10 @@ def outputs_of(predictor: Predictor, examples: list[Any]) -> Outputs:
     assert task is not None and isinstance(model, FineTunedModel)
     encoded = task.kind.encode(predictor.tokenizer, examples, task.data, task.config)
     rows: list[np.ndarray] = [np.zeros(0)] * len(encoded.lengths)
-
-    def predict(numbered: NumberedBatch) -> tuple[np.ndarray, np.ndarray]:
-        numbers, batch = numbered
-        with predictor.precision.autocast():
-            logits = model.logits(batch)
-        return numbers, task.kind.activate(logits).cpu().numpy()
-
-    batches = batches_of(encoded, predictor)
-    for numbers, values in side_by_side(predict, batches, predictor.device):
+    batches, autocast = batches_of(encoded, predictor), predictor.precision.autocast
+    for numbers, values in predict_batches(
+        lambda batch: task.kind.activate(model.logits(batch)), batches, predictor.device, autocast
+    ):
         for number, row in zip(numbers, values, strict=True):
             rows[number] = row[: len(encoded.ids[number])] if model.per_token else row
     outputs = task.kind.outputs(task.data, examples, encoded, rows)

@@ -13,15 +13,10 @@ import torch
 from electra.data.examples import Encoded, example_ids
 from electra.data.sentencepiece import WORD_START
 from electra.data.tokenizer import Tokenizer
-from electra.inference.predictor import (
-    NumberedBatch,
-    Predictor,
-    batches_of,
-    round_probability,
-)
+from electra.inference.predictor import Predictor, batches_of, round_probability
 from electra.inference.texts import Record
 from electra.model.electra import Electra
-from electra.model.side_by_side import side_by_side
+from electra.model.side_by_side import predict_batches
 
 SUSPICIOUS = 0.5  # a word above this probability is marked
 REDS = (224, 217, 210, 203, 196)  # of a terminal's 256 colours, from pale to full, for 0.5 to 1
@@ -81,15 +76,14 @@ def detect(predictor: Predictor, texts: list[list[int]]) -> list[np.ndarray]:
         special.pad,
     )
 
-    def predict(numbered: NumberedBatch) -> tuple[np.ndarray, np.ndarray]:
-        rows, batch = numbered
-        with predictor.precision.autocast():
-            logits = model.detect(batch.input_ids, batch)  # (B, T)
-        return rows, torch.sigmoid(logits).cpu().numpy()
-
     found = [np.zeros(0, np.float32)] * len(pieces)
-    batches = batches_of(encoded, predictor)
-    for rows, probabilities in side_by_side(predict, batches, predictor.device):
+    batches, autocast = batches_of(encoded, predictor), predictor.precision.autocast
+    for rows, probabilities in predict_batches(
+        lambda batch: torch.sigmoid(model.detect(batch.input_ids, batch)),  # (B, T)
+        batches,
+        predictor.device,
+        autocast,
+    ):
         for row, values in zip(rows, probabilities, strict=True):
             found[row] = values[1 : 1 + len(pieces[row][1])]
 

@@ -18,14 +18,15 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from torch import Tensor
 
 from electra.checkpoint.checkpoint import ENCODER_PREFIX, Checkpoint, check_finite
 from electra.checkpoint.checkpoint import KINDS as CHECKPOINT_KINDS
 from electra.checkpoint.storage import load_checkpoint
+from electra.data.batch import Batch
 from electra.data.examples import Encoded, example_ids
 from electra.data.tokenizer import Tokenizer
 from electra.inference.predictor import (
-    NumberedBatch,
     TaskSettings,
     check_lengths,
     default_batch_tokens,
@@ -35,7 +36,7 @@ from electra.inference.predictor import (
 from electra.inference.texts import Record
 from electra.model.build import with_weights
 from electra.model.embedder import Embedder
-from electra.model.side_by_side import side_by_side
+from electra.model.side_by_side import predict_batches
 from electra.training.device import Precision, choose_device, choose_precision
 
 WINDOW = 4_096  # texts in memory at a time
@@ -173,17 +174,14 @@ def _embed_window(encoder: TextEncoder, records: list[Record]) -> Embedded:
     ids, types = map(list, zip(*examples, strict=True))
     encoded = Encoded(ids, types, [0] * len(ids), special.pad)
 
-    def embed(numbered: NumberedBatch) -> tuple[np.ndarray, np.ndarray]:
-        rows, batch = numbered
-        with encoder.precision.autocast():
-            found = encoder.model.vectors(batch)  # (B, C)
-        if encoder.normalise:
-            found = F.normalize(found, dim=-1)
-        return rows, found.cpu().numpy()
+    def embed(batch: Batch) -> Tensor:
+        found = encoder.model.vectors(batch)  # (B, C)
+        return F.normalize(found, dim=-1) if encoder.normalise else found
 
     vectors = np.empty((len(records), encoder.width), np.float32)
     batches = read_batches(encoded, encoder.batch_tokens, encoder.max_len, encoder.device)
-    for rows, found in side_by_side(embed, batches, encoder.device):
+    autocast = encoder.precision.autocast
+    for rows, found in predict_batches(embed, batches, encoder.device, autocast):
         vectors[rows] = found
     cut = sum(len(ids) > encoder.max_len - 2 for ids in tokens)  # without [CLS] and [SEP]
     return Embedded(records, vectors, cut)

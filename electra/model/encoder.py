@@ -120,7 +120,7 @@ class Encoder(nn.Module):
         """
         mask = None if attention_mask is None else attention_mask[:, None, None, :]
         x = self.projection(embedded)  # (B, T, C)
-        last = len(self.layers) - 1
-        for number, layer in enumerate(self.layers):
-            x = layer(x, mask, first_alone and number == last)
-        return x
+        *lower, top = self.layers
+        for layer in lower:
+            x = layer(x, mask)
+        return top(x, mask, first_alone)

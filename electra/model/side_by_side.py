@@ -9,15 +9,44 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from itertools import chain, islice
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
+import numpy as np
 import torch
+from torch import Tensor
+
+from electra.data.batch import Batch
 
 MOST_THREADS = 4  # that run a model side by side; more would wait for each other in Python
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+class NumberedBatch(NamedTuple):
+    """Some of the examples that were encoded together."""
+
+    numbers: np.ndarray  # (B,) int64, which examples
+    batch: Batch  # on the device of the model
+
+
+def predict_batches(
+    predict: Callable[[Batch], Tensor],
+    batches: Iterable[NumberedBatch],
+    device: torch.device,
+    autocast: Callable[[], AbstractContextManager],
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """(numbers of the examples, predict(batch) on the host) of each batch, as `side_by_side`."""
+
+    def run(numbered: NumberedBatch) -> tuple[np.ndarray, np.ndarray]:
+        numbers, batch = numbered
+        with autocast():
+            values = predict(batch)
+        return numbers, values.cpu().numpy()
+
+    return side_by_side(run, batches, device)
 
 
 def side_by_side(

@@ -22,7 +22,7 @@ from electra.evaluation import results
 from electra.evaluation.results import Outcome
 from electra.evaluation.scoring import Outputs
 from electra.model.fine_tuned import FineTunedModel
-from electra.model.side_by_side import side_by_side
+from electra.model.side_by_side import NumberedBatch, predict_batches
 from electra.training import distributed
 from electra.training.distributed import Ranks
 from electra.training.finetuning import Prepared
@@ -209,18 +209,20 @@ def predict(run: SeedRun, name: str) -> Outputs:
     """What the model says of each example of a set, as `Scoring` describes it."""
     prepared, machine, padding = run.prepared, run.machine, padding_of(run.config)
     encoded = prepared.encoded[name]
-    batches = machine.ranks.share(encoded.batches(EVALUATION_TOKENS, padding, None))
-    model = run.model.eval()
-
-    def predict_rows(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        batch = encoded.batch(numbers, padding).to(machine.device)
-        with machine.precision.autocast():
-            logits = model.logits(batch)
-        return numbers, prepared.kind.activate(logits).cpu().numpy()
-
-    bar = progress_bar(run, f"scoring {name}", len(batches))
-    predicted = bar.over(side_by_side(predict_rows, batches, machine.device))
-    rows = put_together(predicted, encoded, model.per_token, machine.ranks)
+    shared = machine.ranks.share(encoded.batches(EVALUATION_TOKENS, padding, None))
+    batches = (
+        NumberedBatch(numbers, encoded.batch(numbers, padding).to(machine.device))
+        for numbers in shared
+    )
+    model, activate = run.model.eval(), prepared.kind.activate
+    predicted = predict_batches(
+        lambda batch: activate(model.logits(batch)),
+        batches,
+        machine.device,
+        machine.precision.autocast,
+    )
+    bar = progress_bar(run, f"scoring {name}", len(shared))
+    rows = put_together(bar.over(predicted), encoded, model.per_token, machine.ranks)
     examples = results.sets_of(prepared.data)[name]
     return prepared.kind.outputs(prepared.data, examples, encoded, rows)
 
