@@ -50,14 +50,14 @@ STAGES = (
         "machine",
         "right",
         f"{NUMERICS}:machine",
-        10,
+        30,
         "names the machine and measures the limit of its matrix products",
     ),
     Stage(
         "agreement",
         "right",
         f"{NUMERICS}:agreement",
-        30,
+        45,
         "20 steps of ELECTRA, BERT and a classifier in float32, bf16 and fp16 have the losses of "
         "the CPU in float32, from the same masks and samples, without dropout",
     ),
@@ -65,7 +65,7 @@ STAGES = (
         "draws",
         "right",
         f"{NUMERICS}:draws",
-        10,
+        15,
         "masks are valid and masks and samples are distributed as they should be: a chi-square "
         "statistic, as a standard normal deviate, stays below 5",
     ),
@@ -73,7 +73,7 @@ STAGES = (
         "overflow",
         "right",
         f"{NUMERICS}:overflow",
-        10,
+        15,
         "an fp16 step that overflows is skipped, halves the loss scale, changes no weight, and the "
         "next one trains on",
     ),
@@ -81,7 +81,7 @@ STAGES = (
         "host-waits",
         "right",
         f"{MODES}:host_waits",
-        15,
+        20,
         "no step waits for the GPU: torch's sync debug mode raises an error otherwise",
         "plain steps, since torch has no such mode for a CPU",
     ),
