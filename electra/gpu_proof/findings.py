@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -20,6 +21,7 @@ class Finding:
     unit: str = ""
     expected: str = ""
     passed: bool | None = None
+    after: float = 0.0  # seconds since the stage began
 
 
 class Findings:
@@ -27,6 +29,7 @@ class Findings:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.began = time.monotonic()
 
     def value(self, what: str, value: float | str, unit: str = "") -> None:
         """Something measured."""
@@ -54,6 +57,7 @@ class Findings:
     def _add(self, finding: Finding) -> None:
         if not isinstance(finding.value, str) and not math.isfinite(finding.value):
             finding = replace(finding, value=str(finding.value))  # JSON has no word for it
+        finding = replace(finding, after=round(time.monotonic() - self.began, 1))
         line = json.dumps(asdict(finding), allow_nan=False)
         with open(self.path, "a", encoding="utf-8") as file:
             file.write(line + "\n")

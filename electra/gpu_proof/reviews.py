@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from electra.data.token_cache import corpus_tokenizer
@@ -17,6 +18,7 @@ FOLDERS = {"imdb": "aclImdb", "sst2": "SST-2"}
 def prepare(context: StageContext, findings: Findings) -> None:
     """Unpack what is packed, train the tokenizer, tokenise. Then `data-ready` is there: empty, or
     with what is wrong."""
+    os.nice(19)  # it uses all cores, and the stages beside it have time limits
     problem = ""
     try:
         for name in FOLDERS:

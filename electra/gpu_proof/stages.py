@@ -73,7 +73,7 @@ STAGES = (
         "overflow",
         "right",
         f"{NUMERICS}:overflow",
-        15,
+        30,
         "an fp16 step that overflows is skipped, halves the loss scale, changes no weight, and the "
         "next one trains on",
     ),
@@ -131,7 +131,7 @@ STAGES = (
         "compile",
         "right",
         f"{MODES}:compile_networks",
-        60,
+        100,
         "compiled networks have the losses of the plain ones",
         "dynamo alone, without a compiler behind it",
     ),
@@ -139,7 +139,7 @@ STAGES = (
         "small",
         "speed",
         f"{SPEED}:small",
-        30,
+        40,
         "tokens a second of small at length 128, plain and as CUDA graphs, by tokens a step",
     ),
     Stage(
@@ -154,7 +154,7 @@ STAGES = (
         "baseline",
         "speed",
         f"{SPEED}:baseline",
-        60,
+        75,
         "the baseline loop on transformers, with SDPA and eager attention, compiled and not",
     ),
     Stage(
