@@ -182,6 +182,30 @@ def test_played_back_steps_are_the_plain_ones_bitwise(
     assert len(graphs.recorded) == 3
 
 
+def test_by_default_a_shape_is_recorded_only_while_there_is_room(
+    shape, make_batch, cuda, monkeypatch
+):
+    memory = {"free": 10, "reserved": 19, "peak": 10}  # 3 times the peak do not fit
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (memory["free"], 1000))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: memory["reserved"])
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: memory["peak"])
+    plain = steps(shape, make_batch, "electra", None, 1)
+    graphs = CudaGraphs(CPU, with_room_only=True)
+    crowded = steps(shape, make_batch, "electra", graphs, 1)
+    assert not graphs.recorded and crowded[2] == 12
+    assert all(torch.equal(one, two) for one, two in zip(plain[1], crowded[1], strict=True))
+
+    memory["free"] = 11
+    roomy = steps(shape, make_batch, "electra", graphs, 1)  # the warm-up is over
+    assert len(graphs.recorded) == 3 and roomy[2] == 3
+    assert all(torch.equal(one, two) for one, two in zip(plain[1], roomy[1], strict=True))
+
+    # Asked for, graphs are recorded without a look at the memory.
+    memory["free"] = 0
+    graphs = CudaGraphs(CPU)
+    assert steps(shape, make_batch, "electra", graphs, 1)[2] == 9 and len(graphs.recorded) == 3
+
+
 def test_recording_alone_changes_nothing(shape, make_batch, cuda):
     """The emulation, held to what a GPU does: a pass that is recorded is not run."""
     weight, generator = torch.ones(3), torch.Generator().manual_seed(0)
@@ -203,6 +227,16 @@ def test_recording_alone_changes_nothing(shape, make_batch, cuda):
     if torch.__version__ < "2.14":
         with pytest.raises(AssertionError, match="it does not know"), Graph().recording():
             torch.rand(3, generator=torch.Generator())
+
+
+def test_graphs_are_the_default_where_they_can_be(cuda, monkeypatch):
+    gpu, generator = torch.device("cuda"), torch.Generator()
+    monkeypatch.setattr(torch, "Generator", lambda device: generator)
+    chosen = choose_graphs(None, gpu)
+    assert isinstance(chosen, CudaGraphs) and chosen.with_room_only
+    assert not choose_graphs(True, gpu).with_room_only
+    assert choose_graphs(False, gpu) is None
+    assert choose_graphs(None, CPU) is None and choose_graphs(None, gpu, Ranks(0, 2)) is None
 
 
 def test_graphs_are_refused_where_they_cannot_be():

@@ -119,11 +119,16 @@ class PretrainConfig(Settings):
     amp: str = option(
         "auto", "machine", "mixed precision; auto: bf16 where the device has it", AMP_CHOICES
     )
-    compile: bool | None = option(None, "machine", "torch.compile the networks (default: on GPUs)")
+    compile: bool | None = option(
+        None,
+        "machine",
+        "torch.compile the networks (default: on GPUs, for runs of 20 --minutes and more)",
+    )
     cuda_graphs: bool | None = option(
         None,
         "machine",
-        "on one GPU: record the step as a CUDA graph for each shape of batch (default: no)",
+        "record the step as a CUDA graph for each shape of batch (default: on one GPU, while "
+        "memory allows)",
     )
     deterministic: bool = option(
         False,

@@ -65,19 +65,23 @@ def _pretraining(context: StageContext, objective: str, out: Path) -> list[objec
             *("--size", "tiny", "--steps", 4, "--batch-tokens", 512, "--seq-len", 32),
         ]
     minutes = round(context.seconds * PRETRAINING_SHARE / 60, 2)
-    arguments += ["--cuda-graphs"] if _graphs_are_right(context) else []
+    arguments += ["--no-cuda-graphs"] if _graphs_are_wrong(context) else []
     return [
         *arguments,
-        *("--size", "small", "--minutes", minutes, "--batch-tokens", 65_536, "--no-compile"),
-        *("--phases", "128:0.9,512:0.1", "--interleave", "--lr", 1e-3),
+        # Many small steps: in half a minute of 65,536 tokens a step small learned nothing.
+        *("--size", "small", "--minutes", minutes, "--batch-tokens", 8_192, "--no-compile"),
+        *("--phases", "128:0.9,512:0.1", "--interleave", "--lr", 5e-4),
     ]
 
 
-def _graphs_are_right(context: StageContext) -> bool:
-    """Whether the stage of CUDA graphs has passed."""
+def _graphs_are_wrong(context: StageContext) -> bool:
+    """Whether the stage of CUDA graphs was run and has not passed."""
     path = context.out / "gpu.json"
     stages = json.loads(path.read_text())["stages"] if path.exists() else []
-    return any(stage["name"] == "graphs" and stage["status"] == "passed" for stage in stages)
+    return any(
+        stage["name"] == "graphs" and stage["status"] not in ("passed", "left out")
+        for stage in stages
+    )
 
 
 def _report_run(findings: Findings, out: Path) -> None:

@@ -28,6 +28,7 @@ from electra.training.passes import CudaGraphs
 # the most telling first.
 COMPILED = {("electra", "bf16"): 2e-2, ("mlm", "bf16"): 2e-2, ("electra", "float32"): 5e-3}
 COMPILED_STEPS = 5
+PLAYED = 1e-4  # as COMPILED, between compiled steps and the same played back
 MIXED = (64, 128, 192, 256, 512)  # widths of batches
 
 
@@ -125,12 +126,34 @@ def compile_networks(context: StageContext, findings: Findings) -> None:
         findings.value(
             f"{kind} in {precision}: seconds with compiling", time.perf_counter() - began, "s"
         )
-        furthest = max(
-            abs(one[term] / two[term] - 1)
-            for one, two in zip(compiled, plain, strict=True)
-            for term in one
-        )
+        furthest = _furthest(compiled, plain)
         findings.at_most(f"{kind} in {precision}: largest relative difference", furthest, bound)
+
+
+def compiled_graphs(context: StageContext, findings: Findings) -> None:
+    """Compiled steps with dropout, started one by one and played back."""
+    make_deterministic()
+    device = choose_device(context.device)
+    config = config_for(context, "tiny", dropout=0.1)
+    runs = []
+    for played in (False, True):
+        trainer = make_trainer(config, "electra", "bf16", device)
+        if played and device.type == "cuda":
+            trainer.graphs = CudaGraphs(device)
+        with compiler_at_hand(context):
+            trainer.model.compile_networks()
+            runs.append((_some_losses(trainer, config, device), trainer.weights()))
+    (losses, weights), (played_losses, played_weights) = runs
+    furthest = _furthest(played_losses, losses)
+    findings.at_most("largest relative difference of a loss", furthest, PLAYED)
+    differing = sum(not torch.equal(a, b) for a, b in zip(weights, played_weights, strict=True))
+    findings.value("tensors that differ", differing)
+
+
+def _furthest(some: list[dict[str, float]], others: list[dict[str, float]]) -> float:
+    """The largest relative difference between the losses of two runs."""
+    pairs = zip(some, others, strict=True)
+    return max(abs(one[term] / two[term] - 1) for one, two in pairs for term in one)
 
 
 def _some_losses(

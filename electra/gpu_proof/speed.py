@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from electra.benchmark.baseline import baseline_step, transformers_pretraining
 from electra.benchmark.limits import matmul_limit, peak_memory, synchronize
@@ -28,6 +29,8 @@ from electra.gpu_proof.findings import Findings
 from electra.gpu_proof.reviews import check_data, open_reviews
 from electra.gpu_proof.stages import StageContext
 from electra.gpu_proof.workloads import Trainer, compiler_at_hand, config_for, make_trainer
+from electra.model.compile import compile_method
+from electra.model.encoder import Layer
 from electra.model.flops import pretraining_flops
 from electra.training.device import Precision, choose_device
 from electra.training.passes import CudaGraphs
@@ -47,6 +50,7 @@ class Timing:
 
     seconds: float  # the median of the repeats
     memory: int | None  # bytes, the peak
+    first: float  # seconds of the first step, with compiling
 
 
 def _time(
@@ -62,7 +66,11 @@ def _time(
     batches = iter(batches)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    for batch in itertools.islice(batches, warm_up):
+    began = time.perf_counter()
+    step(next(batches))
+    synchronize(device)
+    first = time.perf_counter() - began
+    for batch in itertools.islice(batches, warm_up - 1):
         step(batch)
     seconds = []
     for _ in range(3):
@@ -72,7 +80,7 @@ def _time(
             step(batch)
         synchronize(device)
         seconds.append((time.perf_counter() - began) / steps)
-    return Timing(statistics.median(seconds), peak_memory(device))
+    return Timing(statistics.median(seconds), peak_memory(device), first)
 
 
 def _token_counts(context: StageContext) -> tuple[int, ...]:
@@ -102,27 +110,45 @@ def _report(
 
 def small(context: StageContext, findings: Findings) -> None:
     """Plain steps, and CUDA graphs where there is a GPU."""
-    _small(context, findings, compiled=False)
+    config = config_for(context, "small")
+    trainer = make_trainer(config, "electra", "bf16", choose_device(context.device))
+    _small(context, findings, trainer, _token_counts(context))
 
 
 def small_compiled(context: StageContext, findings: Findings) -> None:
-    """The same with compiled networks."""
-    with compiler_at_hand(context):
-        _small(context, findings, compiled=True)
-
-
-def _small(context: StageContext, findings: Findings, compiled: bool) -> None:
-    device = choose_device(context.device)
+    """The same with compiled layers, and with whole compiled networks."""
     config = config_for(context, "small")
-    trainer = make_trainer(config, "electra", "bf16", device)
-    if compiled:
-        trainer.model.compile_networks()
-    for tokens in _token_counts(context):
+    counts = (TOKENS[0],) if context.rehearse else (TOKENS[0], TOKENS[-1])
+    ways = {"layers compiled": _compile_layers, "compiled": lambda model: model.compile_networks()}
+    with compiler_at_hand(context):
+        for way, compile_parts in ways.items():
+            trainer = make_trainer(config, "electra", "bf16", choose_device(context.device))
+            compile_parts(trainer.model)
+            _small(context, findings, trainer, counts, way)
+
+
+def _compile_layers(model: nn.Module) -> None:
+    """Compile a layer in place of a network: the layers of a network share what that makes."""
+    for layer in (module for module in model.modules() if isinstance(module, Layer)):
+        compile_method(layer, "forward")
+
+
+def _small(
+    context: StageContext,
+    findings: Findings,
+    trainer: Trainer,
+    counts: Iterable[int],
+    way: str = "",
+) -> None:
+    device, config = choose_device(context.device), trainer.model.config
+    for tokens in counts:
         for played in (False, True) if device.type == "cuda" else (False,):
             trainer.graphs = CudaGraphs(device) if played else None
-            name = " and ".join(["compiled"] * compiled + ["graphs"] * played or ["plain"])
+            name = " and ".join([way] * bool(way) + ["graphs"] * played or ["plain"])
             batches = _dense(context, config, tokens, 128, device)
             timing = _time(trainer.step, batches, device, context)
+            if way and not played:
+                findings.value(f"small, {tokens:,} tokens, {way}: first step", timing.first, "s")
             rate = _report(findings, f"small, {tokens:,} tokens, {name}", timing, tokens, context)
             if tokens == TOKENS[0]:
                 findings.goal(f"small, {name}, against the goal", rate, GOAL_TOKENS, "tokens/s")

@@ -55,8 +55,14 @@ class CudaGraphs:
 
     # Plain passes before a shape is recorded: they compile, choose kernels, make the gradients.
     WARM_UP = 2
+    # The passes of the recorded shapes keep their memory, and the plain ones of the next shape take
+    # as much again.
+    ROOM = 3
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, with_room_only: bool = False) -> None:
+        """with_room_only: leave shapes plain as long as the GPU has less than ROOM times the memory
+        that passes take."""
+        self.device, self.with_room_only = device, with_room_only
         self.generator = torch.Generator(device)  # for masks and samples
         # The nodes that add up gradients belong to the stream in which they were made, and a graph
         # must not have nodes of another stream.
@@ -79,7 +85,7 @@ class CudaGraphs:
         shape = tuple(None if t is None else t.shape for t in batch)
         if shape not in self.recorded:
             self.passes[shape] += 1
-            if self.passes[shape] <= self.WARM_UP:
+            if self.passes[shape] <= self.WARM_UP or not self._has_room():
                 return self._pass_plainly(model, batch, rows, factors, precision)
             self.recorded[shape] = self._record(model, batch, rows, factors, precision)
 
@@ -89,6 +95,14 @@ class CudaGraphs:
                 own.copy_(given)
         graph.replay()
         return step
+
+    def _has_room(self) -> bool:
+        """Whether another shape may be recorded."""
+        if not self.with_room_only:
+            return True
+        free, _ = torch.cuda.mem_get_info(self.device)
+        room = free + torch.cuda.memory_reserved(self.device)
+        return self.ROOM * torch.cuda.max_memory_allocated(self.device) <= room
 
     def _pass_plainly(
         self, model: nn.Module, batch: Batch, rows: slice, factors: Tensor, precision: Precision
@@ -118,8 +132,14 @@ class CudaGraphs:
 def choose_graphs(
     wanted: bool | None, device: torch.device, ranks: Ranks = ALONE
 ) -> CudaGraphs | None:
-    """CUDA graphs where they are `wanted`. Raises ValueError where they are not possible."""
-    if wanted and (device.type != "cuda" or ranks.world_size > 1):
+    """CUDA graphs where they are `wanted`; None: where they are possible, while memory allows.
+
+    Raises ValueError where they are wanted and not possible.
+    """
+    possible = device.type == "cuda" and ranks.world_size == 1
+    if wanted is None and possible:
+        return CudaGraphs(device, with_room_only=True)
+    if wanted and not possible:
         where = f"{ranks.world_size} processes" if ranks.world_size > 1 else f"the device {device}"
         raise ValueError(
             f"CUDA graphs are for one process on one GPU, not for {where}; take --no-cuda-graphs"
