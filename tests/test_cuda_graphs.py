@@ -206,6 +206,21 @@ def test_by_default_a_shape_is_recorded_only_while_there_is_room(
     assert steps(shape, make_batch, "electra", graphs, 1)[2] == 9 and len(graphs.recorded) == 3
 
 
+def test_a_step_that_cannot_be_recorded_is_said_in_one_line(shape, make_batch, cuda, monkeypatch):
+    @contextlib.contextmanager
+    def recording(*arguments):
+        yield
+        raise problem
+
+    monkeypatch.setattr(torch.cuda, "graph", recording)
+    problem = RuntimeError("operation not permitted\nwhen stream is capturing")
+    with pytest.raises(ValueError, match=r"take --no-cuda-graphs \(operation not permitted\)$"):
+        steps(shape, make_batch, "mlm", CudaGraphs(CPU), 1)
+    problem = torch.OutOfMemoryError("CUDA out of memory")  # has a line of its own
+    with pytest.raises(torch.OutOfMemoryError):
+        steps(shape, make_batch, "mlm", CudaGraphs(CPU), 1)
+
+
 def test_recording_alone_changes_nothing(shape, make_batch, cuda):
     """The emulation, held to what a GPU does: a pass that is recorded is not run."""
     weight, generator = torch.ones(3), torch.Generator().manual_seed(0)

@@ -117,15 +117,27 @@ class CudaGraphs:
     def _record(
         self, model: nn.Module, batch: Batch, rows: slice, factors: Tensor, precision: Precision
     ) -> Recording:
-        """A graph of a pass, which is not run, with the tensors that it reads and writes."""
+        """A graph of a pass, which is not run, with the tensors that it reads and writes.
+
+        Raises ValueError where the GPU cannot record it, which ends the run: weights are whole, but
+        torch does not promise that it goes on well after that.
+        """
         batch, factors = batch.map(torch.clone), factors.clone()
         graph = torch.cuda.CUDAGraph()
         if torch.__version__ < "2.14":  # from then on torch does it by itself, and warns
             graph.register_generator_state(self.generator)
 
         # Other threads may go on meanwhile: one that saves a checkpoint gives pinned memory back.
-        with torch.cuda.graph(graph, self.pool, self.stream, "thread_local"):
-            step = forward_backward(model, batch, self.generator, rows, factors, precision)
+        try:
+            with torch.cuda.graph(graph, self.pool, self.stream, "thread_local"):
+                step = forward_backward(model, batch, self.generator, rows, factors, precision)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as problem:
+            reason = str(problem).partition("\n")[0]
+            raise ValueError(
+                f"the step cannot be recorded as a CUDA graph; take --no-cuda-graphs ({reason})"
+            ) from problem
         return Recording(graph, batch, factors, step)
 
 

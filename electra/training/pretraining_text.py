@@ -89,6 +89,8 @@ def longest(phases: tuple[Phase, ...]) -> int:
 def smaller_batches(run: PretrainingRun) -> str:
     """What to try where a step does not fit into memory."""
     config, tokens = run.config, micro_batch_tokens(run.config)
+    if run.learner.graphs is not None and run.learner.graphs.recorded:
+        return "--no-cuda-graphs"
     if tokens // 2 < longest(run.schedule.phases):
         return "a smaller --size, or shorter examples (--seq-len, --phases)"
     return (
