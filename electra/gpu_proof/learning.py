@@ -88,7 +88,11 @@ def _report_run(findings: Findings, out: Path) -> None:
     """Tokens and held-out figures of a pre-training."""
     records = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     findings.value("steps", records[-1]["step"])
-    findings.value("tokens", sum(record.get("tokens", 0) for record in records))
+    # The log has no line of the last steps where they are fewer than --log-every.
+    logged = [record for record in records if "tokens" in record]
+    if logged:
+        tokens = sum(record["tokens"] for record in logged) / logged[-1]["step"]
+        findings.value("tokens", round(tokens * records[-1]["step"]))
     valid = [record for record in records if record["split"] == "valid"][-1]
     findings.value("seconds of pre-training", valid["seconds"], "s")
     for name in FIGURES:
