@@ -5,12 +5,16 @@ and plays it back without the Python code in between.
 """
 
 import contextlib
+import shutil
 
 import pytest
 import torch
+from conftest import SMALL, as_flags, exit_code
+from faults.harness import difference
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+import train
 from electra.model.build import build
 from electra.training.device import Precision
 from electra.training.distributed import Ranks
@@ -242,6 +246,34 @@ def test_recording_alone_changes_nothing(shape, make_batch, cuda):
     if torch.__version__ < "2.14":
         with pytest.raises(AssertionError, match="it does not know"), Graph().recording():
             torch.rand(3, generator=torch.Generator())
+
+
+def test_a_whole_run_with_graphs_is_the_plain_run(text, cache, tmp_path, cuda, monkeypatch):
+    """Two lengths, micro-batches, evaluations and saves between the steps, a stop and a resume."""
+    made = []
+
+    def choose(*arguments):
+        made.append(CudaGraphs(CPU))
+        return made[-1]
+
+    def run(out, *more):
+        command = ["--corpus", text, "--size", "tiny", "--vocab-size", 800, "--cache", cache]
+        command += ["--steps", 24, "--batch-tokens", 512, "--accumulate", 2, *as_flags(SMALL)]
+        command += ["--phases", "16:0.5,32:0.5", "--interleave", "--dropout", 0.1]
+        command += ["--eval-every", 5, "--save-every", 4, "--keep", 9, "--out", tmp_path / out]
+        return exit_code(train.main, [*command, *more])
+
+    assert run("plain") == 0
+    monkeypatch.setattr(train, "choose_graphs", choose)
+    assert run("graphs") == 0
+    assert made[0].recorded and Graph.replays > 10
+    assert difference(tmp_path / "plain", tmp_path / "graphs") is None
+
+    shutil.copytree(tmp_path / "graphs", tmp_path / "resumed")
+    (tmp_path / "resumed" / "ckpt-12.pt").replace(tmp_path / "resumed" / "ckpt.pt")
+    assert exit_code(train.main, ["--out", tmp_path / "resumed", "--resume"]) == 0
+    assert made[1].recorded
+    assert difference(tmp_path / "plain", tmp_path / "resumed") is None
 
 
 def test_graphs_are_the_default_where_they_can_be(cuda, monkeypatch):
