@@ -14,6 +14,7 @@ from __future__ import annotations
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from torch import Tensor
@@ -111,7 +112,7 @@ def run_task(
     print_start(config, prepared, machine)
     log = begin_log(folder, config, prepared, machine)
 
-    with explain_out_of_memory(machine.device, smaller_batches(config)):
+    with explain_out_of_memory(machine.device, partial(smaller_batches, config)):
         outcomes = [run_seed(seed, config, prepared, machine, log) for seed in config.seeds]
 
     result = {}

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from functools import partial
 
 from electra.cli import parse, run_cli
 from electra.config import Origin, PretrainConfig, parse_phases, resolve_pretraining, resolve_steps
@@ -105,7 +106,7 @@ def pretrain(config: PretrainConfig, given: set[str]) -> None:
     run = build(config, given)
     print_start(run)
     try:
-        with explain_out_of_memory(run.machine.device, smaller_batches(run)):
+        with explain_out_of_memory(run.machine.device, partial(smaller_batches, run)):
             train(run)
     finally:
         close(run)

@@ -21,8 +21,8 @@ does slows both. The table shows medians. Peers are
     usual          the loop that most people write, around this project's model
     saving         this project, saving a checkpoint in each turn
     ddp            this project under torchrun: one rank, with DistributedDataParallel
-    graphs         this project on a GPU, with --cuda-graphs; it records a shape in its third pass,
-                   so give it --warm-up turns that hold three
+    plain          this project on a GPU, with --no-cuda-graphs; with graphs it records a shape in
+                   the third pass, so give it --warm-up turns that hold three
 
 Nothing else in this project needs those packages.
 """
@@ -141,7 +141,7 @@ def add_pretrain(commands: Any) -> None:
         "--compile",
         None,
         "torch.compile this project's networks",
-        "as in train.py, on GPUs",
+        "as in train.py, no",
         action=argparse.BooleanOptionalAction,
     )
     add_flag(

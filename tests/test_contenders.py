@@ -15,7 +15,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 import bench
 
-from electra.benchmark import memory
+from electra.benchmark import memory, pretraining
 from electra.benchmark.baseline import baseline_documents, transformers_pretraining
 from electra.benchmark.contender import Contender, Trial, Workload, take_turns
 from electra.benchmark.memory import tree_peak
@@ -150,9 +150,12 @@ def test_contenders_refuse_what_cannot_be_trained(arguments, match):
         contender(*arguments)
 
 
-def test_graphs_are_refused_without_a_gpu():
-    with pytest.raises(ValueError, match="CUDA graphs are for one process on one GPU"):
-        contender(*PRETRAIN, "--device", "cpu", name="graphs")
+def test_plain_steps_alone_leave_out_the_graphs_of_the_default(monkeypatch):
+    asked = []
+    monkeypatch.setattr(pretraining, "choose_graphs", lambda wanted, device: asked.append(wanted))
+    for name in ("ours", "saving", "plain"):
+        contender(*PRETRAIN, name=name)
+    assert asked == [None, None, False]
 
 
 # ---------------------------------------------------------------- the baseline

@@ -186,28 +186,38 @@ def test_played_back_steps_are_the_plain_ones_bitwise(
     assert len(graphs.recorded) == 3
 
 
-def test_by_default_a_shape_is_recorded_only_while_there_is_room(
-    shape, make_batch, cuda, monkeypatch
-):
-    memory = {"free": 10, "reserved": 19, "peak": 10}  # 3 times the peak do not fit
+def test_by_default_shapes_are_recorded_until_memory_is_short(shape, make_batch, cuda, monkeypatch):
+    memory = {"free": 14, "reserved": 10, "peak": 10}  # 2.5 times the peak do not fit
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (memory["free"], 1000))
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: memory["reserved"])
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: memory["peak"])
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
     plain = steps(shape, make_batch, "electra", None, 1)
-    graphs = CudaGraphs(CPU, with_room_only=True)
-    crowded = steps(shape, make_batch, "electra", graphs, 1)
-    assert not graphs.recorded and crowded[2] == 12
-    assert all(torch.equal(one, two) for one, two in zip(plain[1], crowded[1], strict=True))
 
-    memory["free"] = 11
-    roomy = steps(shape, make_batch, "electra", graphs, 1)  # the warm-up is over
-    assert len(graphs.recorded) == 3 and roomy[2] == 3
-    assert all(torch.equal(one, two) for one, two in zip(plain[1], roomy[1], strict=True))
+    def played():
+        """(graphs, forward passes in Python) of steps that have to end as plain ones do."""
+        graphs = CudaGraphs(CPU, with_room_only=True)
+        found = steps(shape, make_batch, "electra", graphs, 1)
+        assert all(torch.equal(one, two) for one, two in zip(plain[1], found[1], strict=True))
+        return graphs, found[2]
 
-    # Asked for, graphs are recorded without a look at the memory.
-    memory["free"] = 0
-    graphs = CudaGraphs(CPU)
-    assert steps(shape, make_batch, "electra", graphs, 1)[2] == 9 and len(graphs.recorded) == 3
+    graphs, passes = played()
+    assert not graphs.recorded and passes == 12 and not graphs.keeps_gradients()
+
+    memory["free"] = 15
+    graphs, passes = played()
+    assert len(graphs.recorded) == 3 and passes == 9 and graphs.keeps_gradients()
+
+    # What the first graph holds is not there for the second.
+    record = CudaGraphs._record
+
+    def record_and_hold(*arguments):
+        memory["free"], memory["reserved"] = memory["free"] - 8, memory["reserved"] + 8
+        return record(*arguments)
+
+    monkeypatch.setattr(CudaGraphs, "_record", record_and_hold)
+    graphs, passes = played()
+    assert len(graphs.recorded) == 1 and graphs.held == 8 and graphs.keeps_gradients()
 
 
 def test_a_step_that_cannot_be_recorded_is_said_in_one_line(shape, make_batch, cuda, monkeypatch):
@@ -274,6 +284,21 @@ def test_a_whole_run_with_graphs_is_the_plain_run(text, cache, tmp_path, cuda, m
     assert exit_code(train.main, ["--out", tmp_path / "resumed", "--resume"]) == 0
     assert made[1].recorded
     assert difference(tmp_path / "plain", tmp_path / "resumed") is None
+
+
+def test_without_memory_beside_graphs_a_run_names_plain_steps(
+    text, cache, tmp_path, cuda, monkeypatch, capsys
+):
+    def no_memory(self):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(train, "choose_graphs", lambda *arguments: CudaGraphs(CPU))
+    monkeypatch.setattr(Graph, "replay", no_memory)
+    command = ["--corpus", text, "--size", "tiny", "--vocab-size", 800, "--cache", cache]
+    command += ["--steps", 9, "--batch-tokens", 256, "--seq-len", 32, *as_flags(SMALL)]
+    assert exit_code(train.main, [*command, "--out", tmp_path / "run"]) == 2
+    said = "is out of memory; try --no-cuda-graphs, or --accumulate 2: micro-batches of 128"
+    assert said in capsys.readouterr().err
 
 
 def test_graphs_are_the_default_where_they_can_be(cuda, monkeypatch):

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import types
 
 import pytest
 import torch
@@ -11,9 +10,6 @@ from conftest import SMALL, as_flags, exit_code
 import finetune
 import train
 from electra.checkpoint.storage import load_checkpoint
-from electra.config import PretrainConfig
-from electra.config.phases import parse_phases
-from electra.training.pretraining_text import smaller_batches
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PROBLEMS = (
@@ -69,17 +65,6 @@ def test_out_of_memory_is_one_line_that_names_a_smaller_batch(
     monkeypatch.chdir(tmp_path)
     assert exit_code(train.main, ["--out", tmp_path / "run", "--resume"]) == 0
     assert run(text, cache, tmp_path / "halved", "--accumulate", 2) == 0
-
-
-def test_out_of_memory_beside_recorded_steps_names_plain_ones():
-    run = types.SimpleNamespace(
-        config=PretrainConfig(corpus=("text",), batch_tokens=64),
-        schedule=types.SimpleNamespace(phases=parse_phases(32, None, 64)),
-        learner=types.SimpleNamespace(graphs=types.SimpleNamespace(recorded={})),
-    )
-    assert smaller_batches(run).startswith("--accumulate 2")
-    run.learner.graphs.recorded = {"shape": "graph"}
-    assert smaller_batches(run) == "--no-cuda-graphs"
 
 
 def test_out_of_memory_with_one_example_left_says_so(text, cache, tmp_path, monkeypatch, capsys):

@@ -14,15 +14,6 @@ from electra.checkpoint.checkpoint import PRETRAINED
 from electra.checkpoint.storage import load_checkpoint, save_checkpoint
 from electra.training import pretraining
 
-
-def test_only_runs_long_enough_on_a_gpu_are_compiled_by_default():
-    cpu, gpu = torch.device("cpu"), torch.device("cuda")
-    assert not pretraining.is_compiled(None, cpu) and pretraining.is_compiled(True, cpu)
-    assert pretraining.is_compiled(None, gpu) and pretraining.is_compiled(None, gpu, 20.0)
-    assert not pretraining.is_compiled(None, gpu, 19.9)
-    assert pretraining.is_compiled(True, gpu, 1.0) and not pretraining.is_compiled(False, gpu)
-
-
 # One value for each setting of architecture, objective and optimizer, none of them the default.
 CHOSEN = {
     "hidden_size": 40,

@@ -42,10 +42,10 @@ from electra.training import distributed
 from electra.training.device import Precision, choose_device, choose_precision
 from electra.training.optimizer import Adam, parameter_groups
 from electra.training.passes import choose_graphs
-from electra.training.pretraining import choose_model, is_compiled
+from electra.training.pretraining import choose_model
 from electra.training.pretraining_text import make_stream
 
-OURS = ("ours", "saving", "ddp", "graphs")  # this project, alone or with something on top
+OURS = ("ours", "saving", "ddp", "plain")  # this project, alone or with something on top
 
 
 class Setup(NamedTuple):
@@ -136,7 +136,7 @@ def _our_contender(setup: Setup) -> Contender:
     args, device, notes = setup.args, setup.device, []
     model = build(setup.model_config, setup.mask_prob).to(device)
 
-    if is_compiled(args.compile, device):
+    if args.compile:
         model.compile_networks()
         notes.append("compiled")
     wrapped: nn.Module = model
@@ -145,7 +145,7 @@ def _our_contender(setup: Setup) -> Contender:
         wrapped = distributed.data_parallel(model)
         notes.append("one rank")
     optimizer = Adam(parameter_groups(wrapped, PretrainConfig().weight_decay))
-    graphs = choose_graphs(setup.name == "graphs", device)
+    graphs = choose_graphs(None if setup.name in ("ours", "saving") else False, device)
     if graphs is not None:
         notes.append("CUDA graphs")
 

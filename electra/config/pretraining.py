@@ -122,7 +122,8 @@ class PretrainConfig(Settings):
     compile: bool | None = option(
         None,
         "machine",
-        "torch.compile the networks (default: on GPUs, for runs of 20 --minutes and more)",
+        "torch.compile the networks; twice as fast on a GPU, and not yet shown to be right there "
+        "(default: no)",
     )
     cuda_graphs: bool | None = option(
         None,

@@ -25,10 +25,9 @@ from electra.training.device import choose_device, make_deterministic
 from electra.training.passes import CudaGraphs
 
 # Largest relative difference of a loss between compiled and plain networks, over COMPILED_STEPS;
-# the most telling first.
-COMPILED = {("electra", "bf16"): 2e-2, ("mlm", "bf16"): 2e-2, ("electra", "float32"): 5e-3}
+# the most telling first. A model that does not train at all differs by 3e-3.
+COMPILED = {("electra", "bf16"): 1e-3, ("mlm", "bf16"): 5e-4, ("electra", "float32"): 3e-4}
 COMPILED_STEPS = 5
-PLAYED = 1e-4  # as COMPILED, between compiled steps and the same played back
 MIXED = (64, 128, 192, 256, 512)  # widths of batches
 
 
@@ -126,8 +125,10 @@ def compile_networks(context: StageContext, findings: Findings) -> None:
         findings.value(
             f"{kind} in {precision}: seconds with compiling", time.perf_counter() - began, "s"
         )
-        furthest = _furthest(compiled, plain)
-        findings.at_most(f"{kind} in {precision}: largest relative difference", furthest, bound)
+        for number, (one, two) in enumerate(zip(compiled, plain, strict=True), start=1):
+            for term in one:
+                what = f"{kind} in {precision}, step {number}, {term}: relative difference"
+                findings.at_most(what, abs(one[term] / two[term] - 1), bound)
 
 
 def compiled_graphs(context: StageContext, findings: Findings) -> None:
@@ -135,25 +136,17 @@ def compiled_graphs(context: StageContext, findings: Findings) -> None:
     make_deterministic()
     device = choose_device(context.device)
     config = config_for(context, "tiny", dropout=0.1)
-    runs = []
+    ends = []
     for played in (False, True):
         trainer = make_trainer(config, "electra", "bf16", device)
         if played and device.type == "cuda":
             trainer.graphs = CudaGraphs(device)
         with compiler_at_hand(context):
             trainer.model.compile_networks()
-            runs.append((_some_losses(trainer, config, device), trainer.weights()))
-    (losses, weights), (played_losses, played_weights) = runs
-    furthest = _furthest(played_losses, losses)
-    findings.at_most("largest relative difference of a loss", furthest, PLAYED)
-    differing = sum(not torch.equal(a, b) for a, b in zip(weights, played_weights, strict=True))
-    findings.value("tensors that differ", differing)
-
-
-def _furthest(some: list[dict[str, float]], others: list[dict[str, float]]) -> float:
-    """The largest relative difference between the losses of two runs."""
-    pairs = zip(some, others, strict=True)
-    return max(abs(one[term] / two[term] - 1) for one, two in pairs for term in one)
+            _some_losses(trainer, config, device)
+        ends.append(trainer.weights())
+    differing = sum(not torch.equal(one, two) for one, two in zip(*ends, strict=True))
+    findings.at_most("tensors that differ", differing, 0)
 
 
 def _some_losses(

@@ -104,7 +104,7 @@ def _losses(
     found = []
     with HostDraws():
         for number in range(STEPS):
-            batch = random_batch(config, rows, width, seed=number % 4, padded=True)
+            batch = random_batch(config, rows, width, seed=number % 4, padded=number % 2 == 0)
             found.append(losses_of(trainer.step(batch.to(device))))
     return found
 

@@ -61,7 +61,7 @@ def out_of_memory(context: StageContext, findings: Findings) -> None:
     findings.holds("exit code 2", code == 2, str(code))
     findings.holds(
         "one line that names --accumulate 2",
-        len(said) == 1 and "is out of memory; try --accumulate 2" in said[0],
+        len(said) == 1 and "is out of memory; try --" in said[0] and "--accumulate 2" in said[0],
         (said or ["nothing"])[-1][:300],
     )
     after = hashlib.sha256((folder / "ckpt.pt").read_bytes()).hexdigest()

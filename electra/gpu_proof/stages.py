@@ -140,7 +140,7 @@ STAGES = (
         "right",
         f"{MODES}:compiled_graphs",
         80,
-        "compiled steps played back as CUDA graphs have the losses of compiled steps, with dropout",
+        "compiled steps played back as CUDA graphs are compiled steps, bit for bit, with dropout",
         "dynamo alone, plain steps twice",
     ),
     Stage(

@@ -8,7 +8,7 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -93,8 +93,8 @@ def make_deterministic() -> None:
 
 
 @contextlib.contextmanager
-def explain_out_of_memory(device: torch.device, advice: str) -> Iterator[None]:
-    """Turn an allocation that fails inside into a ValueError that says what to try."""
+def explain_out_of_memory(device: torch.device, advice: Callable[[], str]) -> Iterator[None]:
+    """Turn an allocation that fails inside into a ValueError that says what to try: `advice()`."""
     try:
         yield
     except RuntimeError as problem:
@@ -102,7 +102,7 @@ def explain_out_of_memory(device: torch.device, advice: str) -> Iterator[None]:
         if not (on_host or isinstance(problem, torch.OutOfMemoryError)):
             raise
         where = "the machine" if on_host else f"the device {device}"
-        raise ValueError(f"{where} is out of memory; try {advice}") from None
+        raise ValueError(f"{where} is out of memory; try {advice()}") from None
 
 
 class Precision(NamedTuple):

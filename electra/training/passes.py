@@ -55,14 +55,16 @@ class CudaGraphs:
 
     # Plain passes before a shape is recorded: they compile, choose kernels, make the gradients.
     WARM_UP = 2
-    # The passes of the recorded shapes keep their memory, and the plain ones of the next shape take
-    # as much again.
-    ROOM = 3
+    # A graph takes as much memory as plain passes, which the next shape and evaluations need beside
+    # it; the half is for what lies between their pieces.
+    ROOM = 2.5
 
     def __init__(self, device: torch.device, with_room_only: bool = False) -> None:
-        """with_room_only: leave shapes plain as long as the GPU has less than ROOM times the memory
-        that passes take."""
+        """with_room_only: record no other shape once the memory that graphs do not hold is less
+        than ROOM times what passes take."""
         self.device, self.with_room_only = device, with_room_only
+        self.full = False  # whether that has happened
+        self.held = 0  # bytes of the recorded graphs
         self.generator = torch.Generator(device)  # for masks and samples
         # The nodes that add up gradients belong to the stream in which they were made, and a graph
         # must not have nodes of another stream.
@@ -85,9 +87,11 @@ class CudaGraphs:
         shape = tuple(None if t is None else t.shape for t in batch)
         if shape not in self.recorded:
             self.passes[shape] += 1
-            if self.passes[shape] <= self.WARM_UP or not self._has_room():
+            if self.passes[shape] <= self.WARM_UP or self._is_full():
                 return self._pass_plainly(model, batch, rows, factors, precision)
+            before = self._reserved()
             self.recorded[shape] = self._record(model, batch, rows, factors, precision)
+            self.held += self._reserved() - before
 
         graph, own_batch, own_factors, step = self.recorded[shape]
         for own, given in zip([*own_batch, own_factors], [*batch, factors], strict=True):
@@ -96,13 +100,24 @@ class CudaGraphs:
         graph.replay()
         return step
 
-    def _has_room(self) -> bool:
-        """Whether another shape may be recorded."""
+    def keeps_gradients(self) -> bool:
+        """Whether gradients have to stay where they are, from one step to the next."""
+        return not self.full or bool(self.recorded)
+
+    def _is_full(self) -> bool:
+        """Whether no other shape is recorded; once it is so, it stays so."""
+        if self.with_room_only and not self.full:
+            free, _ = torch.cuda.mem_get_info(self.device)
+            room = free + torch.cuda.memory_reserved(self.device) - self.held
+            self.full = self.ROOM * torch.cuda.max_memory_allocated(self.device) > room
+        return self.full
+
+    def _reserved(self) -> int:
+        """Bytes that torch holds of the GPU's memory, without what it only keeps at hand."""
         if not self.with_room_only:
-            return True
-        free, _ = torch.cuda.mem_get_info(self.device)
-        room = free + torch.cuda.memory_reserved(self.device)
-        return self.ROOM * torch.cuda.max_memory_allocated(self.device) <= room
+            return 0
+        torch.cuda.empty_cache()
+        return torch.cuda.memory_reserved(self.device)
 
     def _pass_plainly(
         self, model: nn.Module, batch: Batch, rows: slice, factors: Tensor, precision: Precision

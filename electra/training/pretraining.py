@@ -46,9 +46,6 @@ from electra.training.schedule import Schedule
 from electra.training.seeds import PRETRAINING_TAG, derive_seed
 from electra.training.step import Learner
 
-# Ten shapes of batches take eight minutes to compile, and are read twice as fast then.
-LEAST_MINUTES_TO_COMPILE = 20
-
 # What --resume may change: none of it touches weights, metrics or the order of the data.
 FREE_ON_RESUME = {
     "config",
@@ -240,19 +237,9 @@ def make_model(
         check_weights(make, start.checkpoint.model_config, start.checkpoint.model, start.path)
         load_encoder(model, start.checkpoint)
     model.to(device)
-    if is_compiled(config.compile, device, config.minutes):
+    if config.compile:
         model.compile_networks()
     return model
-
-
-def is_compiled(compile: bool | None, device: torch.device, minutes: float | None = None) -> bool:
-    """Whether networks are compiled; None, as without --compile: on GPUs.
-
-    A run of few `minutes` is not: it could spend most of them on compiling (docs/gpu.md).
-    """
-    if compile is not None:
-        return compile
-    return device.type == "cuda" and (minutes is None or minutes >= LEAST_MINUTES_TO_COMPILE)
 
 
 def make_learner(

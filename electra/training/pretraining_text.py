@@ -89,13 +89,13 @@ def longest(phases: tuple[Phase, ...]) -> int:
 def smaller_batches(run: PretrainingRun) -> str:
     """What to try where a step does not fit into memory."""
     config, tokens = run.config, micro_batch_tokens(run.config)
-    if run.learner.graphs is not None and run.learner.graphs.recorded:
-        return "--no-cuda-graphs"
+    graphs = run.learner.graphs
+    plain = "" if graphs is None or graphs.full else "--no-cuda-graphs, or "
     if tokens // 2 < longest(run.schedule.phases):
-        return "a smaller --size, or shorter examples (--seq-len, --phases)"
+        return f"{plain}a smaller --size, or shorter examples (--seq-len, --phases)"
     return (
-        f"--accumulate {2 * config.accumulate}: micro-batches of {tokens // 2:,} tokens instead of "
-        f"{tokens:,} (a run that has begun keeps its own; begin another one with --init)"
+        f"{plain}--accumulate {2 * config.accumulate}: micro-batches of {tokens // 2:,} tokens "
+        f"instead of {tokens:,} (a run that has begun keeps its own; begin another one with --init)"
     )
 
 

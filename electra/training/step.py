@@ -50,7 +50,7 @@ def train_step(learner: Learner, batches: list[Batch], lr: float, seed: int) -> 
     model.train()
     # Gradients become their mean over the ranks; times the number of ranks, that is their sum.
     loss_factors = _loss_factors(model, batches) * ranks.world_size
-    optimizer.zero_grad(keep=graphs is not None)
+    optimizer.zero_grad(keep=graphs is not None and graphs.keeps_gradients())
 
     device = batches[0].input_ids.device
     forward_backward_pass = graphs or forward_backward
