@@ -40,7 +40,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for gpu.json and gpu.md")
     parser.add_argument(
-        "--minutes", type=float, default=10.0, help="kept whatever happens (default: 10)"
+        "--minutes", type=float, default=20.0, help="kept whatever happens (default: 20)"
     )
     parser.add_argument(
         "--rehearse", action="store_true", help="every stage on the CPU with tiny sizes"
