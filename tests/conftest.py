@@ -9,6 +9,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+import gpu_stages
 import pytest
 import torch
 
@@ -76,28 +77,26 @@ def exit_code(main, arguments):
 
 
 def pytest_collection_finish(session):
-    """Start the rehearsal of scripts/prove_gpu.py, where its test is to run.
+    """Start the proofs of gpu_stages.py whose tests are to run; these wait for their end.
 
-    It takes a minute of the other core; the test waits for its end.
+    The longest, a rehearsal, takes a minute of the other core.
     """
-    if any("rehearsal" in getattr(item, "fixturenames", ()) for item in session.items):
-        out = Path(tempfile.mkdtemp()) / "out"
-        command = [sys.executable, ROOT / "scripts" / "prove_gpu.py", "--rehearse", "--out", out]
-        process = subprocess.Popen(
-            [*command, "--minutes", "30"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        session.config.rehearsal = process, out
+    wanted = {name for item in session.items for name in getattr(item, "fixturenames", ())}
+    session.config.proofs, session.config.proofs_folder = {}, Path(tempfile.mkdtemp())
+    for name, (out, command) in gpu_stages.proofs(session.config.proofs_folder).items():
+        if name in wanted:
+            process = subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            )
+            session.config.proofs[name] = process, out
 
 
 def pytest_unconfigure(config):
-    if hasattr(config, "rehearsal"):
-        process, out = config.rehearsal
+    for process, _ in getattr(config, "proofs", {}).values():
         process.kill()
         process.communicate()
-        shutil.rmtree(out.parent, ignore_errors=True)
+    if hasattr(config, "proofs_folder"):
+        shutil.rmtree(config.proofs_folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -268,9 +268,9 @@ def test_a_whole_run_with_graphs_is_the_plain_run(text, cache, tmp_path, cuda, m
 
     def run(out, *more):
         command = ["--corpus", text, "--size", "tiny", "--vocab-size", 800, "--cache", cache]
-        command += ["--steps", 24, "--batch-tokens", 512, "--accumulate", 2, *as_flags(SMALL)]
+        command += ["--steps", 16, "--batch-tokens", 512, "--accumulate", 2, *as_flags(SMALL)]
         command += ["--phases", "16:0.5,32:0.5", "--interleave", "--dropout", 0.1]
-        command += ["--eval-every", 5, "--save-every", 4, "--keep", 9, "--out", tmp_path / out]
+        command += ["--eval-every", 7, "--save-every", 4, "--keep", 9, "--out", tmp_path / out]
         return exit_code(train.main, [*command, *more])
 
     assert run("plain") == 0
@@ -280,7 +280,7 @@ def test_a_whole_run_with_graphs_is_the_plain_run(text, cache, tmp_path, cuda, m
     assert difference(tmp_path / "plain", tmp_path / "graphs") is None
 
     shutil.copytree(tmp_path / "graphs", tmp_path / "resumed")
-    (tmp_path / "resumed" / "ckpt-12.pt").replace(tmp_path / "resumed" / "ckpt.pt")
+    (tmp_path / "resumed" / "ckpt-8.pt").replace(tmp_path / "resumed" / "ckpt.pt")
     assert exit_code(train.main, ["--out", tmp_path / "resumed", "--resume"]) == 0
     assert made[1].recorded
     assert difference(tmp_path / "plain", tmp_path / "resumed") is None

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import gpu_stages
 import pytest
 
 from electra.gpu_proof.document import markdown, stage_list
@@ -17,48 +18,39 @@ ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = ROOT / "scripts" / "prove_gpu.py"
 
 
+def finished(pytestconfig, name):
+    """(exit code, lines of stdout, stderr, folder, content of gpu.json) of a proof that conftest.py
+    has started beside the other tests."""
+    process, out = pytestconfig.proofs[name]
+    output, errors = process.communicate(timeout=600)
+    content = json.loads((out / "gpu.json").read_text())
+    return process.returncode, output.splitlines(), errors, out, content
+
+
+# Asking for one of these lets conftest.py start it.
 @pytest.fixture(scope="module")
 def rehearsal(pytestconfig):
-    """(process, folder) of a rehearsal that conftest.py has started beside the other tests."""
-    return pytestconfig.rehearsal
+    return finished(pytestconfig, "rehearsal")
 
 
-def prove_with(names, tmp_path, minutes=5.0, limit=60.0):
-    """The proof with stages of gpu_stages.py instead; the process, its folder, its stages."""
-    stages = [
-        Stage(name, "right", f"gpu_stages:{name}", 7.0 if name == "hangs" else limit, f"{name} x")
-        for name in names
-    ]
-    out = tmp_path / "out"
-    code = (
-        "import sys; from pathlib import Path\n"
-        "from electra.gpu_proof import runner\n"
-        "from electra.gpu_proof.prove import prove\n"
-        "from electra.gpu_proof.stages import Stage\n"
-        "runner.PRELOADED.clear()  # these stages need no torch\n"
-        f"sys.exit(prove(Path({str(ROOT)!r}), None, Path({str(out)!r}), {minutes}, True, None, "
-        f"{stages!r}))"
-    )
-    path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    content = json.loads((out / "gpu.json").read_text())
-    return done, out, {stage["name"]: stage for stage in content["stages"]}
+@pytest.fixture(scope="module")
+def wrong_stages(pytestconfig):
+    return finished(pytestconfig, "wrong_stages")
+
+
+@pytest.fixture(scope="module")
+def late_stages(pytestconfig):
+    return finished(pytestconfig, "late_stages")
 
 
 # --- what goes wrong ---
 
 
-def test_a_stage_that_goes_wrong_costs_only_itself(tmp_path):
-    names = ["raises", "hangs", "is_killed", "exits", "misses", "passes"]
-    done, out, stages = prove_with(names, tmp_path)
-    assert done.returncode == 1, done.stderr
-    assert list(stages) == names
+def test_a_stage_that_goes_wrong_costs_only_itself(wrong_stages):
+    code, said, errors, out, content = wrong_stages
+    stages = {stage["name"]: stage for stage in content["stages"]}
+    assert code == 1, errors
+    assert tuple(stages) == gpu_stages.WRONG
     assert {name: stage["status"] for name, stage in stages.items()} == {
         "raises": "failed",
         "hangs": "timed out",
@@ -72,7 +64,7 @@ def test_a_stage_that_goes_wrong_costs_only_itself(tmp_path):
     assert stages["is_killed"]["why"] == "signal SIGKILL"
     assert stages["exits"]["why"] == "exit code 3"
     assert stages["misses"]["why"] == "two is three; not a number"
-    assert done.stdout.splitlines()[-1] == "failed: raises, hangs, is_killed, exits, misses"
+    assert said[-1] == "failed: raises, hangs, is_killed, exits, misses"
 
     found = {name: [f["what"] for f in stage["findings"]] for name, stage in stages.items()}
     assert found["raises"] == ["before the error"] and found["is_killed"] == ["before the end"]
@@ -83,16 +75,17 @@ def test_a_stage_that_goes_wrong_costs_only_itself(tmp_path):
     assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z"
 
     text = (out / "gpu.md").read_text()
-    assert all(f"| {name} |" in text for name in names)
+    assert all(f"| {name} |" in text for name in stages)
     assert "the stage is broken \\| really" in text  # a table's cell stays one cell
 
 
-def test_the_time_is_kept_and_the_last_stages_are_left_out_and_named(tmp_path):
-    done, _, found = prove_with(["sleeps", "passes", "misses"], tmp_path, minutes=0.12)
-    assert [stage["status"] for stage in found.values()] == ["timed out", "left out", "left out"]
-    assert found["sleeps"]["seconds"] <= 0.12 * 60
-    assert done.returncode == 1
-    assert done.stdout.splitlines()[-2:] == [
+def test_the_time_is_kept_and_the_last_stages_are_left_out_and_named(late_stages):
+    code, said, _, _, content = late_stages
+    stages = content["stages"]
+    assert [stage["status"] for stage in stages] == ["timed out", "left out", "left out"]
+    assert stages[0]["seconds"] <= 60 * gpu_stages.LATE_MINUTES
+    assert code == 1
+    assert said[-2:] == [
         "left out, since no time was left: passes, misses",
         "failed: sleeps",
     ]
@@ -170,11 +163,9 @@ def test_the_docs_have_the_stages():
 
 
 def test_every_stage_passes_in_a_rehearsal(rehearsal):
-    process, out = rehearsal
-    output, errors = process.communicate(timeout=600)
-    content = json.loads((out / "gpu.json").read_text())
+    code, said, errors, out, content = rehearsal
     failed = {s["name"]: s["why"] for s in content["stages"] if s["status"] != "passed"}
-    assert failed == {} and process.returncode == 0, (output, errors)
+    assert failed == {} and code == 0, (said, errors)
     assert errors == ""
     assert content["rehearsal"] is True
     assert [stage["name"] for stage in content["stages"]] == [stage.name for stage in STAGES]
