@@ -93,8 +93,9 @@ class _PiecewiseLoss(torch.autograd.Function):
                 target, weight = work.targets[piece, None], work.weights[piece]  # (R, 1), (R,)
 
                 p, log_p, guess = _predict(x[piece], W, b, target, wide)
-                loss -= (log_p.squeeze(1) * weight).sum()
-                correct += ((guess == target).squeeze(1) * weight).sum()
+                # Not in place: compiled, such an output has no gradient (pytorch issue 180642).
+                loss = loss - (log_p.squeeze(1) * weight).sum()
+                correct = correct + ((guess == target).squeeze(1) * weight).sum()
                 if work.uniform is not None:
                     flat = p if work.temperature == 1 else _at_temperature(p, work.temperature)
                     sampled.append(masking.sample(flat, work.uniform[piece]))
