@@ -37,7 +37,8 @@ def test_what_is_dropped_does_not_depend_on_its_neighbours():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
 def test_dropout_scales_value_and_gradient_alike(dtype):
-    x = torch.randn(7, 33, dtype=dtype, generator=torch.Generator().manual_seed(2)).requires_grad_()
+    x = 0.5 + torch.rand(7, 33, dtype=dtype, generator=torch.Generator().manual_seed(2))
+    x.requires_grad_()
     torch.manual_seed(3)
     y = dropout(x, 0.5)
     y.backward(torch.full_like(y, 3.0))
