@@ -122,8 +122,7 @@ class PretrainConfig(Settings):
     compile: bool | None = option(
         None,
         "machine",
-        "torch.compile the networks: about twice as fast on a GPU, after a minute for each shape "
-        "of batch (default: no)",
+        "torch.compile the networks, which takes a minute for each shape of batch (default: no)",
     )
     cuda_graphs: bool | None = option(
         None,

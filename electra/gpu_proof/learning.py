@@ -68,7 +68,7 @@ def _pretraining(context: StageContext, objective: str, out: Path) -> list[objec
     arguments += ["--no-cuda-graphs"] if _graphs_are_wrong(context) else []
     return [
         *arguments,
-        # Many small steps: in half a minute of 65,536 tokens a step small learned nothing.
+        # Many small steps: half a minute in steps of 65,536 tokens taught small next to nothing.
         *("--size", "small", "--minutes", minutes, "--batch-tokens", 8_192, "--no-compile"),
         *("--phases", "128:0.9,512:0.1", "--interleave", "--lr", 5e-4),
     ]

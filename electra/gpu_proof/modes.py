@@ -17,6 +17,7 @@ from electra.gpu_proof.workloads import (
     Trainer,
     compiler_at_hand,
     config_for,
+    count_differing,
     losses_of,
     make_trainer,
     random_batch,
@@ -71,7 +72,7 @@ def graphs(context: StageContext, findings: Findings) -> None:
             if played and device.type == "cuda":
                 trainer.graphs = CudaGraphs(device)
             ends.append(_three_shapes(trainer, config, device))
-        differing = sum(not torch.equal(one, two) for one, two in zip(*ends, strict=True))
+        differing = count_differing(*ends)
         findings.at_most(f"{kind} in {precision}: tensors that differ", differing, 0)
 
 
@@ -145,7 +146,7 @@ def compiled_graphs(context: StageContext, findings: Findings) -> None:
             trainer.model.compile_networks()
             _some_losses(trainer, config, device)
         ends.append(trainer.weights())
-    differing = sum(not torch.equal(one, two) for one, two in zip(*ends, strict=True))
+    differing = count_differing(*ends)
     findings.at_most("tensors that differ", differing, 0)
 
 

@@ -17,7 +17,13 @@ from electra.checkpoint.storage import load_checkpoint
 from electra.files import write_atomically
 from electra.gpu_proof.findings import Findings
 from electra.gpu_proof.stages import StageContext
-from electra.gpu_proof.workloads import log_text, run_program, start_program, wait_until
+from electra.gpu_proof.workloads import (
+    count_differing,
+    log_text,
+    run_program,
+    start_program,
+    wait_until,
+)
 
 SMALL_MEMORY = 2 * 2**30  # bytes: the weights of small fit, a step of 65,536 tokens does not
 
@@ -137,7 +143,7 @@ def check_same(
         optimizer = checkpoint.training.optimizer
         moments = [*optimizer["exp_avg"], *optimizer["exp_avg_sq"]]
         tensors.append([*checkpoint.model.values(), *(moment.cpu() for moment in moments)])
-    differing = sum(not torch.equal(a, b) for a, b in zip(*tensors, strict=True))
+    differing = count_differing(*tensors)
     findings.at_most(f"{one} and {two}: tensors that differ", differing, 0)
     if with_log:
         logs = [_lines(context.scratch / run / "metrics.jsonl") for run in (one, two)]

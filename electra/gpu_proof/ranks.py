@@ -13,6 +13,7 @@ from electra.gpu_proof.findings import Findings
 from electra.gpu_proof.programs import check_same, short_run
 from electra.gpu_proof.stages import StageContext
 from electra.gpu_proof.workloads import (
+    count_differing,
     log_text,
     make_trainer,
     random_batch,
@@ -96,6 +97,5 @@ def compare_sharing(device_name: str) -> None:
             trainer.step(random_batch(config, 8, 64, seed=number, padded=True).to(device))
         weights = [parameter.detach().cpu() for parameter in trainer.model.parameters()]
         plain = plain or weights
-        differing = sum(not torch.equal(a, b) for a, b in zip(weights, plain, strict=True))
-        print(f"{SAID}{name}: {differing}")
+        print(f"{SAID}{name}: {count_differing(weights, plain)}")
     distributed.stop()

@@ -9,7 +9,7 @@ import runpy
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -104,6 +104,11 @@ def make_trainer(
     own = Precision(PRECISIONS[precision], device.type)
     optimizer = Adam(parameter_groups(model, 0.01))
     return Trainer(model, optimizer, LossScale(own, device), own)
+
+
+def count_differing(some: Iterable[Tensor], others: Iterable[Tensor]) -> int:
+    """How many tensors are not those of the other model, bit for bit."""
+    return sum(not torch.equal(one, other) for one, other in zip(some, others, strict=True))
 
 
 def random_batch(
