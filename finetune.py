@@ -6,7 +6,7 @@ python finetune.py --task imdb --init ckpt.pt --data data/aclImdb --seeds 1,2,3
 python finetune.py --task glue --init ckpt.pt --data data/glue --seeds 1,2,3
 python finetune.py --task csv --init ckpt.pt --data reviews.csv --text-columns title,body \\
     --label-column stars
-python finetune.py --task-file mine.toml --init ckpt.pt
+python finetune.py --task-file mine.toml --init ckpt.pt --unlabelled my-texts/
 """
 
 from __future__ import annotations
@@ -34,7 +34,6 @@ from electra.training.finetuning import (
     encode_sets,
     fill_in,
     open_folder,
-    print_start,
     read_class_weights,
     read_start,
     read_task,
@@ -43,6 +42,7 @@ from electra.training.finetuning import (
 from electra.training.finetuning_glue import run_glue
 from electra.training.finetuning_results import save_results
 from electra.training.finetuning_seed import (
+    SeedRun,
     begin_seed,
     begin_stage,
     end_epoch,
@@ -53,10 +53,17 @@ from electra.training.finetuning_seed import (
     say_red,
     stages_of,
 )
+from electra.training.finetuning_start import print_start
 from electra.training.log import MetricsLog
 from electra.training.machine import Machine, choose_machine
 from electra.training.metric_sums import add_up
 from electra.training.seeds import derive_seed
+from electra.training.self_training import (
+    another_round,
+    begin_round,
+    fill_in_student,
+    read_unlabelled,
+)
 from electra.training.step import train_step
 
 TRIM_EVERY = 50  # steps
@@ -103,12 +110,16 @@ def run_task(
     """Fine-tune on one task, with every seed. Returns what result.json holds."""
     began = time.monotonic()
     check_cache(config, data)
+    unlabelled = read_unlabelled(config, data)
+    student = fill_in_student(config, data, checkpoint, unlabelled)
     config = fill_in(config, data, checkpoint)
     tokenizer, model_config = choose_model(config, data, checkpoint)
     class_weights = read_class_weights(config.class_weights, data)
     folder = open_folder(config, machine.ranks)
-    encoded = encode_sets(config, data, tokenizer, machine.ranks)
-    prepared = Prepared(data, encoded, tokenizer, model_config, checkpoint, class_weights)
+    encoded = encode_sets(config, data, unlabelled, tokenizer, machine.ranks)
+    prepared = Prepared(
+        *(data, encoded, tokenizer, model_config, checkpoint, class_weights, unlabelled, student)
+    )
     print_start(config, prepared, machine)
     log = begin_log(folder, config, prepared, machine)
 
@@ -149,12 +160,22 @@ def run_seed(
 def train(
     seed: int, config: FinetuneConfig, prepared: Prepared, machine: Machine, log: MetricsLog | None
 ) -> Outcome:
-    """The loop: the head alone for --freeze-epochs, then everything for --epochs.
+    """Learn from the labels, then from the model's own labels of --unlabelled as well.
 
     The best epoch by the held-out part predicts every set, once. The seed draws the head, the order
     and the dropout.
     """
     run = begin_seed(seed, config, prepared, machine)
+    learn(run, log)
+    while another_round(run, prepared):
+        run = begin_round(run, prepared)
+        learn(run, log)
+    return end_seed(run)
+
+
+def learn(run: SeedRun, log: MetricsLog | None) -> None:
+    """The loop: the head alone for --freeze-epochs, then everything for --epochs."""
+    config, seed = run.config, run.seed
     for stage in stages_of(run):
         learner, done = begin_stage(run, stage), 0
         for epoch, batches in enumerate(epochs_of(run, stage)):
@@ -168,7 +189,6 @@ def train(
                 if run.step % TRIM_EVERY == 0:
                     give_memory_back()
             end_epoch(run, stage, epoch, sums, learner.scale.skipped, log)
-    return end_seed(run)
 
 
 if __name__ == "__main__":

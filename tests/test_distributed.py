@@ -462,29 +462,20 @@ def assert_equal(one, other):
 
 
 def test_two_ranks_fine_tune_as_one_process(runs, tmp_path):
+    """With unlabelled texts too: both ranks learn from the same ones."""
     import finetune
 
+    words = ("good", "bad")
+    rows = [f"{word} {word} film {i},{word}\n" for i in range(24) for word in words]
+    for name, part in (("train", rows[:40]), ("dev", rows[40:])):
+        (tmp_path / f"{name}.csv").write_text("text,label\n" + "".join(part))
+    texts = tmp_path / "texts.txt"
+    texts.write_text("".join(f"{word} number {i}\n" for i in range(10) for word in words))
     common = (
-        "--task",
-        "sst2",
-        "--data",
-        ROOT / "data/sample/sst2",
-        "--init",
-        runs / "one" / "ckpt.pt",
-        "--dropout",
-        0,
-        "--amp",
-        "off",
-        "--epochs",
-        0.1,
-        "--freeze-epochs",
-        0.1,
-        "--batch-tokens",
-        256,
-        "--max-len",
-        16,
-        "--cache",
-        tmp_path / "cache",
+        *("--task", "csv", "--data", tmp_path, "--init", runs / "one" / "ckpt.pt"),
+        *("--dropout", 0, "--amp", "off", "--lr", 2e-3, "--max-len", 16),
+        *("--epochs", 3, "--freeze-epochs", 1, "--batch-tokens", 256),
+        *("--unlabelled", texts, "--cache", tmp_path / "cache"),
     )
     assert exit_code(finetune.main, [*common, "--out", tmp_path / "one"]) == 0
     done = on_ranks(2, "finetune.py", *common, "--out", tmp_path / "two")
@@ -498,6 +489,13 @@ def test_two_ranks_fine_tune_as_one_process(runs, tmp_path):
         json.loads((tmp_path / name / "result.json").read_text()) for name in ("two", "one")
     )
     assert mine["dev_mean"] == theirs["dev_mean"]
+    epochs = [
+        [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+        for name in ("one", "two")
+    ]
+    assert [line["round"] for line in epochs[1]] == [0] * 4 + [1] * 4
+    losses = [[line["train_loss"] for line in lines] for lines in epochs]
+    assert losses[1] == pytest.approx(losses[0], rel=2e-3)
 
 
 def test_a_mistake_ends_all_ranks_and_is_said_by_the_first(tmp_path):

@@ -92,6 +92,38 @@ class FinetuneConfig(Settings):
     )
     references: bool = option(False, "task", "glue: put published scores into the table")
 
+    unlabelled: tuple[str, ...] = option(
+        (),
+        "unlabelled texts",
+        "files, folders or globs of texts without labels: the model that was fine-tuned labels "
+        "them, and a new one learns from the surest of them too",
+    )
+    unlabelled_examples: int | None = option(
+        None,
+        "unlabelled texts",
+        "label this many of them only, the same for every seed (default: all)",
+        above=0,
+    )
+    unlabelled_share: float = option(
+        0.5,
+        "unlabelled texts",
+        "share of them that the new model learns from: those of which the first is surest",
+        above=0,
+        at_most=1,
+    )
+    rounds: int = option(
+        1,
+        "unlabelled texts",
+        "how often they are labelled, each time by the best model so far",
+        above=0,
+    )
+    text_field: str | None = option(
+        None,
+        "unlabelled texts",
+        "the field of their JSON objects, or the column of their .csv or .tsv, that is the text "
+        "(default: the task's)",
+    )
+
     init: str = option(
         "none",
         "model",
@@ -226,6 +258,11 @@ def check_finetune_flags(config: FinetuneConfig, given: set[str]) -> None:
     alone = sorted(given & {"intermediate", "submission", "references"})
     if alone and config.task != "glue":
         raise ValueError(f"{flag_of(alone[0])} is for --task glue")
+    alone = sorted(given & {"unlabelled_examples", "unlabelled_share", "rounds", "text_field"})
+    if alone and not config.unlabelled:
+        raise ValueError(f"{flag_of(alone[0])} is for --unlabelled, which names the texts")
+    if config.task == "glue" and config.unlabelled:
+        raise ValueError("--unlabelled is for one task; take one of GLUE with --task")
     if config.task == "glue" and config.truncate == "windows":
         raise ValueError("--truncate windows is for single texts; GLUE has tasks of pairs")
     if config.task_file and given & {"task", "data"}:

@@ -108,6 +108,27 @@ class Encoded(NamedTuple):
         shape = (len(examples), parts, -1)
         return batch._replace(labels=None).map(lambda t: t.reshape(shape))._replace(labels=labels)
 
+    def with_more(
+        self, other: Encoded, chosen: NDArray[np.int64], labels: Sequence[Label]
+    ) -> Encoded:
+        """These examples, and behind them the chosen ones of another set, with new labels.
+
+        chosen: their indices, (K,) int64, one for each label. Both sets were encoded alike, and
+        neither has `windows`.
+        """
+        rows, parts = chosen, self.parts
+        if self.parts is not None:
+            assert other.parts is not None
+            first, more = other._first_rows()[chosen], other.parts[chosen]
+            rows = np.concatenate([np.arange(a, a + n) for a, n in zip(first, more, strict=True)])
+            parts = np.concatenate([self.parts, more])
+        return self._replace(
+            ids=self.ids + [other.ids[row] for row in rows],
+            types=self.types + [other.types[row] for row in rows],
+            labels=[*self.labels, *labels],
+            parts=parts,
+        )
+
     def _first_rows(self) -> NDArray[np.int64]:
         """The first row of each example."""
         assert self.parts is not None

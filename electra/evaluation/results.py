@@ -51,6 +51,7 @@ class Outcome(NamedTuple):
     thresholds: tuple[float, ...]  # chosen on dev; of labels one each, of answers one or none
     collapse: str  # how it shows that the model has learned nothing; empty where it has not
     retried: bool = False
+    dev_labelled: float | None = None  # before it labelled texts itself; None where it did not
 
     @property
     def collapsed(self) -> bool:
@@ -143,6 +144,7 @@ def _seed_entries(
                 "test_metrics": test,
                 "dev_last_epoch": outcome.dev_last,
                 "dev_head_only": outcome.dev_head,
+                "dev_labelled_only": outcome.dev_labelled,
                 "loss": loss,
                 "ece": ece,
                 "collapsed": outcome.collapsed,

@@ -32,14 +32,15 @@ DIGIT_WIDTH = 7.5  # pixels
 FURTHER = {
     "last epoch": ("dev_last_epoch", 100),
     "head only": ("dev_head_only", 100),
+    "labels only": ("dev_labelled_only", 100),
     "loss": ("loss", 1),
     "ECE": ("ece", 100),
 }
 
 SCORES_CAPTION = """Scores and the expected calibration error (ECE) × 100; loss in nats, of a
 regression the squared error. The deviation is the sample’s, over seeds. The best epoch and seed
-were chosen on the held-out part, so scores on it are slightly too high. Last epoch, and head only
-(on a frozen encoder): """
+were chosen on the held-out part, so scores on it are slightly too high. Last epoch, head only
+(on a frozen encoder) and labels only (before the unlabelled texts): """
 SEEDS_NOTE = """Each dot is one seed, red if it collapsed. The bar marks the mean, printed at the
 right."""
 UNREAD = ", or its training loss is no better than without reading the texts"

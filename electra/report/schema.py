@@ -102,6 +102,7 @@ _SEED = {
     "test_metrics": Maybe(Values(Maybe(FINITE))),
     "dev_last_epoch": Maybe(float),
     "dev_head_only": Maybe(float),
+    "dev_labelled_only": Maybe(float),
     "loss": Maybe(float),
     "ece": Maybe(float),
     "collapsed": bool,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,14 +20,11 @@ from electra.config import (
     FinetuneConfig,
     ModelConfig,
     Origin,
-    describe_model,
-    finetune_defaults,
-    preset_finetune_defaults,
     preset_model_config,
     resolve_finetuning,
     to_dict,
 )
-from electra.data.examples import MOST_WINDOWS, Encoded
+from electra.data.examples import Encoded
 from electra.data.sentencepiece import train_tokenizer
 from electra.data.token_cache import CachedTokenizer, check_usable, is_cached
 from electra.data.tokenizer import Tokenizer
@@ -34,9 +33,8 @@ from electra.model.build import build, check_weights
 from electra.tasks.conll import Columns
 from electra.tasks.csv_task import CsvSettings
 from electra.tasks.known_tasks import default_folder
-from electra.tasks.labels import class_lines
 from electra.tasks.load import load_task
-from electra.tasks.task import TaskData, with_both_orders, with_fewer
+from electra.tasks.task import Example, TaskData, with_both_orders, with_fewer
 from electra.tasks.task_file import load_task_file
 from electra.training import distributed
 from electra.training.distributed import Ranks
@@ -51,15 +49,26 @@ class Prepared:
     """A task in ids, and what every seed starts from."""
 
     data: TaskData
-    encoded: dict[str, Encoded]  # "train", and every set of `results.sets_of`
+    encoded: dict[str, Encoded]  # "train", and what `examples` has
     tokenizer: Tokenizer
     model_config: ModelConfig
     checkpoint: Checkpoint | None  # to start from; None for random weights
     class_weights: Tensor | None  # (classes,) float32
+    unlabelled: tuple[Example, ...] = ()  # in ids: encoded["unlabelled"]
+    student: FinetuneConfig | None = None  # settings of the models that learn from these as well
 
     @property
     def kind(self) -> TaskKind:
         return KINDS[self.data.task.kind]
+
+    @property
+    def rounds(self) -> int:
+        """How often the unlabelled texts are labelled."""
+        return self.student.rounds if self.student else 0
+
+    def examples(self, name: str) -> Sequence[Any]:
+        """Those of "unlabelled", or of a set of `results.sets_of`."""
+        return self.unlabelled if name == "unlabelled" else results.sets_of(self.data)[name]
 
 
 SMALL_SET = 3_000  # examples; the paper gives RTE, which has fewer, more epochs than the others
@@ -114,13 +123,16 @@ def check_cache(config: FinetuneConfig, data: TaskData) -> None:
 
 
 def fill_in(
-    config: FinetuneConfig, data: TaskData, checkpoint: Checkpoint | None
+    config: FinetuneConfig, data: TaskData, checkpoint: Checkpoint | None, further: int = 0
 ) -> FinetuneConfig:
-    """The settings with every None filled in, from the task's row and the model's size."""
-    epochs = data.task.epochs
-    if len(data.train) < SMALL_SET:
+    """The settings with every None filled in, from the task's row and the model's size.
+
+    further: training examples beside those of the data.
+    """
+    epochs, examples = data.task.epochs, len(data.train) + further
+    if examples < SMALL_SET:
         epochs = max(data.task.epochs_of_few, epochs)
-    if len(data.train) < LARGE_STEPS_FROM:
+    if examples < LARGE_STEPS_FROM:
         config = replace(config, batch_rows=config.batch_rows or SMALL_STEP)
     model_config, origin, task = None, Origin(), data.task
     if checkpoint is not None:
@@ -234,15 +246,21 @@ def _choose_tokenizer(config: FinetuneConfig, data: TaskData) -> Tokenizer:
 
 
 def encode_sets(
-    config: FinetuneConfig, data: TaskData, tokenizer: Tokenizer, ranks: Ranks
+    config: FinetuneConfig,
+    data: TaskData,
+    unlabelled: Sequence[Example],
+    tokenizer: Tokenizer,
+    ranks: Ranks,
 ) -> dict[str, Encoded]:
-    """The training examples and every set of `results.sets_of` in ids, by name."""
-    train = with_both_orders(data.train) if data.task.both_orders else data.train
+    """The training examples and all that the model predicts in ids, by name."""
+    sets = {"train": with_both_orders(data.train) if data.task.both_orders else data.train}
+    sets |= results.sets_of(data)
+    if unlabelled:
+        sets["unlabelled"] = list(unlabelled)
     encoder, kind = CachedTokenizer(tokenizer, config.cache), KINDS[data.task.kind]
     with ranks.rank0_first():  # the others find the tokens in the cache
         return {
-            name: kind.encode(encoder, examples, data, config)
-            for name, examples in {"train": train, **results.sets_of(data)}.items()
+            name: kind.encode(encoder, examples, data, config) for name, examples in sets.items()
         }
 
 
@@ -271,61 +289,6 @@ def begin_log(
     settings = {**to_dict(config), "model": to_dict(prepared.model_config)}
     folder.write_json("config.json", {**settings, "amp_used": machine.precision.name})
     return MetricsLog(folder.path, step=-1)  # no line of an earlier run stays
-
-
-def print_start(config: FinetuneConfig, prepared: Prepared, machine: Machine) -> None:
-    """Say what is learned, from what and where."""
-    data, ranks = prepared.data, machine.ranks
-    start = "random weights" if prepared.checkpoint is None else config.init
-    print(
-        f"{data.task.name}: {len(data.train):,} to learn from, {len(data.dev):,} held out"
-        + (f", {len(data.test):,} {_purpose_of_test(data)}" if data.test else "")
-        + (f", {data.skipped:,} lines left out" if data.skipped else "")
-        + f"; from {start}, on {machine.device} (amp {machine.precision.name}"
-        + (f", {ranks.world_size} ranks" if ranks.world_size > 1 else "")
-        + f"), into {config.out}",
-        flush=True,
-    )
-    for line in (*class_lines(data), *_cut_lines(config, prepared)):
-        print(line, flush=True)
-    print_defaults(config, prepared.checkpoint)
-
-
-def _purpose_of_test(data: TaskData) -> str:
-    assert data.test is not None
-    return "to test on" if results.is_labelled(data, data.test) else "without labels to predict"
-
-
-def _cut_lines(config: FinetuneConfig, prepared: Prepared) -> list[str]:
-    """What --max-len cuts off the training set; no line where it cuts nothing."""
-    train = prepared.encoded["train"]
-    if not train.cut_examples:
-        return []
-    copies = 2 if prepared.data.task.both_orders else 1
-    share = train.cut_tokens / (train.cut_tokens + sum(map(len, train.ids)))
-    windows = f"{MOST_WINDOWS} windows of " if config.truncate == "windows" else ""
-    return [
-        f"{train.cut_examples // copies:,} of {len(prepared.data.train):,} training texts are "
-        f"longer than {windows}--max-len {config.max_len}: {share:.1%} of the tokens are cut "
-        f"(--truncate {config.truncate})"
-    ]
-
-
-def print_defaults(config: FinetuneConfig, checkpoint: Checkpoint | None) -> None:
-    """Say which settings are defaults, and of what kind of model."""
-    if checkpoint is None:
-        defaults, model = preset_finetune_defaults(config.size), f"random weights, {config.size}"
-    else:
-        model_config, origin = checkpoint.model_config, checkpoint.origin_now()
-        defaults = finetune_defaults(model_config, origin)
-        model = describe_model(model_config, origin)
-    taken = [
-        f"{name.replace('_', ' ')} {value}"
-        for name, value in defaults._asdict().items()
-        if getattr(config, name) == value
-    ]
-    if taken:
-        print(f"defaults: {', '.join(taken)}, for {model}", flush=True)
 
 
 def smaller_batches(config: FinetuneConfig) -> str:

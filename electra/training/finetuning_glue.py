@@ -33,8 +33,8 @@ FREE_WHEN_FINISHED = (
     "submission",
     "config",
 )
-# What earlier versions did, whose results do not name it.
-BEFORE_THEY_WERE_SETTINGS = {"batch_rows": SMALL_STEP}
+# What earlier versions did, whose results do not name it: the default, but for one setting.
+BEFORE_THEY_WERE_SETTINGS = {**to_dict(FinetuneConfig()), "batch_rows": SMALL_STEP}
 
 
 def run_glue(

@@ -95,6 +95,9 @@ def print_result(
         f"\n{data.task.name} {data.task.metric}, held out: {result['dev_mean']:.2%}"
         f"{spread}{majority}"
     )
+    before = [seed["dev_labelled_only"] for seed in result["seeds"]]
+    if None not in before:
+        print(f"held out, before the unlabelled texts: {sum(before) / count:.2%}")
     if result["test_mean"] is not None:
         spread = f" ± {result['test_sd']:.2%}" if count > 1 else ""
         print(f"test: {result['test_mean']:.2%}{spread}")

@@ -48,6 +48,7 @@ class Best(NamedTuple):
     state: dict[str, Tensor]  # weights, on the host
     outputs: Outputs  # of the held-out part, as `predict` returns them
     thresholds: tuple[float, ...]  # chosen on it
+    round: int  # of `SeedRun`
 
 
 @dataclass
@@ -64,6 +65,13 @@ class SeedRun:
     score: float = 0.0  # of the last epoch, on the held-out part
     head_score: float | None = None  # the best of the epochs with the head alone
     best: Best | None = None
+    round: int = 0  # how often unlabelled texts were labelled before
+    labelled_score: float | None = None  # the best before the first round
+
+    @property
+    def name(self) -> str:
+        """What stands on the screen for this run."""
+        return f"seed {self.seed}" + (f", round {self.round}" if self.round else "")
 
     def batch(self, rows: np.ndarray) -> Batch:
         """A batch of training examples, from their indices, on the device."""
@@ -160,7 +168,7 @@ def lr_of(config: FinetuneConfig, stage: Stage, done: int) -> float:
 def progress_bar(run: SeedRun, what: str, steps: int) -> Waiting:
     """Shows on the first rank how far the work has come. what: its name on the screen."""
     silent = not run.machine.ranks.first
-    return Waiting(f"seed {run.seed}, {what}", steps, " steps", keep=False, silent=silent)
+    return Waiting(f"{run.name}, {what}", steps, " steps", keep=False, silent=silent)
 
 
 # ---------------------------------------------------------------- scores
@@ -190,10 +198,12 @@ def end_epoch(
 
     if log is not None:
         record: dict[str, Any] = {"seed": run.seed, "epoch": epoch + 1, "frozen": stage.frozen}
+        if run.prepared.student:
+            record["round"] = run.round
         record |= {"train_loss": run.train_loss, **values, "skipped_steps": int(skipped)}
         log.write(run.step, "valid", record)
     tqdm.write(
-        f"seed {run.seed}, {stage.name}epoch {epoch + 1}: training loss {run.train_loss:.4f}, "
+        f"{run.name}, {stage.name}epoch {epoch + 1}: training loss {run.train_loss:.4f}, "
         f"held out {run.score:.2%}" + "".join(f" ({remark})" for remark in remarks)
     )
     if stage.frozen:
@@ -202,7 +212,7 @@ def end_epoch(
     if run.best is None or run.score > run.best.score:
         weights = run.model.state_dict()
         state = {name: value.detach().cpu().clone() for name, value in weights.items()}
-        run.best = Best(run.score, state, outputs, thresholds)
+        run.best = Best(run.score, state, outputs, thresholds, run.round)
 
 
 def predict(run: SeedRun, name: str) -> Outputs:
@@ -223,8 +233,7 @@ def predict(run: SeedRun, name: str) -> Outputs:
     )
     bar = progress_bar(run, f"scoring {name}", len(shared))
     rows = put_together(bar.over(predicted), encoded, model.per_token, machine.ranks)
-    examples = results.sets_of(prepared.data)[name]
-    return prepared.kind.outputs(prepared.data, examples, encoded, rows)
+    return prepared.kind.outputs(prepared.data, prepared.examples(name), encoded, rows)
 
 
 def put_together(
@@ -258,6 +267,10 @@ def end_seed(run: SeedRun) -> Outcome:
     best, kind = run.best, run.prepared.kind
     assert best is not None
     run.model.load_state_dict(best.state)
+    if best.round < run.round:
+        tqdm.write(
+            f"seed {run.seed}: round {run.round} is no better than what was before, which stays"
+        )
     others = [name for name in results.sets_of(run.prepared.data) if name != "dev"]
     return Outcome(
         seed=run.seed,
@@ -268,10 +281,17 @@ def end_seed(run: SeedRun) -> Outcome:
         dev=best.score,
         dev_last=run.score,
         dev_head=run.head_score,
+        dev_labelled=run.labelled_score,
         state=best.state,
         thresholds=best.thresholds,
         collapse=collapse_of(run.prepared, best.outputs, run.train_loss),
     )
+
+
+def has_collapsed(run: SeedRun) -> bool:
+    """Whether the model has learned nothing up to now."""
+    assert run.best is not None
+    return bool(collapse_of(run.prepared, run.best.outputs, run.train_loss))
 
 
 def collapse_of(prepared: Prepared, outputs: Outputs, loss: float) -> str:
