@@ -61,7 +61,7 @@ from electra.training.seeds import derive_seed
 from electra.training.self_training import (
     another_round,
     begin_round,
-    fill_in_student,
+    kept_at_most,
     read_unlabelled,
 )
 from electra.training.step import train_step
@@ -109,16 +109,15 @@ def run_task(
 ) -> dict[str, Any]:
     """Fine-tune on one task, with every seed. Returns what result.json holds."""
     began = time.monotonic()
-    check_cache(config, data)
     unlabelled = read_unlabelled(config, data)
-    student = fill_in_student(config, data, checkpoint, unlabelled)
-    config = fill_in(config, data, checkpoint)
+    check_cache(config, data, unlabelled)
+    config = fill_in(config, data, checkpoint, kept_at_most(config, unlabelled))
     tokenizer, model_config = choose_model(config, data, checkpoint)
     class_weights = read_class_weights(config.class_weights, data)
     folder = open_folder(config, machine.ranks)
     encoded = encode_sets(config, data, unlabelled, tokenizer, machine.ranks)
     prepared = Prepared(
-        *(data, encoded, tokenizer, model_config, checkpoint, class_weights, unlabelled, student)
+        data, encoded, tokenizer, model_config, checkpoint, class_weights, unlabelled
     )
     print_start(config, prepared, machine)
     log = begin_log(folder, config, prepared, machine)

@@ -311,6 +311,10 @@ def test_a_page_of_each_task_is_drawn(done):
 def test_what_is_done_is_skipped_and_the_rest_is_done_again(done, data, start, capsys):
     before = {task: (done / task / "predictions.tsv").read_bytes() for task in ("cola", "rte")}
     (done / "rte" / "result.json").unlink()  # as after an interruption
+    earlier = json.loads((done / "cola" / "result.json").read_text())
+    for name in ("unlabelled", "unlabelled_share", "rounds", "batch_rows"):
+        del earlier["settings"][name]  # as an earlier version left it
+    (done / "cola" / "result.json").write_text(json.dumps(earlier))
     assert finetune(*flags(data, start, done, "--seeds", "1,2", "--intermediate", "mnli")) == 0
     said = capsys.readouterr().out
     assert said.count("done before") == 3 and "rte: 20 to learn from" in said

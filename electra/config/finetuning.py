@@ -12,6 +12,10 @@ from electra.config.options import Settings, flag_of, option
 from electra.config.pretraining import AMP_CHOICES, LONGEST_TIMEOUT
 
 TRUNCATIONS = ("head", "tail", "head+tail", "windows")
+# Settings whose defaults follow from how many examples a model learns from.
+_OF_STUDENT = ("unlabelled_epochs", "unlabelled_batch_rows")
+_BY_EXAMPLES = ("epochs", "batch_rows", *_OF_STUDENT)
+_WITH_UNLABELLED = ("unlabelled_examples", "unlabelled_share", "rounds", "text_field")
 
 
 @dataclass(frozen=True)
@@ -95,8 +99,8 @@ class FinetuneConfig(Settings):
     unlabelled: tuple[str, ...] = option(
         (),
         "unlabelled texts",
-        "files, folders or globs of texts without labels: the model that was fine-tuned labels "
-        "them, and a new one learns from the surest of them too",
+        "files, folders or globs of texts without labels: the model labels them, and a new one "
+        "learns from those of which it is surest, too",
     )
     unlabelled_examples: int | None = option(
         None,
@@ -107,7 +111,7 @@ class FinetuneConfig(Settings):
     unlabelled_share: float = option(
         0.5,
         "unlabelled texts",
-        "share of them that the new model learns from: those of which the first is surest",
+        "the share that the new model learns from; of each class at most its share of the labels",
         above=0,
         at_most=1,
     )
@@ -115,6 +119,18 @@ class FinetuneConfig(Settings):
         1,
         "unlabelled texts",
         "how often they are labelled, each time by the best model so far",
+        above=0,
+    )
+    unlabelled_epochs: float | None = option(
+        None,
+        "unlabelled texts",
+        "epochs of the new model (default: --epochs, else by its own number of examples)",
+        above=0,
+    )
+    unlabelled_batch_rows: int | None = option(
+        None,
+        "unlabelled texts",
+        "most examples of its steps (default: --batch-rows, else by its own number of examples)",
         above=0,
     )
     text_field: str | None = option(
@@ -228,15 +244,23 @@ class FinetuneConfig(Settings):
     force: bool = option(False, "run", "replace what an earlier run left in --out")
 
     FOLLOWERS = {
-        "task": ("task_file", "data", "epochs", "batch_rows", "max_len", "truncate"),
-        "data": ("batch_rows",),
-        "train_examples": ("batch_rows",),
-        "task_file": ("task", "data", "epochs", "batch_rows", "max_len", "truncate"),
+        "task": ("task_file", "data", *_BY_EXAMPLES, "max_len", "truncate"),
+        "data": _BY_EXAMPLES,
+        "train_examples": _BY_EXAMPLES,
+        "task_file": ("task", "data", *_BY_EXAMPLES, "max_len", "truncate"),
+        "unlabelled": _OF_STUDENT,
+        "unlabelled_examples": _OF_STUDENT,
+        "unlabelled_share": _OF_STUDENT,
+        "epochs": ("unlabelled_epochs",),
+        "batch_rows": ("unlabelled_batch_rows",),
         "init": (
-            *("size", "tokenizer", "vocab_size"),
-            *("batch_rows", "lr", "layer_decay", "pooling", "attention_init"),
+            *("size", "tokenizer", "vocab_size", "batch_rows", "unlabelled_batch_rows"),
+            *("lr", "layer_decay", "pooling", "attention_init"),
         ),
-        "size": ("vocab_size", "batch_rows", "lr", "layer_decay", "pooling", "attention_init"),
+        "size": (
+            *("vocab_size", "batch_rows", "unlabelled_batch_rows"),
+            *("lr", "layer_decay", "pooling", "attention_init"),
+        ),
         "tokenizer": ("vocab_size",),
         "vocab_size": ("tokenizer",),
     }
@@ -258,7 +282,7 @@ def check_finetune_flags(config: FinetuneConfig, given: set[str]) -> None:
     alone = sorted(given & {"intermediate", "submission", "references"})
     if alone and config.task != "glue":
         raise ValueError(f"{flag_of(alone[0])} is for --task glue")
-    alone = sorted(given & {"unlabelled_examples", "unlabelled_share", "rounds", "text_field"})
+    alone = sorted(name for name in given if name in (*_WITH_UNLABELLED, *_OF_STUDENT))
     if alone and not config.unlabelled:
         raise ValueError(f"{flag_of(alone[0])} is for --unlabelled, which names the texts")
     if config.task == "glue" and config.unlabelled:

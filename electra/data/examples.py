@@ -120,7 +120,8 @@ class Encoded(NamedTuple):
         if self.parts is not None:
             assert other.parts is not None
             first, more = other._first_rows()[chosen], other.parts[chosen]
-            rows = np.concatenate([np.arange(a, a + n) for a, n in zip(first, more, strict=True)])
+            windows = [np.arange(a, a + n) for a, n in zip(first, more, strict=True)]
+            rows = np.concatenate([chosen[:0], *windows])
             parts = np.concatenate([self.parts, more])
         return self._replace(
             ids=self.ids + [other.ids[row] for row in rows],

@@ -79,6 +79,8 @@ def find_sources(patterns: tuple[str, ...], report: ReadingReport | None = None)
     report = report or ReadingReport()
     sources = []
     for pattern in patterns:
+        if not pattern:  # as of an empty variable of the shell; Path("") is the working folder
+            raise MissingCorpusError("the name of a file, folder or glob is empty")
         paths = [Path(pattern)]
         if not paths[0].exists():
             paths = [Path(path) for path in sorted(glob.glob(pattern, recursive=True))]

@@ -55,16 +55,10 @@ class Prepared:
     checkpoint: Checkpoint | None  # to start from; None for random weights
     class_weights: Tensor | None  # (classes,) float32
     unlabelled: tuple[Example, ...] = ()  # in ids: encoded["unlabelled"]
-    student: FinetuneConfig | None = None  # settings of the models that learn from these as well
 
     @property
     def kind(self) -> TaskKind:
         return KINDS[self.data.task.kind]
-
-    @property
-    def rounds(self) -> int:
-        """How often the unlabelled texts are labelled."""
-        return self.student.rounds if self.student else 0
 
     def examples(self, name: str) -> Sequence[Any]:
         """Those of "unlabelled", or of a set of `results.sets_of`."""
@@ -110,12 +104,12 @@ def read_task(config: FinetuneConfig) -> TaskData:
     return with_fewer(data, config.train_examples)
 
 
-def check_cache(config: FinetuneConfig, data: TaskData) -> None:
+def check_cache(config: FinetuneConfig, data: TaskData, unlabelled: Sequence[Example] = ()) -> None:
     """Raise OSError where the tokens of a set will go into the cache, and the cache is unusable.
 
     It is asked before a tokenizer is trained, which may take minutes.
     """
-    sets = (data.train, *results.sets_of(data).values())
+    sets = (data.train, *results.sets_of(data).values(), unlabelled)
     kind = KINDS[data.task.kind]
     texts = ([next(kind.texts(example), "") for example in examples] for examples in sets)
     if any(map(is_cached, texts)):
@@ -123,13 +117,32 @@ def check_cache(config: FinetuneConfig, data: TaskData) -> None:
 
 
 def fill_in(
-    config: FinetuneConfig, data: TaskData, checkpoint: Checkpoint | None, further: int = 0
+    config: FinetuneConfig, data: TaskData, checkpoint: Checkpoint | None, kept: int = 0
 ) -> FinetuneConfig:
     """The settings with every None filled in, from the task's row and the model's size.
 
-    further: training examples beside those of the data.
+    kept: how many unlabelled texts a student learns from, beside the examples of the data. Without
+    any, its settings stay None.
     """
-    epochs, examples = data.task.epochs, len(data.train) + further
+    filled = _fill_in(config, data, checkpoint, len(data.train))
+    if not kept:
+        return filled
+    of_student = replace(
+        config,
+        epochs=config.unlabelled_epochs or config.epochs,
+        batch_rows=config.unlabelled_batch_rows or config.batch_rows,
+    )
+    student = _fill_in(of_student, data, checkpoint, len(data.train) + kept)
+    return replace(
+        filled, unlabelled_epochs=student.epochs, unlabelled_batch_rows=student.batch_rows
+    )
+
+
+def _fill_in(
+    config: FinetuneConfig, data: TaskData, checkpoint: Checkpoint | None, examples: int
+) -> FinetuneConfig:
+    """The settings of a model that learns from so many examples."""
+    epochs = data.task.epochs
     if examples < SMALL_SET:
         epochs = max(data.task.epochs_of_few, epochs)
     if examples < LARGE_STEPS_FROM:

@@ -198,7 +198,7 @@ def end_epoch(
 
     if log is not None:
         record: dict[str, Any] = {"seed": run.seed, "epoch": epoch + 1, "frozen": stage.frozen}
-        if run.prepared.student:
+        if run.prepared.unlabelled:
             record["round"] = run.round
         record |= {"train_loss": run.train_loss, **values, "skipped_steps": int(skipped)}
         log.write(run.step, "valid", record)
@@ -206,7 +206,7 @@ def end_epoch(
         f"{run.name}, {stage.name}epoch {epoch + 1}: training loss {run.train_loss:.4f}, "
         f"held out {run.score:.2%}" + "".join(f" ({remark})" for remark in remarks)
     )
-    if stage.frozen:
+    if stage.frozen and run.round == 0:
         before = run.score if run.head_score is None else run.head_score
         run.head_score = max(run.score, before)
     if run.best is None or run.score > run.best.score:
@@ -284,14 +284,19 @@ def end_seed(run: SeedRun) -> Outcome:
         dev_labelled=run.labelled_score,
         state=best.state,
         thresholds=best.thresholds,
-        collapse=collapse_of(run.prepared, best.outputs, run.train_loss),
+        collapse=find_collapse(run),
     )
 
 
-def has_collapsed(run: SeedRun) -> bool:
-    """Whether the model has learned nothing up to now."""
+def find_collapse(run: SeedRun) -> str:
+    """How it shows that the best model has learned nothing, as `collapse_of`.
+
+    A round begins only after one that has learned something, so the best of an earlier one has.
+    """
     assert run.best is not None
-    return bool(collapse_of(run.prepared, run.best.outputs, run.train_loss))
+    if run.best.round < run.round:
+        return ""
+    return collapse_of(run.prepared, run.best.outputs, run.train_loss)
 
 
 def collapse_of(prepared: Prepared, outputs: Outputs, loss: float) -> str:

@@ -31,7 +31,11 @@ def print_start(config: FinetuneConfig, prepared: Prepared, machine: Machine) ->
         + f"), into {config.out}",
         flush=True,
     )
-    lines = (*class_lines(data), *_cut_lines(config, prepared), *_unlabelled_lines(prepared))
+    lines = (
+        *class_lines(data),
+        *_cut_lines(config, prepared),
+        *_unlabelled_lines(config, prepared),
+    )
     for line in lines:
         print(line, flush=True)
     print_defaults(config, prepared.checkpoint)
@@ -57,16 +61,15 @@ def _cut_lines(config: FinetuneConfig, prepared: Prepared) -> list[str]:
     ]
 
 
-def _unlabelled_lines(prepared: Prepared) -> list[str]:
+def _unlabelled_lines(config: FinetuneConfig, prepared: Prepared) -> list[str]:
     """What is done with the unlabelled texts; no line without any."""
-    student = prepared.student
-    if student is None:
+    texts = prepared.unlabelled
+    if not texts:
         return []
-    most = kept_at_most(student, prepared.unlabelled)
-    rounds = f" in each of {student.rounds} rounds" if student.rounds > 1 else ""
+    rounds = f"up to {config.rounds} times" if config.rounds > 1 else "once"
     return [
-        f"{len(prepared.unlabelled):,} unlabelled texts: the model labels them{rounds}, and a new "
-        f"one learns from up to {most:,} of them as well, in {student.epochs:g} epochs"
+        f"{len(texts):,} unlabelled texts will be labelled {rounds}; then a new model learns from "
+        f"up to {kept_at_most(config, texts):,} of them too (epochs: {config.unlabelled_epochs:g})"
     ]
 
 
