@@ -11,6 +11,7 @@ from pathlib import Path
 
 import gpu_stages
 import pytest
+import second_process
 import torch
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -76,6 +77,37 @@ def exit_code(main, arguments):
         gc.collect()  # releases the locks of run folders
 
 
+def pytest_collection_modifyitems(session, config, items):
+    """Give some files of a whole run to a second process, and start it."""
+    if not second_process.is_whole_suite(config):
+        return
+    files = {ROOT / name for name in second_process.FILES}
+    items[:] = [item for item in items if item.path not in files]
+    config.second = second_process.SecondProcess(ROOT)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session, exitstatus):
+    """Wait for the second process; a test that failed there fails this run."""
+    second = getattr(session.config, "second", None)
+    if second is None or exitstatus == pytest.ExitCode.INTERRUPTED:
+        return
+    code, session.config.second_said = second.wait()
+    if code and not exitstatus:
+        session.exitstatus = code
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """Say how the second process ended, at length where a test failed."""
+    said = getattr(config, "second_said", None)
+    if said is None:
+        return
+    *_, last = said.rstrip().splitlines()
+    failed = config.second.process.returncode
+    terminalreporter.section("in a second process")
+    terminalreporter.write_line(said if failed else f"{', '.join(second_process.FILES)}:\n{last}")
+
+
 def pytest_collection_finish(session):
     """Start the proofs of gpu_stages.py whose tests are to run; these wait for their end.
 
@@ -92,6 +124,8 @@ def pytest_collection_finish(session):
 
 
 def pytest_unconfigure(config):
+    if hasattr(config, "second"):
+        config.second.end()
     for process, _ in getattr(config, "proofs", {}).values():
         process.kill()
         process.communicate()

@@ -33,7 +33,7 @@ def proofs(folder):
 def _proof_of(names, out, minutes):
     """The command line of a proof with stages of this file."""
     stages = [
-        Stage(name, "right", f"gpu_stages:{name}", 20.0 if name == "hangs" else 60.0, f"{name} x")
+        Stage(name, "right", f"gpu_stages:{name}", 7.0 if name == "hangs" else 60.0, f"{name} x")
         for name in names
     ]
     code = (

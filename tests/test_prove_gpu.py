@@ -60,7 +60,7 @@ def test_a_stage_that_goes_wrong_costs_only_itself(wrong_stages):
         "passes": "passed",
     }
     assert stages["raises"]["why"] == "RuntimeError: the stage is broken | really"
-    assert stages["hangs"]["why"] == "it had not ended after 20 s"
+    assert stages["hangs"]["why"] == "it had not ended after 21 s"
     assert stages["is_killed"]["why"] == "signal SIGKILL"
     assert stages["exits"]["why"] == "exit code 3"
     assert stages["misses"]["why"] == "two is three; not a number"

@@ -9,7 +9,7 @@ import torch
 
 from electra.benchmark.contender import Measurement, take_turns
 from electra.benchmark.limits import matmul_limit
-from electra.benchmark.processes import start_contender
+from electra.benchmark.processes import start_contenders
 from electra.training.device import choose_device
 
 UNITS = {"pretrain": "tokens", "finetune": "examples"}
@@ -17,10 +17,10 @@ UNITS = {"pretrain": "tokens", "finetune": "examples"}
 
 def measure_training(args: argparse.Namespace) -> Measurement:
     """Start a process for each contender, warm up, and let them take turns."""
-    names = dict.fromkeys(("ours", *args.peer))
+    names = list(dict.fromkeys(("ours", *args.peer)))
 
     with contextlib.ExitStack() as stack:
-        contenders = [start_contender(stack, args.argv, name) for name in names]
+        contenders = start_contenders(stack, args.argv, names)
         for contender in contenders:
             for _ in range(args.warm_up):
                 contender.run()

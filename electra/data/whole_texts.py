@@ -34,6 +34,9 @@ def read_texts(
 
 
 def _is_plain(source: Source) -> bool:
+    """Whether it is a plain text file that was named; of a folder each is a document."""
+    if source.is_document:
+        return False
     with open_source(source) as text:
         return kind_of(text) == TEXT
 

@@ -24,6 +24,7 @@ from electra.gpu_proof.findings import Finding, Findings, read_findings
 from electra.gpu_proof.stages import Stage, StageContext
 
 RESERVE = 2.0  # seconds kept for killing the last stage and writing the results
+REHEARSAL_FACTOR = 3  # on limits: a CPU may have other work
 LEAST = 4.0  # seconds without which a stage is not begun
 PRELOADED = ["torch", "numpy", "electra.gpu_proof.workloads"]
 
@@ -56,9 +57,9 @@ def run_stages(
 ) -> list[StageResult]:
     """Run the stages within `seconds`; `report` gets all results so far after each of them.
 
-    A stage gets its limit, or what is left of the time where that is less. What no time is left for
-    is left out. The time counts from this call. A stage that needs data lets others go first until
-    `data_ready`.
+    A stage gets its limit, in a rehearsal more, or what is left of the time where that is less.
+    What no time is left for is left out. The time counts from this call. A stage that needs data
+    lets others go first until `data_ready`.
     """
     deadline = time.monotonic() + seconds - RESERVE
     results: list[StageResult] = []
@@ -70,7 +71,8 @@ def run_stages(
         if left < LEAST:
             results.append(StageResult(stage, "left out", "no time was left", 0.0, []))
         else:
-            own = replace(context, seconds=min(stage.limit, left))
+            limit = stage.limit * (REHEARSAL_FACTOR if context.rehearse else 1)
+            own = replace(context, seconds=min(limit, left))
             results.append(_run_stage(stage, own))
         report(results)
     return results

@@ -14,6 +14,7 @@ from electra.config import FinetuneConfig, to_dict
 from electra.evaluation import results
 from electra.evaluation.results import Outcome
 from electra.files import write_atomically
+from electra.model.build import with_weights
 from electra.report.finetuning import finetune_page, held_out_rows
 from electra.tasks.task import TaskData
 from electra.training.finetuning import Prepared
@@ -58,8 +59,10 @@ def save_classifier(
     Raises ValueError.
     """
     data = prepared.data
-    model = prepared.kind.make_model(prepared.model_config, data)
-    model.load_state_dict(best.state)
+    model = with_weights(
+        lambda config: prepared.kind.make_model(config, data),
+        *(prepared.model_config, best.state, folder.checkpoint),
+    )
     checkpoint = replace(
         make_checkpoint(model, prepared.tokenizer, config),
         labels=data.labels,

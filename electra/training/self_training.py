@@ -80,7 +80,9 @@ def _read(config: FinetuneConfig, text_field: str, report: ReadingReport) -> lis
 
 def normalise(text: str) -> str:
     """A text without what may differ between two files that have it: breaks and white space."""
-    return " ".join(clean_review(text).split())
+    if "<" in text:
+        text = clean_review(text)
+    return " ".join(text.split())
 
 
 def _describe(report: ReadingReport, distinct: int, found: int) -> list[str]:
