@@ -99,8 +99,8 @@ class FinetuneConfig(Settings):
     unlabelled: tuple[str, ...] = option(
         (),
         "unlabelled texts",
-        "files, folders or globs of texts without labels: the model labels them, and a new one "
-        "learns from those of which it is surest, too",
+        "files, folders or globs of texts without labels: the model labels them, and a new model "
+        "learns from its most confident labels too",
     )
     unlabelled_examples: int | None = option(
         None,
@@ -111,7 +111,8 @@ class FinetuneConfig(Settings):
     unlabelled_share: float = option(
         0.5,
         "unlabelled texts",
-        "the share that the new model learns from; of each class at most its share of the labels",
+        "share of them that the new model learns from; of each class at most its share of the "
+        "labelled examples",
         above=0,
         at_most=1,
     )
