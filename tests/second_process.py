@@ -13,6 +13,8 @@ import tempfile
 
 import pytest
 
+from electra.data.processes import available_cores
+
 # Those that start most programs, and together take almost half of the time.
 FILES = (
     "tests/test_bench.py",
@@ -31,12 +33,7 @@ def is_whole_suite(config):
     """Whether `pytest` was typed without files and without a choice of tests, on several cores."""
     typed = config.args_source is not pytest.Config.ArgsSource.TESTPATHS
     chosen = any(getattr(config.option, name, None) for name in CHOOSING)
-    return not typed and not chosen and _cores() > 1
-
-
-def _cores():
-    """Of the processor, as many as this process may use where the system says so."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return not typed and not chosen and available_cores() > 1
 
 
 class SecondProcess:

@@ -283,7 +283,7 @@ def check_finetune_flags(config: FinetuneConfig, given: set[str]) -> None:
     alone = sorted(given & {"intermediate", "submission", "references"})
     if alone and config.task != "glue":
         raise ValueError(f"{flag_of(alone[0])} is for --task glue")
-    alone = sorted(name for name in given if name in (*_WITH_UNLABELLED, *_OF_STUDENT))
+    alone = sorted(given & {*_WITH_UNLABELLED, *_OF_STUDENT})
     if alone and not config.unlabelled:
         raise ValueError(f"{flag_of(alone[0])} is for --unlabelled, which names the texts")
     if config.task == "glue" and config.unlabelled:

@@ -11,7 +11,7 @@ import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, NoReturn
@@ -90,6 +90,15 @@ def find_sources(patterns: tuple[str, ...], report: ReadingReport | None = None)
             folder = path.is_dir()
             sources += _sources_of_folder(path, report) if folder else [_source(path, False)]
     return sources
+
+
+def left_out_lines(left_out: Mapping[str, int], name: str) -> list[str]:
+    """A line that says how many files were left out by the reason; no line where none was.
+
+    name: of the setting that named the files.
+    """
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in left_out.items() if count)
+    return [f"{name}: left out: {reasons}"] if reasons else []
 
 
 def is_hidden(name: str) -> bool:

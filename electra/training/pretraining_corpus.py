@@ -9,9 +9,10 @@ import torch
 
 from electra.checkpoint.checkpoint import TrainingState
 from electra.config import PretrainConfig
-from electra.data.sources import MissingCorpusError
+from electra.data.sources import MissingCorpusError, left_out_lines
 from electra.data.token_store import TokenStore, hold_out, open_store, whole_text
 from electra.data.tokenizer import Tokenizer
+from electra.report.values import plural
 from electra.training.pretraining_run import Corpus
 
 UNKNOWN_SHARE = 0.02  # of the tokens; text in a language that the tokenizer knows has far less
@@ -59,12 +60,10 @@ def describe(store: TokenStore, tokenizer: Tokenizer, name: str) -> list[str]:
     share = unknown_share(store, tokenizer)
     what = "single bytes" if _byte_ids(tokenizer) else "[UNK]"
     lines = [
-        f"{name}: {_count(summary.files, 'file')}, {_count(documents, 'document')}, "
+        f"{name}: {plural(summary.files, 'file')}, {plural(documents, 'document')}, "
         f"{_size(summary.text_bytes)} of text; {share:.2%} of the tokens are {what}"
     ]
-    if summary.left_out:
-        reasons = (f"{count:,} {reason}" for reason, count in summary.left_out.items())
-        lines.append(f"{name}: left out: {', '.join(reasons)}")
+    lines += left_out_lines(summary.left_out, name)
     if share > UNKNOWN_SHARE:
         lines.append(
             f"warning: {share:.0%} of the tokens are {what}, as of text that the tokenizer was not "
@@ -72,18 +71,14 @@ def describe(store: TokenStore, tokenizer: Tokenizer, name: str) -> list[str]:
         )
     if summary.undivided:
         lines.append(
-            f"warning: {_count(summary.undivided, 'file')} of many lines without a blank line "
+            f"warning: {plural(summary.undivided, 'file')} of many lines without a blank line "
             f"between documents: each is read as one document"
         )
     if summary.markup:
         lines.append(
-            f"warning: HTML or XML in {_count(summary.markup, 'file')}: tags are read as text"
+            f"warning: HTML or XML in {plural(summary.markup, 'file')}: tags are read as text"
         )
     return lines
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" + "s" * (number != 1)
 
 
 def _size(size: int) -> str:

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from electra.config import FinetuneConfig
-from electra.data.sources import ReadingReport
+from electra.data.sources import ReadingReport, left_out_lines
 from electra.data.whole_texts import read_texts
 from electra.evaluation import results
+from electra.report.values import plural
 from electra.tasks.rows import clean_review
 from electra.tasks.task import NO_LABEL, Example, TaskData
 from electra.training.finetuning import Prepared
@@ -87,14 +88,10 @@ def normalise(text: str) -> str:
 
 def _describe(report: ReadingReport, distinct: int, found: int) -> list[str]:
     """Lines about what was read: files, texts, and what was left out."""
-    files = f"{report.files:,} file" + "s" * (report.files != 1)
-    lines = [f"unlabelled: {files}, {distinct:,} different texts"]
+    line = f"unlabelled: {plural(report.files, 'file')}, {distinct:,} different texts"
     if distinct > found:
-        lines[0] += f", of which {distinct - found:,} are among the task's own"
-    left_out = [f"{count:,} {reason}" for reason, count in report.left_out.items() if count]
-    if left_out:
-        lines.append(f"unlabelled: files left out: {', '.join(left_out)}")
-    return lines
+        line += f", of which {distinct - found:,} are among the task's own"
+    return [line, *left_out_lines(report.left_out, "unlabelled")]
 
 
 def _choose(texts: list[str], config: FinetuneConfig) -> list[str]:
